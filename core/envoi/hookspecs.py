@@ -1,0 +1,46 @@
+"""Every seam of Envoi: what a plugin may register, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from envoi.types import ChannelSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
+    from flask import Blueprint
+
+hookspec = pluggy.HookspecMarker("envoi")
+
+
+@hookspec
+def register_channels() -> Iterable[ChannelSpec]:  # type: ignore[empty-body]
+    """Bring channels: what a marketer fills in and how it becomes messages."""
+
+
+@hookspec
+def register_providers() -> Iterable[ProviderSpec]:  # type: ignore[empty-body]
+    """Bring providers: kinds of accounts through which a channel's messages leave."""
+
+
+@hookspec
+def register_rule_kinds() -> Iterable[RuleKindSpec]:  # type: ignore[empty-body]
+    """Bring kinds of rules for communication policies."""
+
+
+@hookspec
+def register_segment_sources() -> Iterable[SegmentSourceSpec]:  # type: ignore[empty-body]
+    """Bring conditions that segments can be built from."""
+
+
+@hookspec
+def register_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
+    """Bring pages; closed unless a view declares its permission."""
+
+
+@hookspec
+def register_actors(broker: Broker) -> None:
+    """Bring background jobs, bound to the given broker."""

@@ -1,0 +1,84 @@
+"""The installation's settings: typed, documented once, read from `ENVOI_*` variables."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from envoi.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Every setting of an installation; what a tenant sets is in the database instead.
+
+    The descriptions are the documentation: `envoi settings` and `docs/operators/settings.md`
+    are made from them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ENVOI_", frozen=True, extra="ignore")
+
+    port: int = Field(8000, ge=1, le=65535, description="Port of the web pages.")
+    tracking_port: int = Field(
+        0, ge=0, le=65535, description="Port of tracking and webhooks; 0 is the web port plus 1."
+    )
+    host: str = Field("127.0.0.1", description="Address that web and tracking listen on.")
+    base_url: str = Field("", description="Public address of the pages; empty is http://host:port.")
+    tracking_url: str = Field(
+        "", description="Public address in links of messages; empty is http://host:tracking_port."
+    )
+    data_dir: Path = Field(
+        Path("var"), description="Folder of the embedded servers, keys, uploads and flight recorders."
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL 17+ as its owner; empty starts the embedded one."
+    )
+    app_role: str = Field(
+        "envoi_app", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Role that every tenant's work runs as."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="Redis or Valkey for the queue; empty starts the embedded Valkey."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Signs sessions and encrypts secrets; empty keeps one in the data folder."
+    )
+    message_domain: str = Field(
+        "envoi.test", description="Domain of Message-ID and of the return path (VERP) of emails."
+    )
+    smtp_demo_port: int = Field(0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 chooses one.")
+    worker_processes: int = Field(2, ge=1, le=64, description="Sending processes of one `envoi worker`.")
+    worker_threads: int = Field(4, ge=1, le=64, description="Sending threads, each with a connection, per process.")
+    block_size: int = Field(250, ge=1, le=500, description="Messages a sender claims at a time.")
+    undo_seconds: int = Field(60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it.")
+    demo: bool = Field(True, description="Load the demo tenant on the first start and run the demo SMTP server.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @cached_property
+    def web_url(self) -> str:
+        """The pages' public address without a slash at the end."""
+        return self.base_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @cached_property
+    def effective_tracking_port(self) -> int:
+        """The port tracking really listens on."""
+        return self.tracking_port or self.port + 1
+
+    @cached_property
+    def links_url(self) -> str:
+        """The address that links in messages begin with, without a slash at the end."""
+        return self.tracking_url.rstrip("/") or f"http://{self.host}:{self.effective_tracking_port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; raise `ConfigurationError` that names each wrong variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"ENVOI_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("Wrong settings. " + "; ".join(lines)) from None

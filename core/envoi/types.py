@@ -1,0 +1,275 @@
+"""Frozen descriptors and protocols that cross the boundary between the core and plugins.
+
+Hooks return descriptors; behaviour is a callable or a small protocol inside them. New fields
+come with defaults, so a plugin written today loads tomorrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from envoi.sql import CustomerIds, RuleColumns, SqlCondition
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]{1,39}$")
+
+
+class AddressKind(StrEnum):
+    """What a channel sends to; decides which contact of a customer is used."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    PUSH = "push"
+
+
+class Need(StrEnum):
+    """What a rule kind may ask of the core; each is computed once for all rules that need it."""
+
+    CUSTOMER = "customer"
+    MESSAGE_COUNT = "message_count"
+    LAST_CONTACT = "last_contact"
+    ZONE_CLOCK = "zone_clock"
+
+
+class SendStatus(StrEnum):
+    """What became of one message at the provider's door."""
+
+    ACCEPTED = "accepted"
+    REFUSED_NOW = "refused_now"
+    """A temporary refusal of this message: try again later."""
+    REFUSED = "refused"
+    """A permanent refusal of this message."""
+    UNKNOWN = "unknown"
+    """The connection broke after the message may have been taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptor:
+    """Base of everything a plugin registers: a unique, normalised name and a label for people."""
+
+    name: str
+    label: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name.strip().lower())
+        if not _NAME.match(self.name):
+            raise ValueError(
+                f"the name {self.name!r} must be 2 to 40 of a-z, 0-9 and _, beginning with a letter"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipient:
+    """One customer as the compiled content sees them.
+
+    `variables` is a tree of plain values (the template's whole world); `click` turns a link's
+    number (from 0, in order of appearance) and target into a tracked address.
+    """
+
+    address: str
+    name: str
+    variables: Mapping[str, Any]
+    message_key: str
+    unsubscribe_url: str
+    one_click_url: str
+    open_url: str
+    click: Callable[[int, str], str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """A message ready for a provider.
+
+    `payload` is what the channel and its providers agreed on: for email the complete RFC 5322
+    bytes with CRLF line ends, not yet dot-stuffed. `key` is stable over every attempt.
+    """
+
+    key: str
+    address: str
+    sender: str
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SendResult:
+    """The provider's answer to one message, raw kept for people."""
+
+    status: SendStatus
+    code: int = 0
+    provider_id: str = ""
+    raw: str = ""
+
+
+class Connection(Protocol):
+    """An open way to a provider, used by one thread, for one message at a time."""
+
+    def send(self, message: Outgoing) -> SendResult:
+        """Hand one message over; raise `ProviderError` when the provider as a whole fails.
+
+        A message that may have been taken must come back as `SendStatus.UNKNOWN`, never as
+        an exception: an exception promises that this message has not left.
+        """
+
+    def close(self) -> None:
+        """Say goodbye; must not raise."""
+
+
+class Provider(Protocol):
+    """A configured account of a provider (a gateway)."""
+
+    def connect(self) -> Connection:
+        """Open a connection; raise `ProviderError` when that fails."""
+
+    def test(self) -> str:
+        """Try the account without sending and return the provider's own words."""
+
+
+class Template(Protocol):
+    """A checked template; `render` is bounded in time and output."""
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """Fill in the variables; unknown ones become empty."""
+
+
+class ContentKit(Protocol):
+    """What the core lends a channel for compiling content: parsing, MJML, links."""
+
+    def template(self, source: str, *, html: bool) -> Template:
+        """Parse and check a template; raise `TemplateError` with the line."""
+
+    def mjml(self, source: str) -> str:
+        """Turn MJML into HTML, bounded in depth, size and time; raise `TemplateError`."""
+
+    def plain_text(self, html: str) -> str:
+        """Make a readable text part from HTML that may still hold template syntax."""
+
+    def number_links(self, html: str) -> tuple[str, tuple[str, ...]]:
+        """Replace every trackable link by a slot; return the HTML and the link targets."""
+
+
+class CompiledContent(Protocol):
+    """A variant's content, compiled once per process and filled in per recipient."""
+
+    links: tuple[str, ...]
+
+    def render(self, recipient: Recipient) -> Outgoing:
+        """Make the message for one recipient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """What the content needs to know of the run besides the marketer's text."""
+
+    message_domain: str
+    return_path_domain: str
+    list_unsubscribe_mailto: str = ""
+    base_url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSpec(Descriptor):
+    """A channel: what a marketer fills in, and how that becomes messages."""
+
+    address_kind: AddressKind
+    content_schema: type[BaseModel]
+    compile: Callable[[BaseModel, Envelope, ContentKit], CompiledContent]
+    preview: Callable[[BaseModel, ContentKit, Mapping[str, Any]], str]
+    """The HTML (or text) a person sees for these variables, links untracked."""
+    editor_template: str
+    icon: str = "mail"
+    order: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSpec(Descriptor):
+    """A provider: its settings model and how an account of it is opened."""
+
+    channel: str
+    settings: type[BaseModel]
+    factory: Callable[[Any], Provider]
+    capabilities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule's answer for every candidate at once, as row expressions.
+
+    `blocked` true leaves the customer out; else `deferred_until` not null makes the message
+    due then. Block beats defer beats allow. `reason` is a stable code, listed in the plugin's
+    documentation, stored with the message.
+    """
+
+    reason: str
+    blocked: SqlCondition | None = None
+    deferred_until: SqlCondition | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedRequest:
+    """One need with its parameters: `window_hours`, `channels` and `categories` narrow counts."""
+
+    need: Need
+    window_hours: int | None = None
+    channels: tuple[str, ...] = ()
+    categories: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleKindSpec(Descriptor):
+    """A kind of rule for communication policies: settings, needs, and the rule itself."""
+
+    settings: type[BaseModel]
+    needs: Callable[[Any], Sequence[NeedRequest]]
+    rule: Callable[[Any, RuleColumns], Rule]
+    reasons: Mapping[str, str]
+    """Each reason code with the sentence shown for it."""
+    describe: Callable[[Any], str] = field(default=lambda settings: str(settings))
+    order: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One way to compare a criterion's value, e.g. `equals`; `arguments` is 0, 1 or 2 values."""
+
+    name: str
+    label: str
+    arguments: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSourceSpec(Descriptor):
+    """A source of segment membership: a SQL fragment, or external ids that are materialised.
+
+    Exactly one of `select` and `iter_external_ids` is given. `select` gets the condition's
+    settings and the customer columns and returns a set of customer ids; `iter_external_ids`
+    yields external ids of the tenant's customers.
+    """
+
+    settings: type[BaseModel]
+    select: Callable[[Any, Any], CustomerIds] | None = None
+    iter_external_ids: Callable[[Any], Iterator[str]] | None = None
+    describe: Callable[[Any], str] = field(default=lambda settings: str(settings))
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.select is None) == (self.iter_external_ids is None):
+            raise ValueError(f"{self.name} must give either select or iter_external_ids")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryEvent:
+    """Something a provider reports later about a message, in one vocabulary."""
+
+    message_key: str
+    type: str
+    occurred_at: datetime
+    reason: str = ""
+    raw: str = ""

@@ -1,0 +1,84 @@
+"""Servers that all tests share: one PostgreSQL and one Valkey for a whole test run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from envoi.embedded import EmbeddedPostgres, EmbeddedValkey
+from envoi.embedded.server import EmbeddedServer
+
+
+@contextmanager
+def shared_between_workers(server: EmbeddedServer) -> Iterator[None]:
+    """Run a server for every process of this test run; the one that started it ends last.
+
+    Users hold a shared lock; the starter waits for an exclusive one before it stops the
+    server. The lock of a worker that crashed frees itself.
+    """
+    folder = server.home.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    users = os.open(folder / f"{server.home.name}.users", os.O_RDWR | os.O_CREAT)
+    starting = os.open(folder / f"{server.home.name}.starting", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(starting, fcntl.LOCK_EX)
+    fcntl.flock(users, fcntl.LOCK_SH)
+    started_here = not server.is_running()
+    if started_here:
+        server.start()
+    fcntl.flock(starting, fcntl.LOCK_UN)
+    try:
+        yield
+    finally:
+        if started_here:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            server.stop()
+            shutil.rmtree(server.home)
+        os.close(users)
+        os.close(starting)
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "servers"
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The PostgreSQL server of this test run."""
+    server = EmbeddedPostgres(servers_folder / "postgres", durable=False)
+    with shared_between_workers(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: EmbeddedPostgres, worker_id: str) -> str:
+    """The owner's URL of an empty database that only this process uses."""
+    database = f"envoi_test_{worker_id}"
+    with postgres.connect() as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+    return postgres.database_url(database)
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers_folder: Path, worker_id: str) -> Iterator[str]:
+    """The URL of a Valkey that only this process uses."""
+    with EmbeddedValkey(servers_folder / f"valkey-{worker_id}") as server:
+        yield server.url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

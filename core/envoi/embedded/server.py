@@ -195,7 +195,8 @@ class EmbeddedServer(ABC):
                     os.close(lock)
                     raise ConfigurationError(
                         f"The embedded {self.name} in {self.home} is already running, "
-                        "started by another Envoi. Stop that one first, or set ENVOI_DATA_DIR to another folder."
+                        "started by another Envoi. Stop that one, or set ENVOI_DATA_DIR to "
+                        "another folder."
                     ) from None
                 time.sleep(0.05)
             else:

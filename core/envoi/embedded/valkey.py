@@ -23,7 +23,7 @@ class EmbeddedValkey(EmbeddedServer):
     """
 
     name: ClassVar[str] = "Valkey"
-    stop_signals = ((signal.SIGTERM, 7.0), (signal.SIGKILL, 5.0))
+    stop_signals = ((signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0))
 
     @property
     def url(self) -> str:

@@ -9,12 +9,17 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from psycopg import sql
 
+from envoi.db import Database, connect
 from envoi.embedded import EmbeddedPostgres, EmbeddedValkey
 from envoi.embedded.server import EmbeddedServer
+from envoi.plugins import Plugins, load_plugins
+from envoi.schema import migrate
+from envoi.tenants.service import create_tenant
 
 
 @contextmanager
@@ -67,6 +72,27 @@ def postgres_url(postgres: EmbeddedPostgres, worker_id: str) -> str:
     with postgres.connect() as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     return postgres.database_url(database)
+
+
+@pytest.fixture(scope="session")
+def database(postgres_url: str) -> Iterator[Database]:
+    """A migrated database that only this process uses; tests make tenants of their own in it."""
+    found = connect(postgres_url)
+    migrate(found.engine)
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture
+def tenant_id(database: Database) -> int:
+    """A fresh tenant with its settings and the Standard policy."""
+    return create_tenant(database, slug=f"t{uuid4().hex[:12]}", name="Fieldmarket").id
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    """Every installed plugin."""
+    return load_plugins()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Accounts of people who log in, and their membership in tenants."""

@@ -1,0 +1,44 @@
+"""Tables of accounts: `Account` belongs to the installation, `Membership` to a tenant."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import Boolean, Column, Date, ForeignKey, Identity, Integer, Text
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import moment, tenant_key, words
+
+
+class Account(SQLModel, table=True):
+    """A person who logs in. No RLS: login comes before the tenant."""
+
+    __tablename__ = "account"
+    id: int = Field(default=None, sa_column=Column(Integer, Identity(), primary_key=True))
+    email: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    password: str = words(None, nullable=True)
+    name: str = words()
+    language: str = words("en")
+    theme: str = words("system")
+    active: bool = Field(
+        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
+    )
+    fs_uniquifier: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    created_at: datetime = moment(nullable=False, now=True)
+    last_login_at: datetime | None = moment()
+    failed_logins: int = Field(
+        default=0, sa_column=Column(Integer, nullable=False, server_default="0")
+    )
+    failed_at: datetime | None = moment()
+
+
+class Membership(SQLModel, table=True):
+    """An account's role in a tenant; its policy also admits the account's own rows."""
+
+    __tablename__ = "membership"
+    tenant_id: int = tenant_key()
+    account_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    )
+    role: str = words(None)
+    active_until: date | None = Field(default=None, sa_column=Column(Date, nullable=True))

@@ -1,0 +1,1 @@
+"""Customers: members of the loyalty programme, their contacts and custom attributes."""

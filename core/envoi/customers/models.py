@@ -1,0 +1,190 @@
+"""Tables of customers, their custom attributes, search tokens and imports."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Float,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import (
+    big_key,
+    document,
+    identity_key,
+    int_key,
+    moment,
+    small,
+    tenant_key,
+    words,
+)
+
+
+class Gender(IntEnum):
+    """As stated by the customer."""
+
+    NOT_STATED = 0
+    FEMALE = 1
+    MALE = 2
+
+
+class Quality(IntEnum):
+    """Why a contact cannot be used; 30 and above exclude (product reference, section 17)."""
+
+    GOOD = 0
+    NO_ADDRESS = 30
+    FORMAT_ERROR = 31
+    LANDLINE = 40
+
+
+class FieldType(IntEnum):
+    """The type of a custom attribute."""
+
+    TEXT = 1
+    NUMBER = 2
+    DATE = 3
+
+
+class ImportState(IntEnum):
+    """The course of an import."""
+
+    WAITING = 1
+    RUNNING = 2
+    DONE = 3
+    FAILED = 4
+
+
+class Customer(SQLModel, table=True):
+    """A customer; `bucket` is a stable hash (0-9999) by which samples and work are cut.
+
+    `email` is lower-cased, `phone` in E.164; the quality codes say why one is unusable.
+    """
+
+    __tablename__ = "customer"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "external_id"),
+        Index(None, "tenant_id", "bucket"),
+        Index(None, "tenant_id", "email"),
+        Index(None, "tenant_id", "phone"),
+    )
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    external_id: str = words(None)
+    bucket: int = small(None)
+    zone_id: int | None = small(None, nullable=True)
+    gender: int = small()
+    email_quality: int = small(Quality.NO_ADDRESS)
+    phone_quality: int = small(Quality.NO_ADDRESS)
+    birth_date: date | None = Field(default=None, sa_column=Column(Date))
+    registered_on: date | None = Field(default=None, sa_column=Column(Date))
+    first_name: str = words()
+    middle_name: str = words()
+    last_name: str = words()
+    city: str = words()
+    email: str | None = words(None, nullable=True)
+    phone: str | None = words(None, nullable=True)
+    created_at: datetime = moment(nullable=False, now=True)
+    updated_at: datetime = moment(nullable=False, now=True)
+
+
+class CustomerToken(SQLModel, table=True):
+    """A normalised word of a customer's personal details; searched by prefix range.
+
+    LIKE is not leakproof and would not use an index under row-level security.
+    """
+
+    __tablename__ = "customer_token"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "customer_id"], ["customer.tenant_id", "customer.id"], ondelete="CASCADE"
+        ),
+        Index(None, "tenant_id", "customer_id"),
+    )
+    tenant_id: int = tenant_key()
+    token: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    customer_id: int = big_key()
+
+
+class CustomField(SQLModel, table=True):
+    """A custom attribute of customers."""
+
+    __tablename__ = "custom_field"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    tenant_id: int = tenant_key()
+    id: int = Field(default=None, sa_column=Column(Integer, Identity(), primary_key=True))
+    code: str = words(None)
+    label: str = words()
+    type: int = small(FieldType.TEXT)
+    position: int = small(0)
+
+
+class CustomerValue(SQLModel, table=True):
+    """A customer's value of a custom attribute, in the column of its type.
+
+    A typed side table, because operators on JSON are not leakproof.
+    """
+
+    __tablename__ = "customer_value"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "field_id"],
+            ["custom_field.tenant_id", "custom_field.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "customer_id"], ["customer.tenant_id", "customer.id"], ondelete="CASCADE"
+        ),
+        Index(None, "tenant_id", "customer_id"),
+    )
+    tenant_id: int = tenant_key()
+    field_id: int = int_key()
+    customer_id: int = big_key()
+    text_value: str | None = words(None, nullable=True)
+    number_value: float | None = Field(default=None, sa_column=Column(Float))
+    date_value: date | None = Field(default=None, sa_column=Column(Date))
+
+
+class Import(SQLModel, table=True):
+    """One import of a file: its course, its counts, and where the refused lines are."""
+
+    __tablename__ = "import"
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    kind: str = words(None)
+    file_name: str = words()
+    path: str = words()
+    state: int = small(ImportState.WAITING)
+    total: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    created: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    changed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    refused: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    details: dict[str, Any] = document()
+    message: str = words()
+    created_by: int | None = Field(default=None, sa_column=Column(BigInteger))
+    created_at: datetime = moment(nullable=False, now=True)
+    finished_at: datetime | None = moment()
+
+
+__all__ = [
+    "CustomField",
+    "Customer",
+    "CustomerToken",
+    "CustomerValue",
+    "FieldType",
+    "Gender",
+    "Import",
+    "ImportState",
+    "Quality",
+]

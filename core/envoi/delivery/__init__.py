@@ -1,0 +1,1 @@
+"""Delivery: gateways, runs, the ledger of messages, senders, and what became unconfirmed."""

@@ -1,0 +1,210 @@
+"""Tables of gateways, runs, blocks, senders and the partitioned ledger of messages."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import (
+    big,
+    big_key,
+    document,
+    identity_key,
+    int_key,
+    moment,
+    small,
+    small_key,
+    tenant_key,
+    words,
+)
+
+
+class RunKind(IntEnum):
+    """The occasion of sending; test runs are outside every figure."""
+
+    MAILING = 1
+    TEST = 2
+
+
+class RunStatus(IntEnum):
+    """The course of a run; a launched mailing's status is its run's."""
+
+    COLLECTING = 1
+    SENDING = 2
+    PAUSED = 3
+    SENT = 4
+    CANCELLED = 5
+    FAILED = 6
+
+
+class MessageState(IntEnum):
+    """Hand-over states of the ledger (design, section 6)."""
+
+    EXCLUDED = 1
+    CONTROL = 2
+    READY = 3
+    CLAIMED = 4
+    ACCEPTED = 5
+    FAILED = 6
+    UNCONFIRMED = 7
+    BLOCKED = 8
+    EXPIRED = 9
+    CANCELLED = 10
+
+
+class Stage(IntEnum):
+    """Why a customer of the segment is no recipient, in the order in which it is asked."""
+
+    DUPLICATE_ADDRESS = 1
+    GLOBAL_CONTROL = 2
+    ADDRESS_ISSUE = 3
+    CHANNEL_OPT_OUT = 4
+    CATEGORY_OPT_OUT = 5
+    SUPPRESSED = 6
+    POLICY = 7
+
+
+class BlockState(IntEnum):
+    """The course of a block of messages."""
+
+    READY = 1
+    CLAIMED = 2
+    DONE = 3
+
+
+class Gateway(SQLModel, table=True):
+    """A configured account of a provider; `secrets` is encrypted for this tenant and row."""
+
+    __tablename__ = "gateway"
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    channel: str = words(None)
+    provider: str = words(None)
+    name: str = words()
+    settings: dict[str, Any] = document()
+    secrets: bytes = Field(b"", sa_column=Column(LargeBinary, nullable=False))
+    is_default: bool = Field(
+        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
+    )
+    created_at: datetime = moment(nullable=False, now=True)
+
+
+class Run(SQLModel, table=True):
+    """One occasion of sending, with everything frozen that it depends on.
+
+    `settings` is a `RunSettings` document; `volume` the counts of the collection.
+    """
+
+    __tablename__ = "run"
+    __table_args__ = (Index(None, "tenant_id", "mailing_id"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    kind: int = small(RunKind.MAILING)
+    status: int = small(RunStatus.COLLECTING)
+    mailing_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    gateway_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    channel: str = words(None)
+    launched_on: date = Field(sa_column=Column(Date, nullable=False))
+    seed: int = big()
+    settings: dict[str, Any] = document()
+    volume: dict[str, Any] = document()
+    created_at: datetime = moment(nullable=False, now=True)
+    expires_at: datetime | None = moment()
+    collected_at: datetime | None = moment()
+    finished_at: datetime | None = moment()
+    paused_at: datetime | None = moment()
+    pause_reason: str = words()
+
+
+class RunBlock(SQLModel, table=True):
+    """A slice of a run's messages that a sender claims as a whole; retries form new blocks."""
+
+    __tablename__ = "run_block"
+    __table_args__ = (
+        Index(None, "tenant_id", "run_id", "due_at", postgresql_where="state = 1"),
+        Index(None, "sender_id", postgresql_where="state = 2"),
+    )
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    number: int = int_key()
+    launched_on: date = Field(sa_column=Column(Date, nullable=False))
+    state: int = small(BlockState.READY)
+    size: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    due_at: datetime = moment(nullable=False)
+    sender_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    claimed_at: datetime | None = moment()
+
+
+class Sender(SQLModel, table=True):
+    """A sending process's session. No RLS: a process works for every tenant."""
+
+    __tablename__ = "sender"
+    id: int = identity_key()
+    host: str = words(None)
+    pid: int = Field(sa_column=Column(Integer, nullable=False))
+    recorder: str = words()
+    started_at: datetime = moment(nullable=False, now=True)
+    heartbeat_at: datetime = moment(nullable=False, now=True)
+    ended_at: datetime | None = moment()
+
+
+class Message(SQLModel, table=True):
+    """The ledger: one row for every customer of a run's segment.
+
+    Column order packs the fixed parts; a row with its indexes stays under 400 bytes for life.
+    Only `block` and the key are indexed, so that changes of state stay heap-only.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "run_id", "customer_id", "step", "launched_on"),
+        Index(None, "tenant_id", "customer_id"),
+        Index(None, "tenant_id", "run_id", "block", postgresql_where="block IS NOT NULL"),
+        {"postgresql_partition_by": "RANGE (launched_on)"},
+    )
+    run_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    customer_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(), nullable=False))
+    due_at: datetime | None = moment()
+    tenant_id: int = Field(sa_column=Column(Integer, nullable=False))
+    launched_on: date = Field(sa_column=Column(Date, nullable=False))
+    block: int | None = Field(default=None, sa_column=Column(Integer))
+    step: int = small(1)
+    state: int = small(None)
+    stage: int | None = small(None, nullable=True)
+    variant: int | None = small(None, nullable=True)
+    attempt: int = small(0)
+    code: int | None = small(None, nullable=True)
+    accepted_at: datetime | None = moment()
+    delivered_at: datetime | None = moment()
+    bounced_at: datetime | None = moment()
+    opened_at: datetime | None = moment()
+    clicked_at: datetime | None = moment()
+    complained_at: datetime | None = moment()
+    unsubscribed_at: datetime | None = moment()
+    detail: str | None = words(None, nullable=True)
+
+
+class Link(SQLModel, table=True):
+    """A tracked link of a run's content; the only addresses a click may lead to."""
+
+    __tablename__ = "link"
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    variant: int = small_key()
+    number: int = small_key()
+    target: str = words(None)

@@ -1,0 +1,42 @@
+"""An installation as one object: settings, database, plugins and the way to the workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dramatiq import Broker
+from dramatiq.brokers.redis import RedisBroker
+
+from envoi.db import Database, connect
+from envoi.errors import ConfigurationError
+from envoi.plugins import Plugins, load_plugins
+from envoi.settings import Settings
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What web, workers and the command line are given; built once per process."""
+
+    settings: Settings
+    database: Database
+    plugins: Plugins
+    broker: Broker | None = None
+
+
+def open_installation(settings: Settings, *, pool_size: int = 10) -> Installation:
+    """Connect to the servers that the settings name; raise `ConfigurationError` without them."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        raise ConfigurationError(
+            "ENVOI_DATABASE_URL is not set, so there is no database. Start everything with"
+            " `envoi up`, or set the address of a PostgreSQL server."
+        )
+    database = connect(url, app_role=settings.app_role, pool_size=pool_size)
+    return Installation(settings, database, load_plugins(), _broker(settings))
+
+
+def _broker(settings: Settings) -> Broker | None:
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return None
+    return RedisBroker(url=url, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]

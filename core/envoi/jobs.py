@@ -1,0 +1,95 @@
+"""Hints for the workers: put on the queue by name and numbers, after the commit, never in its way.
+
+The database is the truth: a hint that is lost is found again in `due_work`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from dramatiq import Broker, Message
+from dramatiq.errors import ConnectionError as BrokerConnectionError
+from redis.exceptions import RedisError
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.tenants.models import DueWork
+
+log = structlog.get_logger()
+
+
+class Work(StrEnum):
+    """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
+
+    `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND and
+    ATTRIBUTE, the import's for IMPORT.
+    """
+
+    LAUNCH = "launch"
+    COLLECT = "collect"
+    SEND = "send"
+    ATTRIBUTE = "attribute"
+    IMPORT = "import_file"
+
+
+QUEUES = {
+    Work.LAUNCH: "quick",
+    Work.COLLECT: "bulk",
+    Work.SEND: "send",
+    Work.ATTRIBUTE: "bulk",
+    Work.IMPORT: "bulk",
+}
+
+
+def announce(
+    session: Session, tenant_id: int, kind: Work, ref: int, due_at: datetime | None = None
+) -> None:
+    """Write down that work falls due, in the transaction of the state it belongs to.
+
+    Announcing the same work again keeps the earlier moment.
+    """
+    due = literal(due_at) if due_at else func.now()
+    work = table(DueWork)
+    statement = insert(work).values(tenant_id=tenant_id, kind=kind.value, ref=ref, due_at=due)
+    earlier = func.least(work.c.due_at, statement.excluded.due_at)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "kind", "ref"], set_={"due_at": earlier}
+        )
+    )
+
+
+def withdraw(session: Session, tenant_id: int, kind: Work, ref: int) -> None:
+    """Take an announcement back: the work is done, or will not be."""
+    work = table(DueWork)
+    mine = (work.c.tenant_id == tenant_id, work.c.kind == kind.value, work.c.ref == ref)
+    session.execute(work.delete().where(*mine))
+
+
+def due(session: Session, limit: int = 100) -> list[tuple[int, str, int]]:
+    """List what is due now as (tenant_id, kind, ref), longest due first."""
+    work = table(DueWork).c
+    query = select(work.tenant_id, work.kind, work.ref).where(work.due_at <= func.now())
+    rows = session.execute(query.order_by(work.due_at).limit(limit))
+    return [(row.tenant_id, row.kind, row.ref) for row in rows]
+
+
+def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options: Any) -> bool:
+    """Wake a worker; false when the broker is away, which never fails the caller."""
+    if broker is None:
+        return False
+    message: Message[Any] = Message(
+        queue_name=QUEUES[kind], actor_name=kind.value, args=(tenant_id, ref), kwargs={}, options={}
+    )
+    try:
+        broker.declare_queue(QUEUES[kind])
+        broker.enqueue(message, **options)
+    except (BrokerConnectionError, RedisError, OSError) as error:
+        log.warning("hint_lost", work=kind.value, tenant=tenant_id, ref=ref, error=str(error))
+        return False
+    return True

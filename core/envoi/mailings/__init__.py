@@ -1,0 +1,1 @@
+"""Mailings: what a marketer writes, confirms, watches and reads the report of."""

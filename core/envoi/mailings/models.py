@@ -1,0 +1,92 @@
+"""Tables of mailings and their variants."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKeyConstraint, Index, Integer
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import (
+    big_key,
+    document,
+    identity_key,
+    moment,
+    small,
+    small_key,
+    tenant_key,
+    words,
+)
+
+
+class MailingState(IntEnum):
+    """Where a mailing stands before it has a run; from then on the run's state counts."""
+
+    DRAFT = 0
+    CREATED = 1
+    LAUNCHED = 2
+    CANCELLED = 3
+
+
+class Mailing(SQLModel, table=True):
+    """A mass mailing; `control` holds the share in per cent and the strata."""
+
+    __tablename__ = "mailing"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "segment_id"], ["segment.tenant_id", "segment.id"]),
+        ForeignKeyConstraint(["tenant_id", "policy_id"], ["policy.tenant_id", "policy.id"]),
+        Index(None, "tenant_id", "channel", "created_at"),
+    )
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    name: str = words()
+    channel: str = words(None)
+    state: int = small(MailingState.DRAFT)
+    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    segment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    policy_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    category_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    run_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    control_share: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    strata: list[str] = document("[]")
+    one_per_address: bool = Field(
+        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
+    )
+    attribution_days: int = small(14)
+    lifetime_minutes: int = Field(
+        default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
+    )
+    limit_per_minute: int | None = Field(default=None, sa_column=Column(Integer))
+    starts_at: datetime | None = moment()
+    confirmed_at: datetime | None = moment()
+    confirmed_by: int | None = Field(default=None, sa_column=Column(Integer))
+    confirmed_count: int | None = Field(default=None, sa_column=Column(BigInteger))
+    volume: dict[str, Any] = document()
+    hidden: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
+    )
+    created_by: int | None = Field(default=None, sa_column=Column(Integer))
+    created_at: datetime = moment(nullable=False, now=True)
+    updated_at: datetime = moment(nullable=False, now=True)
+
+
+class Variant(SQLModel, table=True):
+    """One version of a mailing's content, numbered from 1; shares add up to 100."""
+
+    __tablename__ = "variant"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "mailing_id"], ["mailing.tenant_id", "mailing.id"], ondelete="CASCADE"
+        ),
+    )
+    tenant_id: int = tenant_key()
+    mailing_id: int = big_key()
+    number: int = small_key()
+    share: float = Field(
+        default=100.0, sa_column=Column(Float, nullable=False, server_default="100")
+    )
+    content: dict[str, Any] = document()

@@ -1,0 +1,1 @@
+"""Migrations; the data of tenants is changed only inside `envoi.schema.unrestricted`."""

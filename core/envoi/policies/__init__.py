@@ -1,0 +1,1 @@
+"""Communication policies: named lists of rules that a marketer picks."""

@@ -1,0 +1,28 @@
+"""Table of communication policies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import document, identity_key, moment, tenant_key, words
+
+
+class Policy(SQLModel, table=True):
+    """A policy; `rules` is a list of `{"kind": ..., "settings": {...}}`. Standard has none."""
+
+    __tablename__ = "policy"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    name: str = words(None)
+    is_default: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
+    )
+    rules: list[dict[str, Any]] = document("[]")
+    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    created_at: datetime = moment(nullable=False, now=True)
+    updated_at: datetime = moment(nullable=False, now=True)

@@ -1,0 +1,1 @@
+"""Receipts: purchases with their lines, and their attribution to messages."""

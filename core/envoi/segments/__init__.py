@@ -1,0 +1,1 @@
+"""Segments: trees of conditions, compiled to one statement of customer ids."""

@@ -1,0 +1,1 @@
+"""Subscriptions: opt-outs of channels and categories, suppression, and the consent log."""

@@ -1,0 +1,94 @@
+"""Tables of tenants; those without row-level security give the reason in `envoi.schema`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import big, document, identity_key, moment, small, tenant_key, text_key, words
+
+
+class Tenant(SQLModel, table=True):
+    """A company. No RLS: it is read before the tenant is known, and holds only the name."""
+
+    __tablename__ = "tenant"
+    id: int = Field(default=None, sa_column=Column(Integer, Identity(), primary_key=True))
+    slug: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    name: str = words()
+    created_at: datetime = moment(nullable=False, now=True)
+
+
+class TenantSettings(SQLModel, table=True):
+    """What a company sets in General settings; one row a tenant."""
+
+    __tablename__ = "tenant_settings"
+    tenant_id: int = tenant_key()
+    time_zone: str = words("Europe/Berlin")
+    currency: str = words("EUR")
+    locale: str = words("en")
+    sender_name: str = words()
+    sender_address: str = words()
+    reply_to: str = words()
+    postal_address: str = words()
+    default_country: str = words("DE")
+    lifetime_minutes: int = Field(
+        default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
+    )
+    attribution_days: int = small(14)
+    unconfirmed_resend: bool = Field(default=True, nullable=False)
+    demo_customer_id: int | None = big(nullable=True)
+
+
+class EnabledPlugin(SQLModel, table=True):
+    """A plugin switched on for a tenant; `name` is the entry point's name."""
+
+    __tablename__ = "enabled_plugin"
+    tenant_id: int = tenant_key()
+    name: str = text_key()
+    settings: dict[str, Any] = document()
+    enabled_at: datetime = moment(nullable=False, now=True)
+
+
+class DueWork(SQLModel, table=True):
+    """Work that falls due, announced in the transaction that makes it due.
+
+    No RLS: the scheduler reads it for all tenants at once. Holds only numbers.
+    """
+
+    __tablename__ = "due_work"
+    __table_args__ = (UniqueConstraint("tenant_id", "kind", "ref"), Index(None, "due_at"))
+    id: int = identity_key()
+    due_at: datetime = moment(nullable=False)
+    tenant_id: int = Field(sa_column=Column(Integer, nullable=False))
+    kind: str = words(None)
+    ref: int = big()
+
+
+class InboundRoute(SQLModel, table=True):
+    """Finds the tenant of a webhook or bounce by an opaque key, before the tenant is known."""
+
+    __tablename__ = "inbound_route"
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    tenant_id: int = Field(sa_column=Column(Integer, ForeignKey("tenant.id"), nullable=False))
+    kind: str = words(None)
+    ref: int = big()
+
+
+class TimeZone(SQLModel, table=True):
+    """Known time zones by a short number. No RLS: the same for everybody."""
+
+    __tablename__ = "time_zone"
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    name: str = Field(sa_column=Column(Text, nullable=False, unique=True))

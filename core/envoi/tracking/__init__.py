@@ -1,0 +1,1 @@
+"""Tracking: signed tokens, opens and clicks, counters, and who was a machine."""

@@ -1,0 +1,1 @@
+"""Envoi's workers."""

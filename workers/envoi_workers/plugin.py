@@ -1,0 +1,1 @@
+"""What the workers bring to the core."""

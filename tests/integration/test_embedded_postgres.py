@@ -106,7 +106,8 @@ def test_listens_on_no_port(server: EmbeddedPostgres) -> None:
 def test_the_owner_is_bound_by_row_level_security(server: EmbeddedPostgres) -> None:
     with server.connect() as connection:
         rights = connection.execute(
-            "select rolsuper, rolbypassrls, rolcreaterole from pg_roles where rolname = current_user"
+            "select rolsuper, rolbypassrls, rolcreaterole from pg_roles"
+            " where rolname = current_user"
         )
         assert rights.fetchone() == (False, False, True)
 

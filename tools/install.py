@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "installed"
+PIP_SETTINGS = {"PIP_ROOT_USER_ACTION": "ignore", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 # The development lock contains everything of the one to run with.
 SUFFICIENT = {"run": {"run", "dev"}, "dev": {"dev"}}
 
@@ -30,9 +31,10 @@ def main(group: str) -> None:
     say("Setting up .venv (about a minute, only when dependencies change)")
     create_environment()
     STAMP.unlink(missing_ok=True)
-    lock = f"requirements/{group}.lock"
-    pip("install", "--require-hashes", "--only-binary=:all:", "-r", lock)
-    pip("install", "--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
+    # What builds comes first and from a lock, too: nothing else is fetched during a build.
+    install("--require-hashes", "--only-binary=:all:", "-r", "requirements/build.lock")
+    install("--require-hashes", "-r", f"requirements/{group}.lock")
+    install("--no-deps", "--no-index", "--editable", ".")
     STAMP.write_text(f"{group} {current}")
     say("Setting up is complete")
 
@@ -40,8 +42,8 @@ def main(group: str) -> None:
 def fingerprint() -> str:
     """Everything that an installed environment depends on, as one short text."""
     digest = hashlib.sha256(f"{ROOT} {sys.version}".encode())
-    for path in ("requirements/run.lock", "requirements/dev.lock", "pyproject.toml"):
-        digest.update((ROOT / path).read_bytes())
+    for path in (*sorted((ROOT / "requirements").glob("*.lock")), ROOT / "pyproject.toml"):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -56,13 +58,13 @@ def create_environment() -> None:
         )
 
 
-def pip(*arguments: str) -> None:
-    """Run pip inside the environment; it prints only what goes wrong."""
-    options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+def install(*arguments: str) -> None:
+    """Install into the environment with pip, which prints only what goes wrong."""
+    options = ["--quiet", "--no-input", "--no-build-isolation", "--use-pep517"]
     result = subprocess.run(
-        [str(PYTHON), "-m", "pip", *options, *arguments],
+        [str(PYTHON), "-m", "pip", "install", *options, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
+        env={**os.environ, **PIP_SETTINGS},
         check=False,
     )
     if result.returncode != 0:

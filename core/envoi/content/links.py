@@ -1,0 +1,105 @@
+"""Numbers the trackable links of an HTML body and fills in their tracked addresses."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import unescape
+
+from markupsafe import escape
+
+from envoi.content.markup import Kind, attributes, refuse_active_content, tokens
+from envoi.errors import TemplateError
+
+MAX_LINKS = 1_000
+MAX_TARGET = 2_000
+
+SERVICE_VARIABLES = ("unsubscribe_url", "preferences_url", "view_url", "open_url")
+"""Variables that hold addresses of Envoi itself: links to them are never tracked."""
+
+_WEB = re.compile(r"^\s*https?://", re.IGNORECASE)
+_STARTS_WITH_CODE = re.compile(r"^\s*\{[{%]")
+_IS_SERVICE = re.compile(rf"\b(?:{'|'.join(SERVICE_VARIABLES)})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class SlottedHtml:
+    """HTML with a slot for every trackable link; `targets` are as written, templates included.
+
+    The mark around a slot is random and used nowhere else, so that no merged value can make
+    a slot of its own.
+    """
+
+    html: str
+    targets: tuple[str, ...]
+    mark: str
+
+    def fill(self, rendered: str, click: Callable[[int, str], str], *, html: bool) -> str:
+        """Put an address into every slot of a rendered text.
+
+        `click` gets a link's number, and its target where that was rendered for this
+        recipient ("" where it is the same for everybody). A rendered target that is no web
+        address becomes "#" in HTML and disappears from text.
+        """
+        parts = rendered.split(self.mark)
+        for index in range(1, len(parts), 2):
+            number, _, target = parts[index].partition(" ")
+            if target and html:
+                target = unescape(target)
+            parts[index] = self._address(int(number), target.strip(), click, html=html)
+        return "".join(parts)
+
+    def _address(
+        self, number: int, target: str, click: Callable[[int, str], str], *, html: bool
+    ) -> str:
+        if not target and is_personal(self.targets[number]):
+            return "#" if html else ""
+        if target and not _WEB.match(target):
+            return "#" if html else ""
+        address = target if len(target) > MAX_TARGET else click(number, target)
+        return str(escape(address)) if html else address
+
+
+def is_personal(target: str) -> bool:
+    """Whether a link's target holds template syntax and so differs between recipients."""
+    return "{{" in target or "{%" in target
+
+
+def number_links(html: str) -> SlottedHtml:
+    """Cut a slot for every web link of `<a>` and `<area>`, numbered in order of appearance.
+
+    Raises:
+        TemplateError: The HTML holds active content or more links than anybody reads.
+    """
+    refuse_active_content(html)
+    mark = f"envoi{secrets.token_hex(8)}"
+    pieces: list[str] = []
+    targets: list[str] = []
+    done = 0
+    for start, end, quoted in _link_places(html):
+        target = unescape(html[start:end]).strip()
+        slot = f"{mark}{len(targets)} {html[start:end] if is_personal(target) else ''}{mark}"
+        pieces += (html[done:start], slot if quoted else f'"{slot}"')
+        targets.append(target)
+        done = end
+    if len(targets) > MAX_LINKS:
+        raise TemplateError(f"The message holds more than {MAX_LINKS:,} links. Remove some.")
+    return SlottedHtml("".join([*pieces, html[done:]]), tuple(targets), mark)
+
+
+def _link_places(html: str) -> list[tuple[int, int, bool]]:
+    return [
+        (attribute.start, attribute.end, attribute.quoted)
+        for token in tokens(html)
+        if token.kind is Kind.OPEN and token.name in ("a", "area")
+        for attribute in attributes(html, token)
+        if attribute.name == "href" and _is_trackable(unescape(html[attribute.start : attribute.end]))
+    ]
+
+
+def _is_trackable(target: str) -> bool:
+    if _WEB.match(target):
+        return True
+    return bool(_STARTS_WITH_CODE.match(target)) and not _IS_SERVICE.search(target)

@@ -70,7 +70,9 @@ class Recipient:
     """One customer as the compiled content sees them.
 
     `variables` is a tree of plain values (the template's whole world); `click` turns a link's
-    number (from 0, in order of appearance) and target into a tracked address.
+    number (from 0, in order of appearance) into a tracked address. Its second argument is the
+    link's target where that was rendered for this customer, and "" where it is the same for
+    all: `CompiledContent.links` tells it then.
     """
 
     address: str
@@ -138,6 +140,21 @@ class Template(Protocol):
         """Fill in the variables; unknown ones become empty."""
 
 
+class NumberedLinks(Protocol):
+    """HTML in which every trackable link is a slot, numbered from 0."""
+
+    @property
+    def html(self) -> str:
+        """The HTML with its slots, still a template."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The links' targets as written, templates included."""
+
+    def fill(self, rendered: str, click: Callable[[int, str], str], *, html: bool) -> str:
+        """Put `click(number, target)` into every slot of a rendered text, see `Recipient`."""
+
+
 class ContentKit(Protocol):
     """What the core lends a channel for compiling content: parsing, MJML, links."""
 
@@ -150,17 +167,23 @@ class ContentKit(Protocol):
     def plain_text(self, html: str) -> str:
         """Make a readable text part from HTML that may still hold template syntax."""
 
-    def number_links(self, html: str) -> tuple[str, tuple[str, ...]]:
-        """Replace every trackable link by a slot; return the HTML and the link targets."""
+    def number_links(self, html: str) -> NumberedLinks:
+        """Cut a slot for every trackable link; raise `TemplateError` for active content."""
 
 
 class CompiledContent(Protocol):
     """A variant's content, compiled once per process and filled in per recipient."""
 
-    links: tuple[str, ...]
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The targets of the tracked links by number, as written."""
 
     def render(self, recipient: Recipient) -> Outgoing:
-        """Make the message for one recipient."""
+        """Make the message for one recipient.
+
+        Raise `ValidationFailedError` when it cannot be made: this message fails with that
+        reason, the others go on.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +194,8 @@ class Envelope:
     return_path_domain: str
     list_unsubscribe_mailto: str = ""
     base_url: str = ""
+    feedback_id: str = ""
+    """What mailbox providers group complaints by, such as `run:tenant:mailing:sender`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,29 +30,49 @@ class Settings(BaseSettings):
         "", description="Public address in links of messages; empty is http://host:tracking_port."
     )
     data_dir: Path = Field(
-        Path("var"), description="Folder of the embedded servers, keys, uploads and flight recorders."
+        Path("var"),
+        description="Folder of the embedded servers, keys, uploads and flight recorders.",
     )
     database_url: SecretStr = Field(
         SecretStr(""), description="PostgreSQL 17+ as its owner; empty starts the embedded one."
     )
     app_role: str = Field(
-        "envoi_app", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Role that every tenant's work runs as."
+        "envoi_app",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Role that every tenant's work runs as.",
     )
     redis_url: SecretStr = Field(
-        SecretStr(""), description="Redis or Valkey for the queue; empty starts the embedded Valkey."
+        SecretStr(""),
+        description="Redis or Valkey for the queue; empty starts the embedded Valkey.",
     )
     secret_key: SecretStr = Field(
-        SecretStr(""), description="Signs sessions and encrypts secrets; empty keeps one in the data folder."
+        SecretStr(""),
+        description="Signs sessions and encrypts secrets; empty keeps one in the data folder.",
     )
     message_domain: str = Field(
         "envoi.test", description="Domain of Message-ID and of the return path (VERP) of emails."
     )
-    smtp_demo_port: int = Field(0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 chooses one.")
-    worker_processes: int = Field(2, ge=1, le=64, description="Sending processes of one `envoi worker`.")
-    worker_threads: int = Field(4, ge=1, le=64, description="Sending threads, each with a connection, per process.")
+    mail_url: SecretStr = Field(
+        SecretStr(""),
+        description="Server for password resets, smtp://user:password@host:port (or smtp+starttls); "
+        "empty writes them to the log.",
+    )
+    smtp_demo_port: int = Field(
+        0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 chooses one."
+    )
+    worker_processes: int = Field(
+        2, ge=1, le=64, description="Sending processes of one `envoi worker`."
+    )
+    worker_threads: int = Field(
+        4, ge=1, le=64, description="Sending threads, each with a connection, per process."
+    )
     block_size: int = Field(250, ge=1, le=500, description="Messages a sender claims at a time.")
-    undo_seconds: int = Field(60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it.")
-    demo: bool = Field(True, description="Load the demo tenant on the first start and run the demo SMTP server.")
+    undo_seconds: int = Field(
+        60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it."
+    )
+    demo: bool = Field(
+        True, description="Load the demo tenant on the first start and run the demo SMTP server."
+    )
 
     @field_validator("data_dir")
     @classmethod

@@ -41,6 +41,8 @@ class Employee:
     theme: str
     role: Role
     company: Company
+    tenant_ids: tuple[int, ...]
+    """The companies the employee may switch between."""
 
     @property
     def initials(self) -> str:
@@ -99,6 +101,7 @@ def employee(database: Database, account: Account, tenant_id: int | None) -> Emp
         theme=account.theme,
         role=roles[tenant_id],
         company=company(database, tenant_id),
+        tenant_ids=tuple(roles),
     )
 
 

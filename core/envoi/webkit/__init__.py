@@ -1,0 +1,36 @@
+"""What pages are made with: permissions, pages and fragments, toasts, the employee.
+
+pages = Blueprint("polls", __name__, template_folder="templates", url_prefix="/polls")
+
+@pages.get("/")
+@permission("polls.view")
+def index() -> Response:
+    with current.session() as session:
+        return page("polls/index.html", fragments=("rows",), polls=polls(session))
+"""
+
+from flask import Blueprint
+
+from envoi.webkit.access import allowed, permission, public, require
+from envoi.webkit.current import Company, Employee, current
+from envoi.webkit.htmx import respond, see_other, toast
+from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of
+
+__all__ = [
+    "Blueprint",
+    "Company",
+    "Employee",
+    "Paging",
+    "allowed",
+    "current",
+    "fragment",
+    "page",
+    "page_url",
+    "paging_of",
+    "permission",
+    "public",
+    "require",
+    "respond",
+    "see_other",
+    "toast",
+]

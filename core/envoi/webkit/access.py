@@ -1,0 +1,93 @@
+"""Permissions of views: declared on each view, closed by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import structlog
+from flask import Flask, Response, current_app, redirect, request, url_for
+
+from envoi.accounts.permissions import PERMISSIONS, allows
+from envoi.errors import ForbiddenError
+from envoi.webkit import htmx
+from envoi.webkit.current import current
+
+log = structlog.get_logger(__name__)
+
+PUBLIC = "public"
+View = TypeVar("View", bound=Callable[..., Any])
+_MARK = "envoi_access"
+
+
+def permission(name: str) -> Callable[[View], View]:
+    """Declare the permission that an employee's role needs for this view."""
+    if name not in PERMISSIONS:
+        raise ValueError(f"there is no permission {name!r}; see envoi.accounts.permissions")
+
+    def declare(view: View) -> View:
+        setattr(view, _MARK, name)
+        return view
+
+    return declare
+
+
+def public(view: View) -> View:
+    """Open a view to everybody, signed in or not."""
+    setattr(view, _MARK, PUBLIC)
+    return view
+
+
+def allowed(name: str) -> bool:
+    """Tell whether the employee's role includes a permission; for what a page shows."""
+    employee = current.employee
+    return employee is not None and allows(employee.role, name)
+
+
+def require(name: str) -> None:
+    """Stop with 403 unless the role includes a permission; for what a view does in parts."""
+    if not allowed(name):
+        raise ForbiddenError(
+            "Your role does not include this. An administrator can change your role."
+        )
+
+
+def access_of(app: Flask, endpoint: str) -> str | None:
+    """Return the permission an endpoint declares, `PUBLIC`, or None where nothing is declared."""
+    if endpoint == "static" or endpoint.endswith(".static"):
+        return PUBLIC
+    declared: dict[str, str] = app.extensions["envoi.access"]
+    if endpoint in declared:
+        return declared[endpoint]
+    return getattr(app.view_functions[endpoint], _MARK, None)
+
+
+def init_app(app: Flask, declared: dict[str, str]) -> None:
+    """Guard every request; `declared` names the access of views that are not ours to decorate."""
+    app.extensions["envoi.access"] = declared
+    app.before_request(_guard)
+
+
+def _guard() -> Response | None:
+    if request.endpoint is None:
+        return None
+    access = access_of(current_app, request.endpoint)
+    if access == PUBLIC:
+        return None
+    if access is None:
+        log.error("a view declares no permission", endpoint=request.endpoint)
+        raise ForbiddenError("This page declares no permission, so nobody may see it.")
+    if current.employee is None:
+        return _sign_in_first()
+    require(access)
+    return None
+
+
+def _sign_in_first() -> Response:
+    """Send a person to the sign-in page and back; tell a script, which must not follow."""
+    if htmx.is_fragment():
+        return Response("", 401, {"HX-Trigger": "envoi:signed-out", "HX-Reswap": "none"})
+    back = urlencode({"next": request.full_path.rstrip("?")}) if request.method == "GET" else ""
+    response = redirect(url_for("security.login") + (f"?{back}" if back else ""))
+    return Response(response.get_data(), response.status_code, response.headers)

@@ -1,0 +1,97 @@
+"""Errors as people see them: what happened, why, what to do, and an id to ask with."""
+
+from __future__ import annotations
+
+import secrets
+
+import structlog
+from flask import Flask, Response, render_template
+from flask_babel import gettext as _
+from werkzeug.exceptions import HTTPException
+
+from envoi.errors import (
+    ConflictError,
+    EnvoiError,
+    ForbiddenError,
+    NotFoundError,
+    ValidationFailedError,
+)
+from envoi.webkit import htmx
+
+log = structlog.get_logger(__name__)
+
+_STATUS: tuple[tuple[type[EnvoiError], int], ...] = (
+    (NotFoundError, 404),
+    (ForbiddenError, 403),
+    (ConflictError, 409),
+    (ValidationFailedError, 422),
+)
+
+
+def init_app(app: Flask) -> None:
+    """Turn every error into a page, or into a fragment that goes to the top of the page."""
+    app.register_error_handler(EnvoiError, _expected)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _bug)
+
+
+def _expected(error: EnvoiError) -> Response:
+    status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        return _bug(error)
+    return _answer(status, str(error))
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if error.response is not None or status < 400:
+        response = error.get_response()
+        return Response(response.get_data(), response.status_code, response.headers)
+    return _answer(status, "")
+
+
+def _bug(error: Exception) -> Response:
+    error_id = secrets.token_hex(4)
+    log.exception("a page failed", error_id=error_id, exc_info=error)
+    return _answer(500, "", error_id)
+
+
+def _answer(status: int, reason: str, error_id: str = "") -> Response:
+    words = {"status": status, "title": _title(status), "reason": reason or _reason(status)}
+    template = "errors/fragment.html" if htmx.is_fragment() else "errors/page.html"
+    body = render_template(template, error_id=error_id, **words)
+    if htmx.is_fragment():
+        return htmx.respond(body, status, retarget="#page-error", reswap="innerHTML show:top")
+    return htmx.respond(body, status)
+
+
+def _title(status: int) -> str:
+    titles = {
+        400: _("The form could not be read"),
+        403: _("Your role does not include this"),
+        404: _("There is nothing here"),
+        405: _("This address does not take that request"),
+        409: _("Somebody or something was faster"),
+        413: _("The file is too large"),
+        422: _("Something in the form needs another look"),
+        429: _("Too many attempts"),
+    }
+    return titles.get(status, _("The page failed") if status >= 500 else _("That did not work"))
+
+
+def _reason(status: int) -> str:
+    reasons = {
+        400: _("The page was open for too long, or you signed in again. Load it again and repeat."),
+        403: _("An administrator can change your role."),
+        404: _("The address is wrong, or what was here has been deleted."),
+        405: _("Go back and use the buttons of the page."),
+        413: _("Choose a smaller file."),
+        429: _("Wait a minute and try again."),
+    }
+    return reasons.get(
+        status,
+        _(
+            "Nothing was changed or sent. Try again; if it stays, tell an administrator"
+            " the error id."
+        ),
+    )

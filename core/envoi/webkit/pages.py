@@ -1,0 +1,93 @@
+"""One place decides between page and fragment; a fragment is a block of the page's template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, render_template, request, url_for
+from jinja2_fragments.flask import render_block
+
+from envoi.webkit import htmx
+
+PAGE_SIZES = (10, 25, 50, 100)
+
+
+def page(
+    template: str, *, fragments: Sequence[str] = (), status: int = 200, **context: Any
+) -> Response:
+    """Render a page, or only the block whose name is the id in HX-Target.
+
+    Args:
+        template: The page's template.
+        fragments: Blocks that a browser may ask for; an element's id is the block's name, with
+            `-` where the block has `_`.
+        status: 200, or 422 where a form is shown again with its problems.
+        **context: What the template is given.
+    """
+    block = htmx.target().replace("-", "_") if htmx.is_fragment() else ""
+    if block in fragments:
+        return fragment(template, block, status=status, **context)
+    return htmx.respond(render_template(template, **context), status)
+
+
+def fragment(template: str, block: str, *, status: int = 200, **context: Any) -> Response:
+    """Render one block of a template; use it where only a script asks."""
+    return htmx.respond(render_block(template, block, **context), status)
+
+
+def page_url(**changes: Any) -> str:
+    """Return this page's address with query parameters changed; None takes one out.
+
+    Whatever changes besides the page number leads back to the first page.
+    """
+    query = {**request.args.to_dict(flat=False), **changes}
+    if "page" not in changes:
+        query.pop("page", None)
+    kept = {name: value for name, value in query.items() if value is not None}
+    return url_for(request.endpoint or "", **{**(request.view_args or {}), **kept})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paging:
+    """Where a list stands: rows from `first` to `last` of `total`, pages from 1."""
+
+    total: int
+    page: int
+    size: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.size))
+
+    @property
+    def offset(self) -> int:
+        """How many rows come before this page."""
+        return (self.page - 1) * self.size
+
+    @property
+    def first(self) -> int:
+        """The number of the first row shown, 0 for an empty list."""
+        return min(self.offset + 1, self.total)
+
+    @property
+    def last(self) -> int:
+        """The number of the last row shown."""
+        return min(self.offset + self.size, self.total)
+
+    @property
+    def near(self) -> list[int]:
+        """The page numbers that are offered: the first, the last and those around this one."""
+        around = range(self.page - 2, self.page + 3)
+        return sorted({1, self.pages, *(number for number in around if 1 <= number <= self.pages)})
+
+
+def paging_of(total: int, *, size: int = 10) -> Paging:
+    """Read page and size from the address, kept within what exists."""
+    asked = request.args.get("size", size, type=int)
+    size = asked if asked in PAGE_SIZES else size
+    pages = max(1, -(-total // size))
+    number = min(max(request.args.get("page", 1, type=int), 1), pages)
+    return Paging(total=total, page=number, size=size)

@@ -1,0 +1,1 @@
+"""What an employee sets for themselves: language, theme, password, company."""

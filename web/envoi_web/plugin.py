@@ -1,0 +1,19 @@
+"""The pages of Envoi, registered through the same door as a partner's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import Blueprint
+from pluggy import HookimplMarker
+
+from envoi_web.own.views import own
+from envoi_web.shell import shell
+
+hookimpl = HookimplMarker("envoi")
+
+
+@hookimpl
+def register_blueprints() -> Iterable[Blueprint]:
+    """Bring the shell and every area's pages."""
+    return [shell, own]

@@ -1,0 +1,108 @@
+// Everything the pages do in the browser besides htmx and Bootstrap. Behaviour is asked for by data attributes:
+//   data-ev-open="id"   opens a <dialog>          data-ev-close     closes the dialog around it
+//   data-ev-dismiss     removes the toast         data-ev-submit    submits its form when changed
+//   data-ev-number="n"  on a form: the button with data-ev-confirm waits until n is typed
+//   data-ev-focus       takes the focus when it comes into the page
+//   data-ev-poll        a strip that polls; asks less often while the tab is hidden
+const TOAST_MS = 8000;
+const HIDDEN_POLL_MS = 10000;
+
+const announcer = () => document.getElementById("announcer");
+const announce = (text) => { announcer().textContent = text; };
+
+// ---------- requests ----------
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = document.querySelector('meta[name="csrf-token"]').content;
+});
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const strip = event.detail.elt;
+  if (!strip.matches("[data-ev-poll]") || !document.hidden) return;
+  const last = Number(strip.dataset.evAsked || 0);
+  if (Date.now() - last < HIDDEN_POLL_MS) event.preventDefault();
+  else strip.dataset.evAsked = Date.now();
+});
+
+// An error page of a proxy must not replace a part of ours: only answers that name their place are shown.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status < 400 || xhr.status === 422 || xhr.status === 409) return;
+  if (xhr.getResponseHeader("HX-Retarget") || xhr.status === 401) return;
+  event.detail.shouldSwap = false;
+  showUnreachable();
+});
+for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => showUnreachable());
+
+function showUnreachable() {
+  const place = document.getElementById("page-error");
+  if (!place) return;
+  place.replaceChildren(document.getElementById("unreachable-template").content.cloneNode(true));
+  place.focus();
+}
+
+document.addEventListener("envoi:signed-out", () => document.getElementById("signed-out").showModal());
+
+// ---------- focus after a swap: errors to the summary, navigation to the heading, actions stay ----------
+document.addEventListener("htmx:afterSwap", (event) => {
+  const place = event.detail.target;
+  const wanted = place.querySelector("[data-ev-focus]") || (place.id === "page-error" && place);
+  if (wanted) wanted.focus();
+});
+document.addEventListener("htmx:pushedIntoHistory", () => {
+  const heading = document.querySelector("h1");
+  if (document.activeElement === document.body && heading) heading.focus();
+});
+
+let toldQuarter = "";
+document.addEventListener("htmx:load", (event) => {
+  const bar = event.detail.elt.querySelector?.("[data-ev-quarter]");
+  if (bar && bar.dataset.evQuarter !== toldQuarter) {
+    if (toldQuarter) announce(bar.getAttribute("aria-valuetext"));
+    toldQuarter = bar.dataset.evQuarter;
+  }
+});
+
+// ---------- toasts ----------
+function keepForAWhile(toast) {
+  setTimeout(() => { if (!toast.matches(":hover, :focus-within")) toast.remove(); else keepForAWhile(toast); }, TOAST_MS);
+}
+
+document.addEventListener("envoi:toast", (event) => {
+  for (const { message, label, url } of event.detail.toasts) {
+    const copy = document.getElementById("toast-template").content.cloneNode(true);
+    copy.querySelector(".ev-toast-text").textContent = message;
+    const link = copy.querySelector("a");
+    if (label) { link.textContent = label; link.href = url; } else link.remove();
+    const toast = copy.querySelector(".ev-toast");
+    document.getElementById("toasts").append(toast);
+    announce(message);
+    keepForAWhile(toast);
+  }
+});
+
+// ---------- dialogs ----------
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-ev-open]");
+  if (opener) document.getElementById(opener.dataset.evOpen).showModal();
+  if (event.target.closest("[data-ev-close]")) event.target.closest("dialog").close();
+  if (event.target.closest("[data-ev-dismiss]")) event.target.closest(".ev-toast").remove();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-ev-submit]")) event.target.form.requestSubmit();
+});
+
+const typedNumber = (text) => text.replace(/[\s.,'\u00a0\u202f\u2019]/g, "");
+function waitForNumber(form) {
+  const button = form.querySelector("[data-ev-confirm]");
+  const check = () => { button.disabled = typedNumber(form.elements.typed.value) !== form.dataset.evNumber; };
+  form.addEventListener("input", check);
+  check();
+}
+
+function prepare(root) {
+  for (const form of root.querySelectorAll("form[data-ev-number]")) waitForNumber(form);
+  for (const toast of root.querySelectorAll("#toasts .ev-toast")) keepForAWhile(toast);
+  root.querySelector("[data-ev-focus]")?.focus();
+}
+document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import text
+
+from envoi.db import Database
 from factories.customers import (
     WORKED_CONTROL,
     WORKED_STRATA,
@@ -13,9 +16,6 @@ from factories.customers import (
     make_worked_example,
     opt_out,
 )
-from sqlalchemy import text
-
-from envoi.db import Database
 
 
 def _one(connection: Any, sql: str, tenant_id: int) -> tuple[Any, ...]:
@@ -45,7 +45,8 @@ def test_worked_example(database: Database, tenant_id: int) -> None:
         make_worked_example(connection, tenant_id)
         counts = (
             "SELECT count(*), count(*) FILTER (WHERE email IS NULL),"
-            " (SELECT count(*) FROM opt_out WHERE tenant_id = :t) FROM customer WHERE tenant_id = :t"
+            " (SELECT count(*) FROM opt_out WHERE tenant_id = :t)"
+            " FROM customer WHERE tenant_id = :t"
         )
         assert _one(connection, counts, tenant_id) == (14_730, 71, 404)
         strata = connection.execute(

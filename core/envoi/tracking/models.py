@@ -22,7 +22,11 @@ class EventKind(IntEnum):
 
 
 class MessageEvent(SQLModel, table=True):
-    """A raw hit, kept; partitioned like the ledger. `id` only makes rows distinct."""
+    """A raw hit, kept; partitioned like the ledger. `id` only makes rows distinct.
+
+    `marks` holds what the request told besides its agent (`envoi.tracking.classify.Mark`), so
+    that a better classifier can judge old hits again.
+    """
 
     __tablename__ = "message_event"
     __table_args__ = ({"postgresql_partition_by": "RANGE (launched_on)"},)
@@ -40,6 +44,7 @@ class MessageEvent(SQLModel, table=True):
         default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
     )
     classifier: int = small(1)
+    marks: int = small(0)
     ip: str = words()
     agent: str = words()
 

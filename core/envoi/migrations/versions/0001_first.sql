@@ -204,6 +204,7 @@ CREATE TABLE message_event (
     link SMALLINT,
     machine BOOLEAN DEFAULT 'false' NOT NULL,
     classifier SMALLINT DEFAULT '1' NOT NULL,
+    marks SMALLINT DEFAULT '0' NOT NULL,
     ip TEXT DEFAULT '' NOT NULL,
     agent TEXT DEFAULT '' NOT NULL,
     CONSTRAINT pk_message_event PRIMARY KEY (tenant_id, run_id, customer_id, at, launched_on, step, kind, id)

@@ -43,10 +43,11 @@ def create_app(settings: Settings, plugins: Plugins, database: Database) -> Flas
     htmx.init_app(app)
     security.init_app(app)
     errors.init_app(app)
-    sign_in.init_app(app, database)
-    access.init_app(app, sign_in.ACCESS)
+    # Ours come first, so that the sign-in pages are ours and not the library's.
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
+    sign_in.init_app(app, database)
+    access.init_app(app, sign_in.ACCESS)
     return app
 
 

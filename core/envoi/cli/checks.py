@@ -1,0 +1,194 @@
+"""`envoi doctor`: says what is wrong with an installation, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import click
+import redis
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from envoi.cli.context import opened, write_json
+from envoi.delivery.gateways import test_gateway
+from envoi.errors import EnvoiError
+from envoi.installation import Installation
+from envoi.schema import PARTITIONED, describe
+
+LEAST_VERSION = 170_000
+LEAST_FREE_BYTES = 1 << 30
+MOST_CLOCK_SECONDS = 2
+WORKER_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; `remedy` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Check database, queue, workers, gateways, disk and clock; status 1 if something is wrong."""
+    try:
+        with opened() as installation:
+            findings = [found for check in CHECKS for found in _fenced(check, installation)]
+    except (EnvoiError, SQLAlchemyError) as error:
+        findings = [Finding("database", False, str(error), "Check ENVOI_DATABASE_URL.")]
+    if as_json:
+        write_json(findings)
+    else:
+        _print(findings)
+    if not all(f.ok for f in findings):
+        raise SystemExit(1)
+
+
+def _database(installation: Installation) -> Iterator[Finding]:
+    with installation.database.engine.connect() as connection:
+        version = connection.execute(text("SHOW server_version_num")).scalar_one()
+        name = connection.execute(text("SHOW server_version")).scalar_one()
+        yield Finding(
+            "database", int(version) >= LEAST_VERSION, name, "Use PostgreSQL 17 or later."
+        )
+        state = describe(connection)
+        yield Finding(
+            "migrations",
+            state["applied"] == state["newest"],
+            f"{state['applied']} of {state['newest']}",
+            "Run `envoi migrate`.",
+        )
+
+
+def _role(installation: Installation) -> Iterator[Finding]:
+    query = text(
+        "SELECT rolsuper OR rolbypassrls AS unsafe, pg_has_role(current_user, oid, 'SET') AS usable"
+        " FROM pg_roles WHERE rolname = :role"
+    )
+    role = installation.database.app_role
+    with installation.database.engine.connect() as connection:
+        row = connection.execute(query, {"role": role}).one_or_none()
+    ok = row is not None and row.usable and not row.unsafe
+    yield Finding("role", ok, role, "Run `envoi migrate`; the role must not be a superuser.")
+    with installation.database.tenant_connection(0) as connection:
+        mode = connection.execute(text("SHOW plan_cache_mode")).scalar_one()
+    yield Finding(
+        "plan mode",
+        mode == "force_custom_plan",
+        mode,
+        "A pooler drops set_config; use session mode.",
+    )
+
+
+def _partitions(installation: Installation) -> Iterator[Finding]:
+    query = text(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = CAST(:parent AS regclass)"
+        " AND right(inhrelid::regclass::text, 7) > :month"
+    )
+    month = date.today().strftime("%Y_%m")
+    with installation.database.engine.connect() as connection:
+        for parent in PARTITIONED:
+            ahead = connection.execute(query, {"parent": parent, "month": month}).scalar_one()
+            yield Finding(
+                f"months ahead of {parent}",
+                ahead >= 1,
+                str(ahead),
+                "Run `envoi migrate`, or start the scheduler, which makes them.",
+            )
+
+
+def _broker(installation: Installation) -> Iterator[Finding]:
+    client = redis.Redis.from_url(installation.settings.redis_url.get_secret_value())
+    try:
+        client.ping()
+        policy = dict(client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+        yield Finding("broker", True, "answers")
+        yield Finding(
+            "broker memory", policy == "noeviction", str(policy), "Set maxmemory-policy noeviction."
+        )
+    except redis.RedisError as error:
+        yield Finding("broker", False, str(error), "Check ENVOI_REDIS_URL; sending goes on slower.")
+    finally:
+        client.close()
+
+
+def _workers(installation: Installation) -> Iterator[Finding]:
+    query = text(
+        "SELECT count(*) FROM sender WHERE ended_at IS NULL"
+        " AND heartbeat_at > now() - make_interval(secs => :seconds)"
+    )
+    with installation.database.engine.connect() as connection:
+        alive = connection.execute(query, {"seconds": WORKER_SECONDS}).scalar_one()
+        late = connection.execute(
+            text("SELECT count(*) FROM due_work WHERE due_at < now() - interval '5 minutes'")
+        ).scalar_one()
+    yield Finding("workers", alive > 0, f"{alive} sending", "Start `envoi worker`.")
+    yield Finding(
+        "late work", late == 0, f"{late} waiting over 5 minutes", "Start `envoi scheduler`."
+    )
+
+
+def _gateways(installation: Installation) -> Iterator[Finding]:
+    with installation.database.system_session() as session:
+        tenants = session.execute(text("SELECT id, slug FROM tenant ORDER BY id LIMIT 20")).all()
+    for tenant in tenants:
+        try:
+            answer = test_gateway(installation, tenant.id, "email")
+            yield Finding(f"SMTP of {tenant.slug}", True, answer.splitlines()[0][:80])
+        except EnvoiError as error:
+            yield Finding(f"SMTP of {tenant.slug}", False, str(error), "Run `envoi gateway set`.")
+
+
+def _disk(installation: Installation) -> Iterator[Finding]:
+    folder = installation.settings.data_dir
+    free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+    yield Finding("disk", free >= LEAST_FREE_BYTES, f"{free >> 30} GiB free", "Free some space.")
+
+
+def _clock(installation: Installation) -> Iterator[Finding]:
+    with installation.database.engine.connect() as connection:
+        before = time.time()
+        there = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    here = datetime.fromtimestamp((before + time.time()) / 2, UTC)
+    apart = abs((there - here).total_seconds())
+    yield Finding(
+        "clock", apart <= MOST_CLOCK_SECONDS, f"{apart:.1f} s from the database", "Set up NTP."
+    )
+
+
+Checking = Callable[[Installation], Iterator[Finding]]
+CHECKS: tuple[Checking, ...] = (
+    *(_database, _role, _partitions, _broker, _workers, _gateways, _disk, _clock),
+)
+
+
+def _fenced(check: Checking, installation: Installation) -> list[Finding]:
+    """A check that cannot be made is a finding, and the others are still made."""
+    found: list[Finding] = []
+    try:
+        found.extend(check(installation))
+    except (EnvoiError, SQLAlchemyError, OSError) as error:
+        name = check.__name__.removeprefix("_")
+        found.append(Finding(name, False, str(error).splitlines()[0], "Mend this first."))
+    return found
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "check", "found", "what to do"):
+        table.add_column(heading)
+    for f in findings:
+        mark: Any = "[green]ok[/]" if f.ok else "[red]wrong[/]"
+        table.add_row(mark, f.name, f.found, "" if f.ok else f.remedy)
+    Console().print(table)

@@ -1,0 +1,258 @@
+"""Drafts of mailings: make, change, copy, delete. Starting them is in `envoi.mailings.launch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.models import Run
+from envoi.delivery.runs import cancel_run
+from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
+from envoi.jobs import Work, withdraw
+from envoi.mailings.models import Mailing, MailingState, Variant
+from envoi.mailings.status import STOPPABLE, Status, status_of
+from envoi.plugins import Plugins
+from envoi.policies.models import Policy
+from envoi.segments.models import Segment
+from envoi.tenants.service import tenant_settings
+
+STRATA = ("gender", "age_band")
+MAX_CONTROL_SHARE = 50
+
+
+class MailingChanges(BaseModel):
+    """What an editor may change in a draft; only the fields given are changed."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    segment_id: int | None = None
+    policy_id: int | None = None
+    category_id: int | None = None
+    control_share: float | None = Field(None, ge=0, le=MAX_CONTROL_SHARE)
+    strata: list[str] | None = None
+    one_per_address: bool | None = None
+    attribution_days: int | None = Field(None, ge=0, le=365)
+    lifetime_minutes: int | None = Field(None, ge=1, le=60 * 24 * 60)
+    starts_at: datetime | None = None
+
+
+def create_draft(
+    session: Session,
+    tenant_id: int,
+    *,
+    channel: str,
+    name: str,
+    segment_id: int | None = None,
+    account_id: int | None = None,
+) -> Mailing:
+    """Make a draft with one empty variant, the default policy and the company's defaults."""
+    defaults = tenant_settings(session, tenant_id)
+    if segment_id is not None:
+        _require(session, Segment, tenant_id, segment_id, "segment")
+    mailing = Mailing(
+        tenant_id=tenant_id,
+        channel=channel,
+        name=name.strip() or "Untitled mailing",
+        segment_id=segment_id,
+        policy_id=_default_policy(session, tenant_id),
+        attribution_days=defaults.attribution_days,
+        lifetime_minutes=defaults.lifetime_minutes,
+        created_by=account_id,
+    )
+    session.add(mailing)
+    session.flush()
+    content = {"sender_name": defaults.sender_name, "sender_address": defaults.sender_address}
+    session.add(Variant(tenant_id=tenant_id, mailing_id=mailing.id, number=1, content=content))
+    session.flush()
+    return mailing
+
+
+def get_mailing(
+    session: Session, tenant_id: int, mailing_id: int, *, lock: bool = False
+) -> Mailing:
+    """Return a mailing, or raise `NotFoundError`; `lock` keeps others from changing it."""
+    found = session.get(
+        Mailing, (tenant_id, mailing_id), with_for_update=lock, populate_existing=lock
+    )
+    if found is None or found.hidden:
+        raise NotFoundError("There is no such mailing. It may have been deleted.")
+    return found
+
+
+def get_run(session: Session, mailing: Mailing) -> Run | None:
+    """Return the run a mailing was launched as, if it was."""
+    return session.get(Run, (mailing.tenant_id, mailing.run_id)) if mailing.run_id else None
+
+
+def current_status(session: Session, mailing: Mailing) -> Status:
+    """Return the status that a person sees."""
+    return status_of(mailing, get_run(session, mailing))
+
+
+def variants_of(session: Session, mailing: Mailing) -> list[Variant]:
+    """Return the mailing's variants in their order."""
+    c = table(Variant).c
+    query = select(Variant).where(c.tenant_id == mailing.tenant_id, c.mailing_id == mailing.id)
+    return list(session.scalars(query.order_by(c.number)))
+
+
+def update_mailing(
+    session: Session, tenant_id: int, mailing_id: int, version: int, changes: Mapping[str, Any]
+) -> Mailing:
+    """Change a draft.
+
+    Args:
+        version: What the editor last saw; another one means somebody else saved meanwhile.
+        changes: Fields of `MailingChanges`.
+
+    Raises:
+        ConflictError: The draft was changed meanwhile, or is no draft any more.
+        ValidationFailedError: A value was refused.
+    """
+    given = _checked(changes)
+    mailing = _draft(session, tenant_id, mailing_id, version)
+    if given.get("segment_id"):
+        _require(session, Segment, tenant_id, given["segment_id"], "segment")
+    if given.get("policy_id"):
+        _require(session, Policy, tenant_id, given["policy_id"], "policy")
+    for field, value in given.items():
+        setattr(mailing, field, value)
+    _touch(mailing)
+    return mailing
+
+
+def save_content(
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    version: int,
+    content: Mapping[str, Any],
+    number: int = 1,
+) -> Mailing:
+    """Store a variant's content as it stands; a draft may be incomplete."""
+    mailing = _draft(session, tenant_id, mailing_id, version)
+    variant = session.get(Variant, (tenant_id, mailing_id, number))
+    if variant is None:
+        raise NotFoundError("There is no such variant. It may have been deleted.")
+    variant.content = {**variant.content, **content}
+    _touch(mailing)
+    return mailing
+
+
+def validate_content(plugins: Plugins, channel: str, content: Mapping[str, Any]) -> BaseModel:
+    """Check content by its channel's schema; raise `ValidationFailedError` with all problems."""
+    spec = plugins.channels.get(channel)
+    if spec is None:
+        raise NotFoundError(f"The channel {channel!r} is not enabled for this company.")
+    try:
+        return spec.content_schema.model_validate(dict(content))
+    except ValidationError as error:
+        raise ValidationFailedError(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Turn pydantic's findings into problems for people."""
+    return [
+        Problem(".".join(str(p) for p in e["loc"]), e["msg"].removeprefix("Value error, "))
+        for e in error.errors()
+    ]
+
+
+def copy_mailing(
+    session: Session, tenant_id: int, mailing_id: int, account_id: int | None = None
+) -> Mailing:
+    """Make a draft with the same audience, content and settings, and no start."""
+    source = get_mailing(session, tenant_id, mailing_id)
+    kept = ("channel", "segment_id", "policy_id", "category_id", "control_share", "strata")
+    settings = ("one_per_address", "attribution_days", "lifetime_minutes")
+    copy = Mailing(
+        tenant_id=tenant_id,
+        name=f"{source.name} (copy)"[:200],
+        created_by=account_id,
+        **{field: getattr(source, field) for field in kept + settings},
+    )
+    session.add(copy)
+    session.flush()
+    for variant in variants_of(session, source):
+        session.add(
+            Variant(
+                tenant_id=tenant_id,
+                mailing_id=copy.id,
+                number=variant.number,
+                share=variant.share,
+                content=variant.content,
+            )
+        )
+    session.flush()
+    return copy
+
+
+def delete_mailing(session: Session, tenant_id: int, mailing_id: int) -> Status:
+    """Delete a mailing and return the status it had (product reference, section 2).
+
+    A draft or created one is removed. What is unsent of a running one is cancelled. Launched
+    ones are only hidden, because attribution and frequency counts still need their messages.
+    """
+    mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
+    status = current_status(session, mailing)
+    if mailing.run_id is None:
+        withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
+        session.delete(mailing)
+        session.flush()
+        return status
+    if status in STOPPABLE:
+        cancel_run(session, tenant_id, mailing.run_id)
+    mailing.hidden = True
+    return status
+
+
+def _draft(session: Session, tenant_id: int, mailing_id: int, version: int) -> Mailing:
+    mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
+    if mailing.state != MailingState.DRAFT:
+        raise ConflictError(
+            "This mailing is confirmed and can no longer be changed. Copy it, or undo the start."
+        )
+    if mailing.version != version:
+        raise ConflictError(
+            "Somebody else saved this mailing while you were editing. Nothing of yours is lost:"
+            " compare with the saved version, then save again."
+        )
+    return mailing
+
+
+def _touch(mailing: Mailing) -> None:
+    mailing.version += 1
+    mailing.updated_at = datetime.now(UTC)
+
+
+def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        given = MailingChanges.model_validate(dict(changes))
+    except ValidationError as error:
+        raise ValidationFailedError(problems_of(error)) from None
+    unknown = set(given.strata or ()) - set(STRATA)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise ValidationFailedError(
+            [Problem("strata", f"Not a stratification parameter: {names}.")]
+        )
+    return given.model_dump(exclude_unset=True)
+
+
+def _require(session: Session, model: type[Any], tenant_id: int, number: int, what: str) -> None:
+    if session.get(model, (tenant_id, number)) is None:
+        raise ValidationFailedError(
+            [Problem(f"{what}_id", f"There is no such {what}. Choose another one.")]
+        )
+
+
+def _default_policy(session: Session, tenant_id: int) -> int | None:
+    c = table(Policy).c
+    return session.scalar(select(c.id).where(c.tenant_id == tenant_id, c.is_default))

@@ -36,7 +36,7 @@ shell.add_app_template_filter(places)
 @shell.app_template_filter()
 def role_name(role: Role) -> str:
     """The word for a role in the employee's language."""
-    names = {
+    names: dict[Role, str] = {
         Role.ADMINISTRATOR: _("Administrator"),
         Role.SENIOR_MARKETER: _("Senior marketer"),
         Role.MARKETER: _("Marketer"),

@@ -11,8 +11,14 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account, Membership
 from envoi.accounts.permissions import Role
-from envoi.db import Database
+from envoi.db import Database, table
 from envoi.tenants.models import Tenant, TenantSettings
+
+
+_account = table(Account).c
+_membership = table(Membership).c
+_tenant = table(Tenant).c
+_settings = table(TenantSettings).c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +59,14 @@ class Employee:
 
 def account_by_email(session: Session, email: str) -> Account | None:
     """Find an account by its email address, whatever the case."""
-    return session.scalar(select(Account).where(func.lower(Account.email) == email.strip().lower()))
+    return session.scalar(
+        select(Account).where(func.lower(_account.email) == email.strip().lower())
+    )
 
 
 def account_by_uniquifier(session: Session, uniquifier: str) -> Account | None:
     """Find the account whose sessions carry this mark; a new password changes the mark."""
-    return session.scalar(select(Account).where(Account.fs_uniquifier == uniquifier))
+    return session.scalar(select(Account).where(_account.fs_uniquifier == uniquifier))
 
 
 def memberships(database: Database, account_id: int) -> list[tuple[int, Role]]:
@@ -66,8 +74,8 @@ def memberships(database: Database, account_id: int) -> list[tuple[int, Role]]:
     with database.account_session(account_id) as session:
         rows = session.scalars(
             select(Membership)
-            .where(Membership.account_id == account_id)
-            .order_by(Membership.tenant_id)
+            .where(_membership.account_id == account_id)
+            .order_by(_membership.tenant_id)
         ).all()
     today = datetime.now(UTC).date()
     return [
@@ -82,7 +90,7 @@ def companies_of(database: Database, account_id: int) -> list[tuple[int, str]]:
     ids = [tenant_id for tenant_id, _ in memberships(database, account_id)]
     with database.system_session() as session:
         rows = session.execute(
-            select(Tenant.id, Tenant.name).where(Tenant.id.in_(ids)).order_by(Tenant.name)
+            select(_tenant.id, _tenant.name).where(_tenant.id.in_(ids)).order_by(_tenant.name)
         )
         return [(row.id, row.name) for row in rows]
 
@@ -109,8 +117,8 @@ def company(database: Database, tenant_id: int) -> Company:
     """Load a company with the settings that pages need."""
     with database.tenant_session(tenant_id) as session:
         row = session.execute(
-            select(Tenant.name, TenantSettings.time_zone, TenantSettings.currency)
-            .join(TenantSettings, TenantSettings.tenant_id == Tenant.id)
-            .where(Tenant.id == tenant_id)
+            select(_tenant.name, _settings.time_zone, _settings.currency)
+            .join_from(table(Tenant), table(TenantSettings), _settings.tenant_id == _tenant.id)
+            .where(_tenant.id == tenant_id)
         ).one()
     return Company(id=tenant_id, name=row.name, time_zone=row.time_zone, currency=row.currency)

@@ -66,7 +66,7 @@ def _answer(status: int, reason: str, error_id: str = "") -> Response:
 
 
 def _title(status: int) -> str:
-    titles = {
+    titles: dict[int, str] = {
         400: _("The form could not be read"),
         403: _("Your role does not include this"),
         404: _("There is nothing here"),
@@ -76,11 +76,12 @@ def _title(status: int) -> str:
         422: _("Something in the form needs another look"),
         429: _("Too many attempts"),
     }
-    return titles.get(status, _("The page failed") if status >= 500 else _("That did not work"))
+    other: str = _("The page failed") if status >= 500 else _("That did not work")
+    return titles.get(status, other)
 
 
 def _reason(status: int) -> str:
-    reasons = {
+    reasons: dict[int, str] = {
         400: _("The page was open for too long, or you signed in again. Load it again and repeat."),
         403: _("An administrator can change your role."),
         404: _("The address is wrong, or what was here has been deleted."),
@@ -88,10 +89,7 @@ def _reason(status: int) -> str:
         413: _("Choose a smaller file."),
         429: _("Wait a minute and try again."),
     }
-    return reasons.get(
-        status,
-        _(
-            "Nothing was changed or sent. Try again; if it stays, tell an administrator"
-            " the error id."
-        ),
+    other: str = _(
+        "Nothing was changed or sent. Try again; if it stays, tell an administrator the error id."
     )
+    return reasons.get(status, other)

@@ -54,7 +54,7 @@ def percent(share: float | Decimal | None, decimals: int = 1) -> str:
 
 def points(difference: float | Decimal | None) -> str:
     """A difference of two shares in percentage points: 0.0321 as +3.21."""
-    return NO_VALUE if difference is None else signed(round(difference * 100, 2), 2)
+    return NO_VALUE if difference is None else signed(float(difference) * 100, 2)
 
 
 def money(minor: int | None, currency: str | None = None, *, unit: bool = True) -> str:

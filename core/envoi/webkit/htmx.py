@@ -64,7 +64,7 @@ def toast(message: str, *, action: tuple[str, str] | None = None) -> None:
 
 def pending_toasts() -> list[dict[str, str]]:
     """Take the toasts that have not been shown yet."""
-    return [json.loads(text) for text in get_flashed_messages(category_filter=[_TOAST])]
+    return [json.loads(str(text)) for text in get_flashed_messages(category_filter=[_TOAST])]
 
 
 def _send_toasts(response: Response) -> Response:

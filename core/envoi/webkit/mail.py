@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _TIMEOUT = 10
 
 
-class SystemMail(MailUtil):  # type: ignore[misc]
+class SystemMail(MailUtil):
     """Sends through the installation's SMTP server, or writes to the log where there is none."""
 
     def __init__(self, app: Flask) -> None:
@@ -28,7 +28,7 @@ class SystemMail(MailUtil):  # type: ignore[misc]
         self,
         template: str,
         subject: str,
-        recipient: str,
+        recipient: str | tuple[str, str],
         sender: Any,  # noqa: ARG002 (ours is the installation's)
         body: str | None,
         html: str | None,  # noqa: ARG002
@@ -43,7 +43,11 @@ class SystemMail(MailUtil):  # type: ignore[misc]
             )
             return
         message = EmailMessage()
-        message["Subject"], message["From"], message["To"] = str(subject), self.sender, recipient
+        message["Subject"], message["From"], message["To"] = (
+            str(subject),
+            self.sender,
+            str(recipient),
+        )
         message.set_content(body or "")
         try:
             self._deliver(message)

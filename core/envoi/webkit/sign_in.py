@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from flask import Flask, current_app, g, request, session
 from flask_login import current_user, logout_user, user_logged_in
-from flask_security import Security, UserDatastore, UserMixin
+from flask_security import RoleMixin, Security, UserDatastore, UserMixin
 from flask_security.signals import user_failed_authn
 from sqlalchemy import update
 from werkzeug.exceptions import TooManyRequests
@@ -37,26 +37,26 @@ _TRIES = 10
 _PAUSE = timedelta(minutes=1)
 
 
-class Login(UserMixin):  # type: ignore[misc]
+class Login(UserMixin):
     """Flask-Security's view of an account; the datastore writes its changes back."""
 
     fs_uniquifier: str = ""
-    roles: tuple[()] = ()
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.id = account.id
+        self.roles = []
         self.email = account.email
         self.password = account.password
         self.active = account.active
         self.fs_uniquifier = account.fs_uniquifier
 
 
-class AccountStore(UserDatastore):  # type: ignore[misc]
+class AccountStore(UserDatastore):
     """What Flask-Security may ask of the account table: find one, save its password."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(Login, None)
+        super().__init__(Login, RoleMixin)
         self.database = database
 
     def find_user(self, case_insensitive: bool = False, **kwargs: Any) -> Login | None:  # noqa: ARG002

@@ -6,9 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import unescape
-
-from markupsafe import escape
+from html import escape, unescape
 
 from envoi.content.markup import Kind, attributes, refuse_active_content, tokens
 from envoi.errors import TemplateError
@@ -45,21 +43,22 @@ class SlottedHtml:
         """
         parts = rendered.split(self.mark)
         for index in range(1, len(parts), 2):
-            number, _, target = parts[index].partition(" ")
-            if target and html:
-                target = unescape(target)
-            parts[index] = self._address(int(number), target.strip(), click, html=html)
+            number, is_rendered, target = parts[index].partition(" ")
+            if is_rendered:
+                address = _rendered_address(int(number), target, click, html=html)
+            else:
+                address = click(int(number), "")
+            parts[index] = escape(address) if html else address
         return "".join(parts)
 
-    def _address(
-        self, number: int, target: str, click: Callable[[int, str], str], *, html: bool
-    ) -> str:
-        if not target and is_personal(self.targets[number]):
-            return "#" if html else ""
-        if target and not _WEB.match(target):
-            return "#" if html else ""
-        address = target if len(target) > MAX_TARGET else click(number, target)
-        return str(escape(address)) if html else address
+
+def _rendered_address(
+    number: int, target: str, click: Callable[[int, str], str], *, html: bool
+) -> str:
+    plain = (unescape(target) if html else target).strip()
+    if not _WEB.match(plain):
+        return "#" if html else ""
+    return click(number, plain) if len(plain) <= MAX_TARGET else plain
 
 
 def is_personal(target: str) -> bool:
@@ -80,7 +79,8 @@ def number_links(html: str) -> SlottedHtml:
     done = 0
     for start, end, quoted in _link_places(html):
         target = unescape(html[start:end]).strip()
-        slot = f"{mark}{len(targets)} {html[start:end] if is_personal(target) else ''}{mark}"
+        rendered = f" {html[start:end]}" if is_personal(target) else ""
+        slot = f"{mark}{len(targets)}{rendered}{mark}"
         pieces += (html[done:start], slot if quoted else f'"{slot}"')
         targets.append(target)
         done = end

@@ -1,0 +1,14 @@
+"""Contract kits: tests that a plugin inherits to prove that it keeps its promises.
+
+Inherit a kit in a class whose name begins with `Test` and give its fixtures:
+
+    class TestMyProvider(ProviderContract):
+        @pytest.fixture
+        def provider(self): ...
+"""
+
+from envoi.testing.channel import ChannelContract
+from envoi.testing.contract import Contract
+from envoi.testing.provider import ProviderContract
+
+__all__ = ["ChannelContract", "Contract", "ProviderContract"]

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         "empty writes them to the log.",
     )
     smtp_demo_port: int = Field(
-        0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 chooses one."
+        0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 is the web port plus 2."
     )
     worker_processes: int = Field(
         2, ge=1, le=64, description="Sending processes of one `envoi worker`."
@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     def effective_tracking_port(self) -> int:
         """The port tracking really listens on."""
         return self.tracking_port or self.port + 1
+
+    @cached_property
+    def effective_smtp_port(self) -> int:
+        """The port the demo's SMTP server really listens on."""
+        return self.smtp_demo_port or self.port + 2
 
     @cached_property
     def links_url(self) -> str:

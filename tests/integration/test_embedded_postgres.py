@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from envoi.embedded import EmbeddedPostgres
 from envoi.errors import ConfigurationError
 from processes import is_alive, is_held, next_line, running_script, wait_until
 
+NOBODY = 65534
 LONG_NAME = "a folder with spaces and a long name " * 3
 
 KEEPS_A_ROW = """
@@ -90,6 +92,16 @@ def test_another_user_of_the_machine_cannot_connect(server: EmbeddedPostgres) ->
         check=False,
     )
     assert "PermissionError" in attempt.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_root_is_told_what_to_do_when_no_user_can_reach_the_folder(tmp_path: Path) -> None:
+    home = tmp_path / "postgres"
+    home.mkdir(mode=0o700)
+    shutil.chown(home, NOBODY, NOBODY)
+    with pytest.raises(ConfigurationError, match="Start Envoi as an ordinary user"):
+        EmbeddedPostgres(home).start()
+    assert home.stat().st_uid == NOBODY
 
 
 @pytest.mark.parametrize("user", ["envoi", "postgres"])

@@ -71,6 +71,6 @@ def test_dies_with_a_killed_supervisor_and_starts_again_with_its_data(tmp_path: 
         server_pid = int(next_line(supervisor))
         supervisor.kill()
         wait_until(lambda: not is_alive(server_pid), what="the server ends with its supervisor")
-        assert not is_held(home / "lock")
+        wait_until(lambda: not is_held(home / "lock"), what="its threads end")
     with EmbeddedValkey(home) as server, redis.Redis.from_url(server.url) as client:
         assert client.get("kept") == b"42"

@@ -27,11 +27,13 @@ def server_identity(folder: Path, program: Path) -> str:
     """
     if os.geteuid() != 0:
         return SAME_USER
-    for identity in _candidates(folder.stat().st_uid):
+    before = folder.stat()
+    for identity in _candidates(before.st_uid):
         if identity.startswith("become:"):
             _give(folder, *map(int, identity.split(":")[1:]))
         if _works(identity, folder, program):
             return identity
+    _give(folder, before.st_uid, before.st_gid)
     raise ConfigurationError(
         "The embedded PostgreSQL does not run as root, and this machine allows neither a user "
         f"namespace nor a service user that can reach {folder} and {program}. Start Envoi as an "

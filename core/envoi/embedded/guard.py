@@ -20,6 +20,8 @@ def main(arguments: list[str]) -> None:
     """Take on the identity, tie this process to its parent, and become the command."""
     signal, parent, identity, *command = arguments
     assume(identity)
+    # Programs name files by path: the new user must be able to walk to them.
+    os.chdir(Path.cwd())
     if sys.platform == "linux":
         # Last of the preparations: a change of credentials clears it.
         libc_call("prctl", PR_SET_PDEATHSIG, int(signal), 0, 0, 0)

@@ -10,9 +10,8 @@ from flask_babel import Babel
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 
-from envoi.db import Database
 from envoi.errors import ConfigurationError
-from envoi.plugins import Plugins
+from envoi.installation import Installation
 from envoi.settings import Settings
 from envoi.webkit import access, errors, formats, htmx, pages, security, sign_in
 from envoi.webkit.current import current
@@ -23,20 +22,13 @@ LANGUAGES = ("en", "ru")
 _UPLOAD_LIMIT = 512 * 1024 * 1024
 
 
-def create_app(settings: Settings, plugins: Plugins, database: Database) -> Flask:
-    """Make the application of one installation.
-
-    Args:
-        settings: The installation's settings; needs a secret key.
-        plugins: The loaded plugins, whose pages are registered.
-        database: The installation's database.
-    """
+def create_app(installation: Installation) -> Flask:
+    """Make the pages' application; the installation's settings need a secret key."""
     app = Flask("envoi", static_folder=None)
-    app.config.update(_configuration(settings))
-    app.extensions["envoi.database"] = database
-    app.extensions["envoi.plugins"] = plugins
-    app.extensions["envoi.settings"] = settings
-    blueprints = list(chain.from_iterable(plugins.manager.hook.register_blueprints()))
+    app.config.update(_configuration(installation.settings))
+    app.extensions["envoi"] = installation
+    hooks = installation.plugins.manager.hook
+    blueprints = list(chain.from_iterable(hooks.register_blueprints()))
     _languages(app, blueprints)
     _templates(app)
     CSRFProtect(app)
@@ -46,7 +38,7 @@ def create_app(settings: Settings, plugins: Plugins, database: Database) -> Flas
     # Ours come first, so that the sign-in pages are ours and not the library's.
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    sign_in.init_app(app, database)
+    sign_in.init_app(app, installation.database)
     access.init_app(app, sign_in.ACCESS)
     return app
 

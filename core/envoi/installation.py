@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dramatiq import Broker
-from dramatiq.brokers.redis import RedisBroker
-
 from envoi.db import Database, connect
 from envoi.errors import ConfigurationError
+from envoi.jobs import Broker, connect_broker
 from envoi.plugins import Plugins, load_plugins
 from envoi.settings import Settings
 
@@ -32,11 +30,6 @@ def open_installation(settings: Settings, *, pool_size: int = 10) -> Installatio
             " `envoi up`, or set the address of a PostgreSQL server."
         )
     database = connect(url, app_role=settings.app_role, pool_size=pool_size)
-    return Installation(settings, database, load_plugins(), _broker(settings))
-
-
-def _broker(settings: Settings) -> Broker | None:
-    url = settings.redis_url.get_secret_value()
-    if not url:
-        return None
-    return RedisBroker(url=url, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]
+    return Installation(
+        settings, database, load_plugins(), connect_broker(settings.redis_url.get_secret_value())
+    )

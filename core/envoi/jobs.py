@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from dramatiq import Broker, Message
+from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionError as BrokerConnectionError
 from redis.exceptions import RedisError
 from sqlalchemy import func, literal, select
@@ -19,6 +20,8 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.tenants.models import DueWork
+
+__all__ = ["Broker", "Work", "announce", "connect_broker", "due", "hint", "withdraw"]
 
 log = structlog.get_logger()
 
@@ -77,6 +80,13 @@ def due(session: Session, limit: int = 100) -> list[tuple[int, str, int]]:
     query = select(work.tenant_id, work.kind, work.ref).where(work.due_at <= func.now())
     rows = session.execute(query.order_by(work.due_at).limit(limit))
     return [(row.tenant_id, row.kind, row.ref) for row in rows]
+
+
+def connect_broker(url: str) -> Broker | None:
+    """Return the queue at a Redis or Valkey address, or None without one."""
+    if not url:
+        return None
+    return RedisBroker(url=url, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]
 
 
 def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options: Any) -> bool:

@@ -9,6 +9,7 @@ import email
 import email.policy
 import itertools
 import time
+from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,8 +72,8 @@ def mailbox_folder(settings: Settings) -> Path:
     return folder
 
 
-def mailbox_server(settings: Settings) -> UnthreadedController:
-    """Make the SMTP server; the caller begins it and runs the event loop."""
+def mailbox_server(settings: Settings, loop: AbstractEventLoop) -> UnthreadedController:
+    """Make the SMTP server; the caller begins it, runs the loop, and ends it."""
     folder = mailbox_folder(settings)
     for old in sorted(folder.glob("*.eml"))[:-KEPT]:
         old.unlink()
@@ -80,6 +81,7 @@ def mailbox_server(settings: Settings) -> UnthreadedController:
         KeepingHandler(folder),
         hostname="127.0.0.1",
         port=settings.effective_smtp_port,
+        loop=loop,
         data_size_limit=32 << 20,
         decode_data=False,
         enable_SMTPUTF8=True,

@@ -11,6 +11,9 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.queries import Company, Employee
 from envoi.db import Database
 from envoi.errors import ForbiddenError
+from envoi.installation import Installation
+from envoi.plugins import Plugins
+from envoi.settings import Settings
 
 __all__ = ["Company", "Current", "Employee", "Role", "current"]
 
@@ -19,10 +22,25 @@ class Current:
     """Accessors of the request's employee and company; `employee` is None before signing in."""
 
     @property
+    def installation(self) -> Installation:
+        """Settings, database, plugins and the queue of this application."""
+        installation: Installation = current_app.extensions["envoi"]
+        return installation
+
+    @property
     def database(self) -> Database:
         """The database of this application."""
-        database: Database = current_app.extensions["envoi.database"]
-        return database
+        return self.installation.database
+
+    @property
+    def settings(self) -> Settings:
+        """The installation's settings."""
+        return self.installation.settings
+
+    @property
+    def plugins(self) -> Plugins:
+        """Every plugin that works; `plugins.for_tenant` narrows them to the company's."""
+        return self.installation.plugins
 
     @property
     def employee(self) -> Employee | None:

@@ -1,0 +1,76 @@
+"""Invented people for the demo's households, from a fixed seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+FEMALE = tuple(
+    "Anna Marta Lena Sofia Clara Ida Nora Greta Mila Hanna Julia Laura Emma Lotte Paula Rosa".split()
+)
+MALE = tuple(
+    "Jonas Lukas Paul Felix Emil Oskar Anton Karl Max Leon Theo Jan Moritz Erik Simon Tom".split()
+)
+LAST = tuple(
+    "Lind Brandt Keller Vogel Sommer Winter Hofmann Berger Lorenz Kranz Fuchs Linde Ahrens Voss"
+    " Petersen Jansen Kaiser Roth Engel Baum Stein Falk Horn Wulf".split()
+)
+CITIES = ("Berlin", "Hamburg", "Leipzig", "Munich", "Cologne", "Bremen", "Dresden")
+BANDS = {
+    "19-24": (19, 24),
+    "25-34": (25, 34),
+    "35-44": (35, 44),
+    "45-54": (45, 54),
+    "55-64": (55, 64),
+    "65+": (65, 84),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """One invented customer, in the words of an import's columns."""
+
+    external_id: str
+    first_name: str
+    last_name: str
+    gender: str
+    birth_date: str
+    registered_on: str
+    city: str
+    time_zone: str
+    email: str
+    phone: str
+    subscribed_email: str
+
+
+def identities(households: list[dict[str, str]], today: date) -> Iterator[Identity]:
+    """Invent an identity for each household; the same households give the same people."""
+    chance = random.Random(20_261_122)  # noqa: S311 (names of a demo, nothing to guard)
+    for household in households:
+        yield _identity(household, today, chance)
+
+
+def _identity(household: dict[str, str], today: date, chance: random.Random) -> Identity:
+    number = int(household["household"])
+    gender = chance.choices(("female", "male", ""), (54, 40, 6))[0]
+    first = chance.choice(FEMALE if gender != "male" else MALE)
+    last = chance.choice(LAST)
+    youngest, oldest = BANDS.get(household["age"], (19, 78))
+    born = today - timedelta(days=int(365.25 * chance.uniform(youngest, oldest)))
+    has_email = chance.random() < 0.97
+    return Identity(
+        external_id=f"C-{number:06d}",
+        first_name=first,
+        last_name=last,
+        gender=gender,
+        birth_date=born.isoformat() if household["age"] or chance.random() < 0.6 else "",
+        registered_on=(today - timedelta(days=chance.randint(130, 2000))).isoformat(),
+        city=chance.choice(CITIES),
+        time_zone="Europe/Berlin",
+        email=f"{first}.{last}.{number}@fieldmarket.test".lower() if has_email else "",
+        # 030 23125 000 to 999 is one of the German ranges kept free for fiction.
+        phone=f"+493023125{number % 1000:03d}",
+        subscribed_email="N" if chance.random() < 0.03 else "",
+    )

@@ -1,0 +1,66 @@
+"""`envoi web`, `envoi tracking`, `envoi mailbox`: the processes that listen."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+from granian.constants import Interfaces
+from granian.server import Server
+
+from envoi.demo.mailbox import mailbox_server
+from envoi.settings import Settings, load_settings
+
+WEB_THREADS = 16
+
+
+@click.command()
+@click.option("--workers", default=1, show_default=True, help="Processes that serve pages.")
+def web(workers: int) -> None:
+    """Serve the pages; needs ENVOI_DATABASE_URL and ENVOI_REDIS_URL."""
+    settings = load_settings()
+    _serve("envoi_web.wsgi:pages", settings, settings.port, workers)
+
+
+@click.command()
+@click.option("--workers", default=1, show_default=True, help="Processes that take hits.")
+def tracking(workers: int) -> None:
+    """Serve links in messages, opens, unsubscribe pages and webhooks."""
+    settings = load_settings()
+    _serve("envoi_web.wsgi:tracking", settings, settings.effective_tracking_port, workers)
+
+
+@click.command()
+def mailbox() -> None:
+    """Receive the demo's mail by SMTP and keep it for the mailbox page; nothing leaves."""
+    _receive(load_settings())
+
+
+def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
+    Server(
+        target,
+        address=settings.host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=WEB_THREADS,
+        factory=True,
+        websockets=False,
+        log_access=False,
+        respawn_failed_workers=True,
+        process_name="envoi",
+    ).serve()
+
+
+def _receive(settings: Settings) -> None:
+    loop = asyncio.new_event_loop()
+    server = mailbox_server(settings, loop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, loop.stop)
+    server.begin()
+    try:
+        loop.run_forever()
+    finally:
+        server.end()
+        loop.close()

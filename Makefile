@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
-SOURCES := core plugins web workers tests bench tools
+SOURCES := $(wildcard core plugins web workers tests bench tools)
 
 .PHONY: help run test bench lint types format lock clean install install-dev
 

@@ -1,0 +1,122 @@
+"""Blocks of a run: what waits, making new ones for what is sent later, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    TableValuedAlias,
+    and_,
+    cast,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.types import TypeEngine
+
+from envoi.db import table
+from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
+from envoi.delivery.states import move
+
+CANCEL_BLOCKS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BlockKey:
+    """Names a block; `launched_on` leads to the partition of its messages."""
+
+    tenant_id: int
+    run_id: int
+    number: int
+    launched_on: date
+
+
+def messages_of(key: BlockKey) -> ColumnElement[bool]:
+    """The condition on `message` that means a block's rows."""
+    c = table(Message).c
+    return and_(
+        c.tenant_id == key.tenant_id,
+        c.run_id == key.run_id,
+        c.launched_on == key.launched_on,
+        c.block == key.number,
+    )
+
+
+def block_row(key: BlockKey) -> ColumnElement[bool]:
+    """The condition on `run_block` that means one block."""
+    c = table(RunBlock).c
+    return and_(c.tenant_id == key.tenant_id, c.run_id == key.run_id, c.number == key.number)
+
+
+def rows(**columns: tuple[Sequence[Any], TypeEngine[Any]]) -> TableValuedAlias:
+    """Values as a table, one array a column: a statement for any number of rows."""
+    arrays = [cast(literal(list(v), ARRAY(t)), ARRAY(t)) for v, t in columns.values()]
+    names = [column(name, kind) for name, (_, kind) in columns.items()]
+    return func.unnest(*arrays).table_valued(*names).render_derived()
+
+
+def new_block(connection: Connection, key: BlockKey, size: int, due_at: datetime) -> int:
+    """Make a block for messages that leave another one, and return its number.
+
+    The run's row is locked, so that two senders do not choose the same number, and so that
+    nobody ends the run meanwhile.
+    """
+    run, block = table(Run).c, table(RunBlock)
+    mine = (run.tenant_id == key.tenant_id, run.id == key.run_id)
+    connection.execute(select(run.id).where(*mine).with_for_update(key_share=True))
+    last = select(func.max(block.c.number)).where(
+        block.c.tenant_id == key.tenant_id, block.c.run_id == key.run_id
+    )
+    number = 1 + (connection.scalar(last) or 0)
+    values = {"tenant_id": key.tenant_id, "run_id": key.run_id, "launched_on": key.launched_on}
+    connection.execute(insert(block).values(**values, number=number, size=size, due_at=due_at))
+    return number
+
+
+def next_due(connection: Connection, tenant_id: int, run_id: int) -> datetime | None:
+    """When the next waiting block falls due, if any waits."""
+    c = table(RunBlock).c
+    query = select(func.min(c.due_at)).where(
+        c.tenant_id == tenant_id, c.run_id == run_id, c.state == BlockState.READY
+    )
+    due_at: datetime | None = connection.scalar(query)
+    return due_at
+
+
+def is_finished(connection: Connection, tenant_id: int, run_id: int) -> bool:
+    """Whether no block waits or is being worked on."""
+    c = table(RunBlock).c
+    query = select(c.number).where(
+        c.tenant_id == tenant_id, c.run_id == run_id, c.state != BlockState.DONE
+    )
+    return connection.scalar(query.limit(1)) is None
+
+
+def cancel_waiting(connection: Connection, tenant_id: int, run_id: int, launched_on: date) -> bool:
+    """Cancel the messages of the first blocks that wait; true when there may be more."""
+    block, message = table(RunBlock).c, table(Message).c
+    mine = (block.tenant_id == tenant_id, block.run_id == run_id)
+    waiting = select(block.number).where(*mine, block.state == BlockState.READY)
+    waiting = waiting.order_by(block.number).limit(CANCEL_BLOCKS)
+    numbers = list(connection.scalars(waiting.with_for_update(skip_locked=True)))
+    if not numbers:
+        return False
+    connection.execute(
+        move(MessageState.READY, MessageState.CANCELLED).where(
+            message.tenant_id == tenant_id,
+            message.run_id == run_id,
+            message.launched_on == launched_on,
+            message.block.in_(numbers),
+        )
+    )
+    done = table(RunBlock).update().where(*mine, block.number.in_(numbers))
+    connection.execute(done.values(state=BlockState.DONE))
+    return len(numbers) == CANCEL_BLOCKS

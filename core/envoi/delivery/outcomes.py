@@ -1,0 +1,176 @@
+"""Recording what became of a block's messages, in sets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    SmallInteger,
+    TableValuedAlias,
+    Text,
+    case,
+    func,
+    select,
+)
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
+from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
+from envoi.delivery.states import move
+from envoi.jobs import Work, announce
+from envoi.tenants.models import TenantSettings
+
+RETRY_MINUTES = (1, 5, 15, 30, 60)
+"""Pauses after the first, second, ... temporary refusal; the last one repeats."""
+
+MAX_RESENDS = 5
+"""What stays unconfirmed over and over is held in the end, whatever the tenant chose."""
+
+RESENT = "resent"
+"""In `message.detail`: an earlier attempt had no known outcome, so it may arrive twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one claimed message: ACCEPTED, FAILED, UNCONFIRMED, or READY to try again."""
+
+    customer_id: int
+    step: int
+    state: MessageState
+    code: int = 0
+    detail: str | None = None
+
+
+def record(
+    session: Session,
+    key: BlockKey,
+    outcomes: Sequence[Outcome],
+    *,
+    rest_due_at: datetime | None = None,
+) -> None:
+    """Write down what became of a claimed block and give it up.
+
+    Rows that are not claimed any more stay as they are, so recording is repeatable.
+
+    Args:
+        rest_due_at: When the messages without an outcome fall due: they have not left and
+            wait again in the same block, no attempt burned. None: there are none.
+    """
+    final = [o for o in outcomes if o.state is not MessageState.READY]
+    if final:
+        _finish(session.connection(), key, final)
+    if refused := [o for o in outcomes if o.state is MessageState.READY]:
+        _try_again(session, key, refused)
+    if unconfirmed := [o for o in final if o.state is MessageState.UNCONFIRMED]:
+        _resend(session, key, unconfirmed)
+    _give_up(session, key, rest_due_at)
+
+
+def _finish(connection: Connection, key: BlockKey, outcomes: Sequence[Outcome]) -> None:
+    new = rows(
+        customer_id=([o.customer_id for o in outcomes], BigInteger()),
+        step=([o.step for o in outcomes], SmallInteger()),
+        state=([int(o.state) for o in outcomes], SmallInteger()),
+        code=([o.code for o in outcomes], SmallInteger()),
+        detail=([o.detail for o in outcomes], Text()),
+    )
+    c = table(Message).c
+    update = move(
+        MessageState.CLAIMED,
+        new.c.state,
+        code=new.c.code,
+        detail=func.coalesce(new.c.detail, c.detail),
+        accepted_at=case((new.c.state == MessageState.ACCEPTED, func.now())),
+    )
+    connection.execute(
+        update.where(messages_of(key), c.customer_id == new.c.customer_id, c.step == new.c.step)
+    )
+
+
+def _try_again(session: Session, key: BlockKey, refused: Sequence[Outcome]) -> None:
+    """Put temporary refusals into later blocks; past the lifetime's end they expire there."""
+    connection = session.connection()
+    c = table(Message).c
+    by_attempt: dict[int, list[Outcome]] = defaultdict(list)
+    theirs = _keys(refused)
+    query = select(c.customer_id, c.step, c.attempt).where(
+        messages_of(key), c.customer_id == theirs.c.customer_id, c.step == theirs.c.step
+    )
+    attempts = {(row.customer_id, row.step): row.attempt for row in connection.execute(query)}
+    for outcome in refused:
+        by_attempt[attempts.get((outcome.customer_id, outcome.step), 0)].append(outcome)
+    for attempt, outcomes in by_attempt.items():
+        pause = RETRY_MINUTES[min(attempt, len(RETRY_MINUTES) - 1)]
+        due_at = _within_lifetime(connection, key, datetime.now(UTC) + timedelta(minutes=pause))
+        _move_to_block(session, key, MessageState.CLAIMED, outcomes, due_at)
+
+
+def _resend(session: Session, key: BlockKey, unconfirmed: Sequence[Outcome]) -> None:
+    """Let messages of unknown outcome leave again, where the tenant has not chosen to hold."""
+    c = table(TenantSettings).c
+    query = select(c.unconfirmed_resend).where(c.tenant_id == key.tenant_id)
+    if session.scalar(query):
+        now = datetime.now(UTC)
+        _move_to_block(session, key, MessageState.UNCONFIRMED, unconfirmed, now, detail=RESENT)
+
+
+def _move_to_block(
+    session: Session,
+    key: BlockKey,
+    from_: MessageState,
+    outcomes: Sequence[Outcome],
+    due_at: datetime,
+    **changes: str,
+) -> None:
+    number = new_block(session.connection(), key, len(outcomes), due_at)
+    c = table(Message).c
+    theirs = _keys(outcomes)
+    again = move(
+        from_, MessageState.READY, attempt=c.attempt + 1, block=number, due_at=due_at, **changes
+    )
+    if from_ is MessageState.UNCONFIRMED:
+        again = again.where(c.attempt < MAX_RESENDS)
+    session.execute(
+        again.where(
+            messages_of(key), c.customer_id == theirs.c.customer_id, c.step == theirs.c.step
+        )
+    )
+    announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
+
+
+def _within_lifetime(connection: Connection, key: BlockKey, due_at: datetime) -> datetime:
+    c = table(Run).c
+    query = select(c.expires_at).where(c.tenant_id == key.tenant_id, c.id == key.run_id)
+    expires_at: datetime | None = connection.scalar(query)
+    return min(due_at, expires_at) if expires_at else due_at
+
+
+def _give_up(session: Session, key: BlockKey, due_at: datetime | None) -> None:
+    """Give the block back, to be claimed again if messages of it have not left."""
+    block = (
+        table(RunBlock)
+        .update()
+        .where(block_row(key), table(RunBlock).c.state == BlockState.CLAIMED)
+    )
+    left = 0
+    if due_at is not None:
+        unsent = move(MessageState.CLAIMED, MessageState.READY, due_at=due_at)
+        left = session.connection().execute(unsent.where(messages_of(key))).rowcount
+    if not left:
+        session.execute(block.values(state=BlockState.DONE))
+        return
+    session.execute(block.values(state=BlockState.READY, sender_id=None, size=left, due_at=due_at))
+    announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
+
+
+def _keys(outcomes: Sequence[Outcome]) -> TableValuedAlias:
+    return rows(
+        customer_id=([o.customer_id for o in outcomes], BigInteger()),
+        step=([o.step for o in outcomes], SmallInteger()),
+    )

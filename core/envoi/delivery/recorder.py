@@ -1,0 +1,185 @@
+"""The flight recorder: what a sending process has on the wire, in a file that survives it.
+
+The file is mapped into memory, so a write costs a fraction of a microsecond and outlives
+`kill -9`; the lock on it is the kernel's, so it tells a dead process from a slow one.
+
+Each open connection has a slot: the block it works on, the message on the wire, and the
+outcomes of the block that the database does not know yet. A slot has one writer. Every step
+is one store of eight bytes after the data it makes valid, so a kill between two steps leaves
+the message on the wire, never a wrong outcome.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from envoi.errors import EnvoiError
+
+MAX_OUTCOMES = 512
+"""Outcomes that a slot can hold; a block is smaller."""
+
+_HEADER = struct.Struct("<8sqqq")
+_MAGIC = b"ENVOIFR1"
+_PLACE = struct.Struct("<qqqq")
+"""Tenant, run, block, step of the message on the wire."""
+_STATE = struct.Struct("<qq")
+"""Number of outcomes, customer on the wire (0: none)."""
+_OUTCOME = struct.Struct("<qhhhh")
+"""Customer, step, status, code, padding."""
+_STATE_AT = _PLACE.size
+_LOG_AT = _PLACE.size + _STATE.size
+_SLOT_BYTES = _LOG_AT + MAX_OUTCOMES * _OUTCOME.size
+
+
+class RecorderUnreadableError(EnvoiError):
+    """The file is gone or no flight recorder, so nothing is known of what was on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A provider's answer as it came: `status` is the number of a state of the ledger."""
+
+    customer_id: int
+    step: int
+    status: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a slot held when its process died."""
+
+    tenant_id: int
+    run_id: int
+    block: int
+    outcomes: Sequence[Acknowledged]
+    on_wire: tuple[int, int] | None
+    """Customer and step."""
+
+
+class Slot:
+    """The record of one connection at work; made by `FlightRecorder.slot`."""
+
+    __slots__ = ("_count", "_map", "_start", "_step", "number")
+
+    def __init__(self, mapped: mmap, number: int) -> None:
+        self._map = mapped
+        self.number = number
+        self._start = _HEADER.size + number * _SLOT_BYTES
+        self._count = 0
+        self._step = 0
+
+    def begin(self, tenant_id: int, run_id: int, block: int) -> None:
+        """Start on a block whose claim is committed."""
+        self.clear()
+        _PLACE.pack_into(self._map, self._start, tenant_id, run_id, block, 0)
+
+    def put_on_wire(self, customer_id: int, step: int) -> None:
+        """Note the message before its first byte leaves."""
+        _PLACE_STEP.pack_into(self._map, self._start + _PLACE_STEP_AT, step)
+        self._step = step
+        _STATE.pack_into(self._map, self._start + _STATE_AT, self._count, customer_id)
+
+    def acknowledge(self, customer_id: int, status: int, code: int) -> None:
+        """Note the answer to the message on the wire."""
+        place = self._start + _LOG_AT + self._count * _OUTCOME.size
+        _OUTCOME.pack_into(self._map, place, customer_id, self._step, status, code, 0)
+        self._count += 1
+        _STATE.pack_into(self._map, self._start + _STATE_AT, self._count, 0)
+
+    def take_off_wire(self) -> None:
+        """Note that the message has certainly not left."""
+        _STATE.pack_into(self._map, self._start + _STATE_AT, self._count, 0)
+
+    def clear(self) -> None:
+        """Forget the outcomes: the database has them."""
+        self._count = 0
+        _STATE.pack_into(self._map, self._start + _STATE_AT, 0, 0)
+
+
+_PLACE_STEP = struct.Struct("<q")
+_PLACE_STEP_AT = _PLACE.size - _PLACE_STEP.size
+
+
+class FlightRecorder:
+    """A sending process's own file, locked as long as the process lives."""
+
+    def __init__(self, path: Path, slots: int) -> None:
+        """Make and lock the file; it must not exist."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Written out, not left sparse: a full disk must fail here and not as a bus error later.
+        os.posix_fallocate(self._file, 0, _HEADER.size + slots * _SLOT_BYTES)
+        self._map = mmap(self._file, _HEADER.size + slots * _SLOT_BYTES)
+        self._slots = slots
+        self.sign(0)
+
+    def sign(self, sender_id: int) -> None:
+        """Write whose file this is."""
+        _HEADER.pack_into(self._map, 0, _MAGIC, sender_id, self._slots, MAX_OUTCOMES)
+
+    def slot(self, number: int) -> Slot:
+        """Return a slot; the caller sees to it that each has one user."""
+        return Slot(self._map, number)
+
+    def close(self) -> None:
+        """Remove the file: everything it knew is in the database."""
+        self.path.unlink(missing_ok=True)
+        self._map.close()
+        os.close(self._file)
+
+
+@contextmanager
+def dead_recorder(path: Path) -> Iterator[Sequence[Trace] | None]:
+    """Read a dead process's file under its lock; None while the process lives.
+
+    Raises:
+        RecorderUnreadableError: The file is gone or damaged.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise RecorderUnreadableError(f"The flight recorder {path} cannot be opened.") from error
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield _read(file, path)
+    finally:
+        os.close(file)
+
+
+def _read(file: int, path: Path) -> Sequence[Trace]:
+    size = os.fstat(file).st_size
+    if size < _HEADER.size:
+        raise RecorderUnreadableError(f"The flight recorder {path} is cut off.")
+    with mmap(file, size, access=ACCESS_READ) as mapped:
+        magic, _, slots, capacity = _HEADER.unpack_from(mapped, 0)
+        expected = _HEADER.size + slots * _SLOT_BYTES
+        if magic != _MAGIC or capacity != MAX_OUTCOMES or size < expected:
+            raise RecorderUnreadableError(f"{path} is no flight recorder of this version.")
+        return [_trace(mapped, _HEADER.size + n * _SLOT_BYTES) for n in range(slots)]
+
+
+def _trace(mapped: mmap, start: int) -> Trace:
+    tenant_id, run_id, block, step = _PLACE.unpack_from(mapped, start)
+    count, customer_id = _STATE.unpack_from(mapped, start + _STATE_AT)
+    log = (_OUTCOME.unpack_from(mapped, start + _LOG_AT + n * _OUTCOME.size) for n in range(count))
+    return Trace(
+        tenant_id=tenant_id,
+        run_id=run_id,
+        block=block,
+        outcomes=[Acknowledged(*entry[:4]) for entry in log],
+        on_wire=(customer_id, step) if customer_id else None,
+    )

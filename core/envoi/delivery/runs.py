@@ -1,0 +1,279 @@
+"""Runs: making one, steering it, and how far it has come."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.blocks import cancel_waiting, is_finished
+from envoi.delivery.models import (
+    Link,
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    RunKind,
+    RunStatus,
+)
+from envoi.delivery.states import RECIPIENT_STATES
+from envoi.errors import ConflictError, NotFoundError
+from envoi.jobs import Work, announce, withdraw
+from envoi.schema import make_month
+from envoi.types import Envelope
+
+
+class VariantContent(BaseModel):
+    """A variant as it was when the run began."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int = Field(ge=1, le=15)
+    share: float = Field(100, ge=0, le=100)
+    content: dict[str, Any]
+
+
+class RunSettings(BaseModel):
+    """Everything a run depends on, frozen when it begins; stored as `run.settings`.
+
+    `tree` is the segment, None for runs whose recipients are named; `rules` are those of the
+    policy, as `{"kind": ..., "settings": {...}}`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tree: dict[str, Any] | None = None
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+    category_id: int | None = None
+    control_share: float = Field(0, ge=0, le=100)
+    strata: list[str] = Field(default_factory=list)
+    one_per_address: bool = True
+    attribution_days: int = Field(14, ge=0)
+    lifetime_minutes: int = Field(4320, ge=1)
+    variants: list[VariantContent]
+    message_domain: str = "envoi.test"
+    links_url: str = ""
+    block_size: int = Field(250, ge=1, le=500)
+
+    def envelope(self) -> Envelope:
+        """What the content is told of the run."""
+        return Envelope(
+            message_domain=self.message_domain,
+            return_path_domain=self.message_domain,
+            base_url=self.links_url,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How many recipients are in each state; the states add up to `recipients`."""
+
+    ready: int = 0
+    claimed: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unconfirmed: int = 0
+    blocked: int = 0
+    expired: int = 0
+    cancelled: int = 0
+
+    @property
+    def recipients(self) -> int:
+        """Everybody who was collected to receive."""
+        return self.done + self.ready + self.claimed
+
+    @property
+    def done(self) -> int:
+        """Those for whom nothing more will be tried by itself."""
+        final = (self.accepted, self.failed, self.unconfirmed)
+        return sum(final) + self.blocked + self.expired + self.cancelled
+
+
+def create_run(
+    session: Session,
+    tenant_id: int,
+    *,
+    mailing_id: int | None,
+    kind: RunKind,
+    channel: str,
+    gateway_id: int | None,
+    settings: RunSettings,
+    now: datetime,
+) -> Run:
+    """Make a run whose audience is yet to be collected; the caller announces that."""
+    launched_on = now.astimezone(UTC).date()
+    make_month(session.connection(), launched_on)
+    run = Run(
+        tenant_id=tenant_id,
+        kind=kind,
+        mailing_id=mailing_id,
+        gateway_id=gateway_id,
+        channel=channel,
+        launched_on=launched_on,
+        seed=secrets.randbits(63),
+        settings=settings.model_dump(mode="json"),
+        expires_at=now + timedelta(minutes=settings.lifetime_minutes),
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def get_run(session: Session, tenant_id: int, run_id: int, *, lock: bool = False) -> Run:
+    """Return a run, locked against other changes of its course if wished."""
+    run = session.get(Run, (tenant_id, run_id), with_for_update=lock or None)
+    if run is None:
+        raise NotFoundError(f"There is no run number {run_id}.")
+    return run
+
+
+def add_recipients(
+    session: Session, run: Run, customer_ids: Sequence[int], *, variant: int = 1, step: int = 1
+) -> None:
+    """Name the recipients of a run that has no segment, such as a test, and start sending."""
+    size = RunSettings.model_validate(run.settings).block_size
+    key = {"tenant_id": run.tenant_id, "run_id": run.id, "launched_on": run.launched_on}
+    now = datetime.now(UTC)
+    rows = [
+        {
+            **key,
+            "customer_id": customer_id,
+            "step": step,
+            "variant": variant,
+            "state": MessageState.READY,
+            "block": place // size,
+            "due_at": now,
+        }
+        for place, customer_id in enumerate(customer_ids)
+    ]
+    blocks = [
+        {**key, "number": n, "size": len(rows[n * size : (n + 1) * size]), "due_at": now}
+        for n in range(-(-len(rows) // size))
+    ]
+    if rows:
+        session.execute(insert(table(Message)), rows)
+        session.execute(insert(table(RunBlock)), blocks)
+    run.collected_at = now
+    start_sending(session, run.tenant_id, run.id)
+
+
+def start_sending(session: Session, tenant_id: int, run_id: int) -> None:
+    """Let senders at a collected run; a run that was paused or cancelled meanwhile stays so."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    withdraw(session, tenant_id, Work.COLLECT, run_id)
+    if run.status == RunStatus.COLLECTING:
+        run.status = RunStatus.SENDING
+    if run.status == RunStatus.CANCELLED:
+        # It was cancelled while it was collected: a worker cancels what came in.
+        run.finished_at = None
+    if run.status != RunStatus.PAUSED:
+        announce(session, tenant_id, Work.SEND, run_id)
+
+
+def pause_run(session: Session, tenant_id: int, run_id: int, reason: str) -> None:
+    """Stop a run after the blocks on their way; pausing twice keeps the first reason."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    if run.status == RunStatus.PAUSED:
+        return
+    if run.status not in (RunStatus.COLLECTING, RunStatus.SENDING):
+        raise ConflictError("The mailing is not being sent, so it cannot be paused.")
+    run.status = RunStatus.PAUSED
+    run.paused_at, run.pause_reason = datetime.now(UTC), reason
+    withdraw(session, tenant_id, Work.COLLECT, run_id)
+    withdraw(session, tenant_id, Work.SEND, run_id)
+
+
+def resume_run(session: Session, tenant_id: int, run_id: int) -> None:
+    """Go on where the run stopped: with collecting, or with what waits to be sent."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    if run.status != RunStatus.PAUSED:
+        raise ConflictError("The mailing is not paused, so it cannot be resumed.")
+    run.paused_at, run.pause_reason = None, ""
+    if run.collected_at is None:
+        run.status = RunStatus.COLLECTING
+        announce(session, tenant_id, Work.COLLECT, run_id)
+    else:
+        run.status = RunStatus.SENDING
+        announce(session, tenant_id, Work.SEND, run_id)
+
+
+def cancel_run(session: Session, tenant_id: int, run_id: int) -> None:
+    """Stop a run for good; what has left stays, what is on its way is still recorded.
+
+    Of a large run the first blocks are cancelled here and the rest by a worker.
+    """
+    run = get_run(session, tenant_id, run_id, lock=True)
+    if run.status not in (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED):
+        raise ConflictError("The mailing has ended already, so it cannot be cancelled.")
+    run.status = RunStatus.CANCELLED
+    withdraw(session, tenant_id, Work.COLLECT, run_id)
+    announce(session, tenant_id, Work.SEND, run_id)
+    session.flush()
+    cancel_waiting(session.connection(), tenant_id, run_id, run.launched_on)
+    finish_if_done(session, tenant_id, run_id)
+
+
+def fail_run(session: Session, tenant_id: int, run_id: int, reason: str) -> None:
+    """End a run that cannot go on, with the reason for people."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    run.status, run.pause_reason = RunStatus.FAILED, reason
+    run.finished_at = datetime.now(UTC)
+    withdraw(session, tenant_id, Work.COLLECT, run_id)
+    withdraw(session, tenant_id, Work.SEND, run_id)
+
+
+def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
+    """End a run of which no block is left, and tell whether it has ended."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    if run.finished_at:
+        return True
+    if run.status not in (RunStatus.SENDING, RunStatus.CANCELLED):
+        return False
+    session.flush()
+    if not is_finished(session.connection(), tenant_id, run_id):
+        return False
+    if run.status == RunStatus.SENDING:
+        run.status = RunStatus.SENT
+    run.finished_at = datetime.now(UTC)
+    withdraw(session, tenant_id, Work.SEND, run_id)
+    return True
+
+
+def progress(session: Session, tenant_id: int, run_id: int) -> Progress:
+    """Count the recipients by state."""
+    run = get_run(session, tenant_id, run_id)
+    c = table(Message).c
+    query = (
+        select(c.state, func.count())
+        .where(c.tenant_id == tenant_id, c.run_id == run_id, c.launched_on == run.launched_on)
+        .where(c.state.in_(sorted(RECIPIENT_STATES)))
+        .group_by(c.state)
+    )
+    return Progress(**{MessageState(s).name.lower(): n for s, n in session.execute(query)})
+
+
+def store_links(
+    session: Session, tenant_id: int, run_id: int, variant: int, targets: Sequence[str]
+) -> None:
+    """Keep the targets of a compiled variant; every sender finds the same and may repeat it."""
+    if not targets:
+        return
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "run_id": run_id,
+            "variant": variant,
+            "number": number,
+            "target": target,
+        }
+        for number, target in enumerate(targets)
+    ]
+    session.execute(upsert(table(Link)).on_conflict_do_nothing(), rows)

@@ -1,12 +1,13 @@
 """Typed columns for rule kinds and segment sources: the only SQL a plugin writes.
 
-A rule or source builds row expressions from the columns handed in, with the comparison
-operators and the functions re-exported here; it names no table and opens no query.
+A rule builds row expressions, a source also sets of ids, from the columns handed in, with
+the comparison operators and the functions re-exported here; it names no table and runs no
+query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -14,18 +15,22 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Subquery,
     and_,
     case,
+    collate,
+    exists,
     false,
     func,
     literal,
     not_,
     null,
     or_,
+    select,
     true,
 )
 
-from envoi.types import NeedRequest
+from envoi.types import Catalogue, NeedRequest
 
 SqlCondition = ColumnElement[Any]
 """A row expression: a boolean for `blocked`, a moment for `deferred_until`."""
@@ -72,34 +77,61 @@ class RuleColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceColumns:
-    """What the core hands to a segment source: ready statements over the tenant's own rows.
+    """What the core hands to a segment source: the tenant's own rows, ready to select from.
 
-    Each is a selectable whose columns a source may compare; the core adds the tenant.
+    `customers`, `receipts` (not cancelled ones), `receipt_lines`, `products` and `values` (of
+    custom attributes) carry their columns in `.c`; `zones` are the known time zones. The core
+    has narrowed them to the tenant, for an estimate also to a sample. `today` is the
+    company's day and `midnight` says when one of its days begins; money is in minor units,
+    `minor_units` to the major one. `segment` gives the customers of another segment.
     """
 
     tenant_id: int
     now: datetime
-    customers: Any
-    receipts: Any
-    receipt_lines: Any
-    products: Any
-    values: Any
+    today: date
+    midnight: Callable[[date], datetime]
+    minor_units: int
+    catalogue: Catalogue
+    customers: Subquery
+    receipts: Subquery
+    receipt_lines: Subquery
+    products: Subquery
+    values: Subquery
+    zones: Subquery
+    segment: Callable[[int], CustomerIds]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Everybody who is not among these ids: no such record exists."""
+
+    ids: CustomerIds
+
+
+Membership = CustomerIds | Outside | SqlCondition
+"""What a segment source answers: ids, everybody but these ids, or, where a customer's own
+columns decide, a condition over `SourceColumns.customers`, the cheapest of the three."""
 
 
 __all__ = [
     "CustomerColumns",
     "CustomerIds",
+    "Membership",
     "MessageCount",
+    "Outside",
     "RuleColumns",
     "SourceColumns",
     "SqlCondition",
     "and_",
     "case",
+    "collate",
+    "exists",
     "false",
     "func",
     "literal",
     "not_",
     "null",
     "or_",
+    "select",
     "true",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from envoi.sql import CustomerIds, RuleColumns, SqlCondition
+    from envoi.sql import Membership, RuleColumns, SourceColumns, SqlCondition
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{1,39}$")
 
@@ -259,28 +259,109 @@ class RuleKindSpec(Descriptor):
     order: int = 100
 
 
+class InputKind(StrEnum):
+    """What a person may enter in one field of a condition."""
+
+    TEXT = "text"
+    TEXTS = "texts"
+    """Several texts, one of which may fit."""
+    NUMBER = "number"
+    WHOLE = "whole"
+    """A whole number from 0."""
+    DATE = "date"
+    CHOICE = "choice"
+
+
 @dataclass(frozen=True, kw_only=True)
-class Operator:
-    """One way to compare a criterion's value, e.g. `equals`; `arguments` is 0, 1 or 2 values."""
+class Choice:
+    """One of the values that a field offers; `value` is stored, `label` is shown."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A field of a condition; `name` is the key in the condition's settings.
+
+    `before` and `after` are the words around the field ("in the last", "days").
+    """
 
     name: str
     label: str
-    arguments: int = 1
+    kind: InputKind
+    choices: tuple[Choice, ...] = ()
+    required: bool = True
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One way to compare a criterion's value, e.g. `in_last`, with the fields it needs.
+
+    `phrase` says it in words, with the names of the inputs in braces:
+    "in the last {days} days".
+    """
+
+    name: str
+    label: str
+    phrase: str
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """What a condition is about, e.g. the city: the builder's list is made of these.
+
+    A condition's settings name it as `criterion`, the comparison as `operator`, and hold the
+    values of the operator's inputs and of the criterion's own (all optional: a period).
+    """
+
+    name: str
+    label: str
+    operators: tuple[Operator, ...]
+    inputs: tuple[Input, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomFieldInfo:
+    """A custom attribute of the tenant's customers; `type` is text, number or date."""
+
+    id: int
+    code: str
+    label: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What of a tenant decides which conditions there are."""
+
+    fields: Mapping[str, CustomFieldInfo] = field(default_factory=dict)
+    segments: Mapping[int, str] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSourceSpec(Descriptor):
-    """A source of segment membership: a SQL fragment, or external ids that are materialised.
+    """A source of segment membership: a piece of SQL, or external ids that are materialised.
 
-    Exactly one of `select` and `iter_external_ids` is given. `select` gets the condition's
-    settings and the customer columns and returns a set of customer ids; `iter_external_ids`
-    yields external ids of the tenant's customers.
+    Exactly one of `select` and `iter_external_ids` is given. Both get the condition's
+    settings; `select` also gets `SourceColumns` and returns a `Membership` (see `envoi.sql`);
+    `iter_external_ids` yields external ids of the tenant's customers, in any order, repeated
+    or unknown ones are ignored.
+
+    With `criteria` the core checks the operator and the inputs before it calls the source,
+    the builder shows them, and the condition in words is made of their phrases. A source
+    without criteria is usable as JSON, checked by `settings` alone.
     """
 
     settings: type[BaseModel]
-    select: Callable[[Any, Any], CustomerIds] | None = None
+    select: Callable[[Any, SourceColumns], Membership] | None = None
     iter_external_ids: Callable[[Any], Iterator[str]] | None = None
-    describe: Callable[[Any], str] = field(default=lambda settings: str(settings))
+    criteria: Callable[[Catalogue], Sequence[Criterion]] = field(default=lambda _catalogue: ())
     order: int = 100
 
     def __post_init__(self) -> None:

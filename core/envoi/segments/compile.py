@@ -1,0 +1,303 @@
+"""Turns a segment's tree into one select of customer ids.
+
+Conditions over a customer's own columns become a plain WHERE; sets of ids become semijoins
+and, for "not", antijoins. Inside "any" sets are united first, because PostgreSQL plans `IN`
+below OR as a subplan that crawls once the set no longer fits into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    column,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+)
+from sqlalchemy import table as lightweight_table
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel
+
+from envoi.customers.models import Customer, CustomerValue
+from envoi.db import table
+from envoi.errors import PluginError, Problem, ValidationFailedError
+from envoi.plugins import Plugins, fence
+from envoi.receipts.models import Product, Receipt, ReceiptLine
+from envoi.segments.catalogue import load_catalogue
+from envoi.segments.criteria import Checked, check
+from envoi.segments.models import Segment
+from envoi.segments.tree import Condition, Group, Match, Node, child_path, conditions, parse
+from envoi.sql import CustomerIds, Membership, Outside, SourceColumns
+from envoi.tenants.models import TimeZone
+from envoi.tenants.service import company_zone, tenant_settings
+from envoi.types import SegmentSourceSpec
+
+MINOR_UNITS = 100
+_MOST_SEGMENTS = 50
+"""How many other segments one segment may use, directly and through others."""
+
+Buckets = tuple[int, int]
+"""A sample: the first bucket and the one after the last, of 10,000."""
+
+
+def customer_ids(
+    session: Session,
+    tenant_id: int,
+    tree: Group | Mapping[str, Any],
+    *,
+    now: datetime,
+    plugins: Plugins,
+    buckets: Buckets | None = None,
+    segment_id: int | None = None,
+) -> CustomerIds:
+    """Return a select of the ids of the customers in a tree, each once.
+
+    Must run in the same transaction as it was made in, because ids from outside systems are
+    put into a temporary table. Everything is evaluated at `now`.
+
+    Args:
+        session: An open session of the tenant.
+        tenant_id: The tenant.
+        tree: A parsed tree, or the JSON of a stored one.
+        now: The moment that every condition is evaluated at.
+        plugins: All plugins; only those that are on for the tenant are used.
+        buckets: Restricts customers and receipts to a sample, for estimates.
+        segment_id: The segment whose tree this is, so that it cannot use itself.
+
+    Raises:
+        ValidationFailedError: Conditions are incomplete or refer to something deleted; every
+            problem names its condition by path.
+        PluginError: A segment source failed.
+    """
+    group = tree if isinstance(tree, Group) else parse(tree)
+    compiler = _Compiler(session, tenant_id, now, plugins, buckets)
+    if segment_id is not None:
+        compiler.open.append(segment_id)
+    return compiler.ids(group)
+
+
+class _Compiler:
+    """One compilation: a tree and the segments it uses, at one moment."""
+
+    def __init__(
+        self,
+        session: Session,
+        tenant_id: int,
+        now: datetime,
+        plugins: Plugins,
+        buckets: Buckets | None,
+    ) -> None:
+        self.session = session
+        self.tenant_id = tenant_id
+        self.now = now
+        self.plugins = plugins.for_tenant(session, tenant_id)
+        self.buckets = buckets
+        self.catalogue = load_catalogue(session, tenant_id)
+        self.zone = company_zone(tenant_settings(session, tenant_id))
+        self.customers = self._rows(Customer, sample="bucket", name="customers")
+        self.open: list[int] = []
+        self.segments: dict[int, CustomerIds] = {}
+
+    def ids(self, group: Group) -> CustomerIds:
+        """Ask every source first, so that a person sees all problems at once."""
+        answers: dict[str, Membership] = {}
+        problems: list[Problem] = []
+        for path, condition in conditions(group):
+            try:
+                answers[path] = self._membership(condition, path)
+            except ValidationFailedError as error:
+                problems += error.problems
+        if problems:
+            raise ValidationFailedError(problems)
+        return _Tree(self.customers, answers).ids(group)
+
+    def _membership(self, condition: Condition, path: str) -> Membership:
+        checked = check(condition, self.catalogue, self.plugins, path)
+        spec, settings = checked.spec, _settings(checked, path)
+        try:
+            if spec.select is None:
+                return self._materialised(spec, settings)
+            made, columns = spec.select, self._columns()
+            answer = self._fence(spec, lambda: made(settings, columns))
+        except ValidationFailedError as error:
+            raise ValidationFailedError(
+                [Problem(f"{path}.{p.field}".strip("."), p.message) for p in error.problems]
+            ) from error
+        if not isinstance(answer, Select | Outside | ColumnElement):
+            plugin = self.plugins.owner("segment source", spec.name)
+            raise PluginError(plugin, f"segment source {spec.name} gave {answer!r}, no SQL")
+        return answer
+
+    def _fence(self, spec: SegmentSourceSpec, call: Callable[[], Any]) -> Any:
+        return fence(self.plugins, "segment source", spec.name, call)
+
+    def _columns(self) -> SourceColumns:
+        return SourceColumns(
+            tenant_id=self.tenant_id,
+            now=self.now,
+            today=self.now.astimezone(self.zone).date(),
+            midnight=lambda day: datetime.combine(day, time(), self.zone),
+            minor_units=MINOR_UNITS,
+            catalogue=self.catalogue,
+            customers=self.customers,
+            receipts=self._rows(Receipt, ~table(Receipt).c.cancelled, sample="bucket"),
+            receipt_lines=self._rows(ReceiptLine),
+            products=self._rows(Product),
+            values=self._rows(CustomerValue),
+            zones=select(table(TimeZone)).subquery(),
+            segment=self._segment,
+        )
+
+    def _rows(
+        self,
+        model: type[SQLModel],
+        *only: ColumnElement[bool],
+        sample: str | None = None,
+        name: str | None = None,
+    ) -> Subquery:
+        """The tenant's rows of a table, for an estimate those of the sampled customers."""
+        rows = table(model)
+        query = select(rows).where(rows.c.tenant_id == self.tenant_id, *only)
+        if sample and self.buckets:
+            first, end = self.buckets
+            query = query.where(rows.c[sample] >= first, rows.c[sample] < end)
+        return query.subquery(name)
+
+    def _segment(self, segment_id: int) -> CustomerIds:
+        """Compile another segment once; used again, it is the same common table expression."""
+        if segment_id in self.open:
+            names = [self.catalogue.segments.get(n, str(n)) for n in [*self.open, segment_id]]
+            raise _problem(f"The segment would contain itself: {' > '.join(names)}.")
+        if segment_id not in self.segments:
+            if len(self.segments) + len(self.open) >= _MOST_SEGMENTS:
+                raise _problem(f"A segment can use at most {_MOST_SEGMENTS} other segments.")
+            self.segments[segment_id] = self._compiled(segment_id)
+        return self.segments[segment_id]
+
+    def _compiled(self, segment_id: int) -> CustomerIds:
+        stored = self.session.get(Segment, (self.tenant_id, segment_id))
+        if stored is None:
+            raise _problem(f"The segment uses the segment {segment_id}, which was deleted.")
+        self.open.append(segment_id)
+        try:
+            ids = self.ids(parse(stored.tree)).cte(f"segment_{segment_id}")
+        except ValidationFailedError as error:
+            told = " ".join(problem.message for problem in error.problems)
+            raise _problem(f"In the segment {stored.name}: {told}") from error
+        finally:
+            self.open.pop()
+        return select(ids.c.id)
+
+    def _materialised(self, spec: SegmentSourceSpec, settings: BaseModel) -> CustomerIds:
+        name = f"segment_ids_{uuid4().hex[:12]}"
+        self.session.execute(text(f"CREATE TEMP TABLE {name} (external_id text) ON COMMIT DROP"))
+        self._fence(spec, lambda: self._copy(name, spec, settings))
+        self.session.execute(text(f"ANALYZE {name}"))
+        given = lightweight_table(name, column("external_id", Text))
+        customer = self.customers.c
+        return select(customer.id).where(customer.external_id.in_(select(given.c.external_id)))
+
+    def _copy(self, name: str, spec: SegmentSourceSpec, settings: BaseModel) -> None:
+        driver: Any = self.session.connection().connection.driver_connection
+        assert spec.iter_external_ids is not None
+        with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
+            for external_id in spec.iter_external_ids(settings):
+                copy.write_row((external_id,))
+
+
+def _settings(checked: Checked, path: str) -> BaseModel:
+    try:
+        return checked.spec.settings.model_validate(dict(checked.settings))
+    except ValidationError as error:
+        raise ValidationFailedError(
+            [
+                Problem(".".join([path, "settings", *map(str, found["loc"])]), found["msg"])
+                for found in error.errors()
+            ]
+        ) from error
+
+
+def _problem(message: str) -> ValidationFailedError:
+    return ValidationFailedError([Problem("", message)])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A node as a condition over customers; `row` says that it needs no set of ids."""
+
+    holds: ColumnElement[bool]
+    row: bool = False
+    ids: CustomerIds | None = None
+
+
+class _Tree:
+    """Puts the answers of the sources together.
+
+    Every select of ids has its own `customers` in FROM, so none of them is correlated.
+    """
+
+    def __init__(self, customers: Subquery, answers: Mapping[str, Membership]) -> None:
+        self.customers = customers
+        self.answers = answers
+
+    def ids(self, group: Group) -> CustomerIds:
+        return self._select(self._part(group, "").holds)
+
+    def _part(self, node: Node, path: str) -> _Part:
+        if isinstance(node, Condition):
+            return self._condition(self.answers[path])
+        parts = [
+            self._part(child, child_path(path, node.match, number))
+            for number, child in enumerate(node.nodes)
+        ]
+        if node.match is Match.ANY:
+            return self._any(parts)
+        if node.match is Match.NONE:
+            parts = [self._fails(part) for part in parts]
+        return _Part(and_(*(part.holds for part in parts)), row=all(p.row for p in parts))
+
+    def _condition(self, answer: Membership) -> _Part:
+        if isinstance(answer, Outside):
+            return _Part(self._outside(answer.ids))
+        if isinstance(answer, Select):
+            ids = answer.correlate(None)
+            return _Part(self.customers.c.id.in_(ids), ids=ids)
+        return _Part(answer, row=True)
+
+    def _any(self, parts: list[_Part]) -> _Part:
+        rows = [part.holds for part in parts if part.row]
+        sets = [self._ids(part) for part in parts if not part.row]
+        if not sets:
+            return _Part(or_(*rows), row=True)
+        if rows:
+            sets.append(self._select(or_(*rows)))
+        return _Part(self.customers.c.id.in_(union_all(*sets) if len(sets) > 1 else sets[0]))
+
+    def _fails(self, part: _Part) -> _Part:
+        if part.row:
+            return _Part(part.holds.is_not(true()), row=True)
+        return _Part(self._outside(self._ids(part)))
+
+    def _outside(self, ids: CustomerIds) -> ColumnElement[bool]:
+        found = ids.correlate(None).subquery()
+        same = select(1).where(next(iter(found.c)) == self.customers.c.id)
+        return ~same.correlate(self.customers).exists()
+
+    def _ids(self, part: _Part) -> CustomerIds:
+        return self._select(part.holds) if part.ids is None else part.ids
+
+    def _select(self, holds: ColumnElement[bool]) -> CustomerIds:
+        return select(self.customers.c.id).where(holds).correlate(None)

@@ -1,0 +1,241 @@
+"""Checks a condition's settings against the criteria of its source, and says it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from typing import Any
+
+from envoi.errors import Problem, ValidationFailedError
+from envoi.plugins import Plugins, fence
+from envoi.segments.tree import Condition, Match, Node
+from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
+
+Translate = Callable[[str], str]
+
+_LONGEST_TEXT = 1000
+_LONGEST_LIST = 10_000
+_LARGEST = 2_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A condition whose settings are complete and typed, with what it is made of."""
+
+    spec: SegmentSourceSpec
+    settings: Mapping[str, Any]
+    criterion: Criterion | None = None
+    operator: Operator | None = None
+
+
+def criteria_of(plugins: Plugins, name: str, catalogue: Catalogue) -> Sequence[Criterion]:
+    """List what a source offers to this tenant."""
+    spec = plugins.segment_sources[name]
+    found = fence(plugins, "segment source", name, lambda: tuple(spec.criteria(catalogue)))
+    return list(found)
+
+
+def check(condition: Condition, catalogue: Catalogue, plugins: Plugins, path: str) -> Checked:
+    """Check one condition; raise `ValidationFailedError` with every problem found."""
+    spec = plugins.segment_sources.get(condition.source)
+    if spec is None:
+        raise _broken(path, f"The segment uses the source {condition.source}, which is not on.")
+    offered = criteria_of(plugins, spec.name, catalogue)
+    if not offered:
+        return Checked(spec=spec, settings=condition.settings)
+    criterion = _criterion(offered, condition.settings, spec, path)
+    operator = _operator(criterion, condition.settings, path)
+    fields = [*operator.inputs, *criterion.inputs]
+    settings = {"criterion": criterion.name, "operator": operator.name}
+    settings |= _values(fields, condition.settings, path)
+    return Checked(spec=spec, settings=settings, criterion=criterion, operator=operator)
+
+
+def _criterion(
+    offered: Sequence[Criterion], settings: Mapping[str, Any], spec: SegmentSourceSpec, path: str
+) -> Criterion:
+    name = settings.get("criterion", offered[0].name if len(offered) == 1 else None)
+    for criterion in offered:
+        if criterion.name == name:
+            return criterion
+    what = f"{spec.label.lower()} {name}"
+    raise _broken(
+        path,
+        f"The segment uses the {what}, which was deleted or never existed."
+        " Remove the condition or choose another.",
+    )
+
+
+def _operator(criterion: Criterion, settings: Mapping[str, Any], path: str) -> Operator:
+    name = settings.get("operator", criterion.operators[0].name)
+    for operator in criterion.operators:
+        if operator.name == name:
+            return operator
+    known = ", ".join(operator.name for operator in criterion.operators)
+    raise _broken(f"{path}.settings.operator", f"{criterion.label} is compared by one of: {known}.")
+
+
+def _broken(path: str, message: str) -> ValidationFailedError:
+    return ValidationFailedError([Problem(path, message)])
+
+
+def _values(fields: Sequence[Input], settings: Mapping[str, Any], path: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    known = {field.name for field in fields} | {"criterion", "operator"}
+    problems += [
+        Problem(f"{path}.settings.{name}", f"There is no setting {name} here.")
+        for name in settings.keys() - known
+    ]
+    for field in fields:
+        try:
+            value = _value(field, settings.get(field.name))
+        except ValueError as error:
+            problems.append(Problem(f"{path}.settings.{field.name}", str(error)))
+            continue
+        if value is not None:
+            values[field.name] = value
+    if problems:
+        raise ValidationFailedError(problems)
+    return values
+
+
+def _value(field: Input, raw: Any) -> Any:
+    """Turn what a form or a JSON document holds into the value that is stored."""
+    if isinstance(raw, str):
+        raw = raw.strip()
+    if raw is None or raw in ("", []):
+        if field.required:
+            raise ValueError(_MISSING[field.kind])
+        return None
+    return _choice(field, raw) if field.kind is InputKind.CHOICE else _READERS[field.kind](raw)
+
+
+_MISSING = {
+    InputKind.TEXT: "Enter a text.",
+    InputKind.TEXTS: "Enter at least one value.",
+    InputKind.NUMBER: "Enter a number.",
+    InputKind.WHOLE: "Enter a whole number.",
+    InputKind.DATE: "Enter a date.",
+    InputKind.CHOICE: "Choose a value.",
+}
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str | int | float) or "\0" in str(raw):
+        raise ValueError("Enter a text.")
+    if len(str(raw)) > _LONGEST_TEXT:
+        raise ValueError(f"Enter at most {_LONGEST_TEXT} characters.")
+    return str(raw)
+
+
+def _texts(raw: Any) -> list[str]:
+    parts = raw.replace("\n", ",").split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, list):
+        raise ValueError("Enter values with commas between them.")
+    values = list(dict.fromkeys(t for part in parts if (t := _text(part).strip())))
+    if not values:
+        raise ValueError(_MISSING[InputKind.TEXTS])
+    if len(values) > _LONGEST_LIST:
+        raise ValueError(f"Enter at most {_LONGEST_LIST} values.")
+    return values
+
+
+def _number(raw: Any) -> float:
+    text = "".join(raw.split()).replace("−", "-") if isinstance(raw, str) else raw
+    if isinstance(text, str) and "." not in text:
+        text = text.replace(",", ".")
+    try:
+        number = float(text)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if isinstance(raw, bool) or not isfinite(number) or abs(number) > _LARGEST * 1000:
+        raise ValueError("Enter a number, such as 12 or 0.5.")
+    return int(number) if number.is_integer() else number
+
+
+def _whole(raw: Any) -> int:
+    number = _number(raw)
+    if not isinstance(number, int) or not 0 <= number <= _LARGEST:
+        raise ValueError("Enter a whole number from 0.")
+    return number
+
+
+def _date(raw: Any) -> str:
+    try:
+        return date.fromisoformat(raw).isoformat()
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("Enter a date, such as 2026-11-24.") from None
+
+
+def _choice(field: Input, raw: Any) -> str:
+    value = str(raw)
+    if value not in {choice.value for choice in field.choices}:
+        raise ValueError(
+            f"The segment uses the {field.label.lower()} {value}, which was deleted or never"
+            " existed. Choose another."
+        )
+    return value
+
+
+_READERS: Mapping[InputKind, Callable[[Any], Any]] = {
+    InputKind.TEXT: _text,
+    InputKind.TEXTS: _texts,
+    InputKind.NUMBER: _number,
+    InputKind.WHOLE: _whole,
+    InputKind.DATE: _date,
+}
+
+
+_JOINTS = {Match.ALL: "{a} and {b}", Match.ANY: "{a} or {b}", Match.NONE: "{a} or {b}"}
+
+
+def in_words(
+    node: Node,
+    catalogue: Catalogue,
+    plugins: Plugins,
+    translate: Translate = str,
+    *,
+    top: bool = True,
+) -> str:
+    """Say a tree in words; a condition that cannot be read is said to be broken."""
+    if isinstance(node, Condition):
+        return _condition_in_words(node, catalogue, plugins, translate)
+    parts = [in_words(n, catalogue, plugins, translate, top=False) for n in node.nodes]
+    text = parts[0]
+    for part in parts[1:]:
+        text = translate(_JOINTS[node.match]).format(a=text, b=part)
+    if node.match is Match.NONE:
+        return translate("not ({conditions})").format(conditions=text)
+    return text if top or len(parts) == 1 else f"({text})"
+
+
+def _condition_in_words(
+    condition: Condition, catalogue: Catalogue, plugins: Plugins, translate: Translate
+) -> str:
+    try:
+        checked = check(condition, catalogue, plugins, "")
+    except ValidationFailedError:
+        return translate("a condition that is not complete")
+    if checked.criterion is None or checked.operator is None:
+        return translate(checked.spec.label)
+    shown = {
+        field.name: _shown(field, checked.settings.get(field.name), translate)
+        for field in (*checked.operator.inputs, *checked.criterion.inputs)
+    }
+    said = [translate(checked.criterion.label), translate(checked.operator.phrase).format(**shown)]
+    for field in checked.criterion.inputs:
+        if field.name in checked.settings:
+            said += [translate(field.before), shown[field.name], translate(field.after)]
+    return " ".join(part for part in said if part)
+
+
+def _shown(field: Input, value: Any, translate: Translate) -> str:
+    if field.kind is InputKind.CHOICE:
+        return next((translate(c.label) for c in field.choices if c.value == value), "")
+    if field.kind is InputKind.TEXTS and isinstance(value, list):
+        rest = len(value) - 5
+        return ", ".join(value[:5]) + (f" (+{rest})" if rest > 0 else "")
+    return "" if value is None else str(value)

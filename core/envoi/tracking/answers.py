@@ -1,0 +1,86 @@
+"""The answers of the tracking process: headers, the pixel, the one 404."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none';"
+    " base-uri 'none'"
+)
+_ALWAYS = [
+    ("Cache-Control", "no-store, private"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Robots-Tag", "noindex, nofollow"),
+    ("Content-Security-Policy", _POLICY),
+]
+_PIXEL = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer; the same object may be given any number of times."""
+
+    status: str
+    headers: Headers
+    body: bytes
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Give the answer, without its body to HEAD."""
+        start(self.status, self.headers)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else self.body]
+
+
+def answer(status: str, kind: str, body: bytes, *more: tuple[str, str]) -> Answer:
+    """Make an answer with the headers that every one carries."""
+    length = ("Content-Length", str(len(body)))
+    return Answer(status, [("Content-Type", kind), length, *_ALWAYS, *more], body)
+
+
+def page(html: str) -> Answer:
+    """A page of HTML."""
+    return answer("200 OK", "text/html; charset=utf-8", html.encode())
+
+
+def redirect(location: str) -> Answer:
+    """Lead to an address that the run's content contained."""
+    return answer("302 Found", "text/plain; charset=utf-8", b"", ("Location", location))
+
+
+PIXEL = answer("200 OK", "image/gif", _PIXEL)
+
+# The tenant and its language are not known here, so both languages are given; the text does
+# not depend on what was wrong.
+NOTHING_HERE = answer(
+    "404 Not Found",
+    "text/html; charset=utf-8",
+    (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not found</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/page.css"></head><body><main>'
+        "<h1>The link is not valid</h1><p>Open it from the original message.</p>"
+        '<p lang="ru">Ссылка недействительна. Откройте её из исходного письма.</p>'
+        "</main></body></html>"
+    ).encode(),
+)
+
+TRY_LATER = answer(
+    "503 Service Unavailable",
+    "text/plain; charset=utf-8",
+    "Try again in a minute. / Повторите через минуту.\n".encode(),
+    ("Retry-After", "60"),
+)
+
+UNSUBSCRIBED = answer("200 OK", "text/plain; charset=utf-8", b"Unsubscribed.\n")

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from dramatiq import Broker, Message
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionError as BrokerConnectionError
+from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import insert

@@ -1,0 +1,1 @@
+"""Audience: from a segment to one outcome for every customer of it."""

@@ -1,0 +1,148 @@
+"""Collection: one message row for every customer of the segment, written once, as sets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    DateTime,
+    Insert,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from envoi.audience.outcomes import drawn, outcomes
+from envoi.audience.request import AudienceRequest, request_of_run
+from envoi.audience.stages import judge_rows, segment_of
+from envoi.audience.statement import run_statement
+from envoi.audience.volume import Volume, account, tally
+from envoi.db import Database, table
+from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus
+from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
+from envoi.errors import PluginError, ValidationFailedError
+from envoi.plugins import Plugins
+
+_LARGE = 50_000
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('envoi_collect'), :tenant)")
+
+
+def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -> Volume | None:
+    """Write the run's audience down and let senders at it; repeating it changes nothing.
+
+    Collections of a company run one at a time, so that each sees the reservations of those
+    before it. When a rule or the segment fails, the run is paused with the reason.
+
+    Returns:
+        The account, None when there is nothing to collect.
+    """
+    try:
+        with database.tenant_session(tenant_id) as session:
+            session.execute(_LOCK, {"tenant": tenant_id})
+            run = get_run(session, tenant_id, run_id, lock=True)
+            if run.collected_at is not None:
+                return Volume.from_document(run.volume)
+            if run.status != RunStatus.COLLECTING:
+                return None
+            volume = _collect(session, plugins, run)
+    except (PluginError, ValidationFailedError) as error:
+        with database.tenant_session(tenant_id) as session:
+            pause_run(session, tenant_id, run_id, str(error))
+        return None
+    if volume.segment > _LARGE:
+        with database.tenant_connection(tenant_id) as connection:
+            connection.execute(text("ANALYZE message"))
+    return volume
+
+
+def collection_statement(
+    session: Session, plugins: Plugins, run: Run, request: AudienceRequest
+) -> Select[Any]:
+    """Return the one statement that writes messages and blocks and counts what it wrote."""
+    connection = session.connection()
+    segment = segment_of(connection, plugins, request)
+    found = outcomes(judge_rows(plugins, request, segment=segment), request)
+    size = RunSettings.model_validate(run.settings).block_size
+    rows = _blocks(_due(drawn(found, request), request), size)
+    return tally(rows).add_cte(
+        _messages(rows, run).cte("written"), _run_blocks(rows, run).cte("blocks")
+    )
+
+
+def _collect(session: Session, plugins: Plugins, run: Run) -> Volume:
+    now = datetime.now(UTC)
+    request = request_of_run(plugins, run, now)
+    statement = collection_statement(session, plugins, run, request)
+    rows = run_statement(session.connection(), plugins, request, statement)
+    volume = account(rows, request)
+    run.volume, run.collected_at = volume.as_document(), now
+    start_sending(session, run.tenant_id, run.id)
+    return volume
+
+
+def _due(rows: CTE, request: AudienceRequest) -> CTE:
+    """Add when a recipient's message is due; null for everybody else."""
+    recipient = and_(rows.c.stage.is_(None), ~rows.c.control)
+    now = literal(request.now, DateTime(timezone=True))
+    due_at = case((recipient, func.coalesce(rows.c.deferred_until, now)))
+    return select(rows, due_at.label("due_at")).cte("due")
+
+
+def _blocks(rows: CTE, size: int) -> CTE:
+    """Number the blocks: none mixes moments, and later moments come in later blocks."""
+    place = func.row_number().over(partition_by=rows.c.due_at, order_by=rows.c.customer_id)
+    placed = select(rows, ((place - 1).op("/")(size)).label("slice")).cte("placed")
+    number = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.slice))
+    block = case((placed.c.due_at.is_not(None), number))
+    return select(placed, block.label("block")).cte("numbered")
+
+
+def _messages(rows: CTE, run: Run) -> Insert:
+    state = case(
+        (rows.c.stage.is_not(None), MessageState.EXCLUDED.value),
+        (rows.c.control, MessageState.CONTROL.value),
+        else_=MessageState.READY.value,
+    )
+    query = select(
+        literal(run.tenant_id),
+        cast(run.id, BigInteger),
+        literal(run.launched_on),
+        rows.c.customer_id,
+        state,
+        rows.c.stage,
+        rows.c.detail,
+        rows.c.variant,
+        rows.c.due_at,
+        rows.c.block,
+    ).order_by(rows.c.due_at, rows.c.customer_id)
+    columns = ["tenant_id", "run_id", "launched_on", "customer_id", "state", "stage", "detail"]
+    return insert(table(Message)).from_select(
+        [*columns, "variant", "due_at", "block"], query, include_defaults=False
+    )
+
+
+def _run_blocks(rows: CTE, run: Run) -> Insert:
+    query = (
+        select(
+            literal(run.tenant_id),
+            cast(run.id, BigInteger),
+            literal(run.launched_on),
+            rows.c.block,
+            func.count(),
+            func.min(rows.c.due_at),
+        )
+        .where(rows.c.block.is_not(None))
+        .group_by(rows.c.block)
+    )
+    columns = ["tenant_id", "run_id", "launched_on", "number", "size", "due_at"]
+    return insert(table(RunBlock)).from_select(columns, query, include_defaults=False)

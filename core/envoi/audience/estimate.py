@@ -1,0 +1,182 @@
+"""How many of a segment would get a mailing, and why the others would not, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, func, select
+
+from envoi.audience.control import permille
+from envoi.audience.outcomes import Outcomes, drawn, outcomes
+from envoi.audience.request import AudienceRequest
+from envoi.audience.stages import judge_rows, segment_of
+from envoi.audience.statement import run_statement
+from envoi.audience.strata import CHARACTERISTICS, check_strata
+from envoi.audience.volume import Line, Stratum, Volume, account, tally
+from envoi.customers.models import Customer
+from envoi.db import table
+from envoi.delivery.models import Stage
+from envoi.plugins import Plugins
+
+CONTROL = "control"
+RECIPIENTS = "recipients"
+DEFERRED = "deferred"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One customer's outcome: a stage's name, `control`, `recipients` or `deferred`.
+
+    A deferred customer is a recipient whose turn comes at `deferred_until`.
+    """
+
+    customer_id: int
+    outcome: str
+    stage: Stage | None
+    detail: str | None
+    deferred_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A value of a characteristic in both groups, its shares in per cent of each."""
+
+    code: int
+    recipients: int
+    control: int
+    recipients_share: float
+    control_share: float
+
+    @property
+    def difference(self) -> float:
+        """How many percentage points more of the recipients have the value."""
+        return self.recipients_share - self.control_share
+
+
+def estimate(connection: Connection, plugins: Plugins, request: AudienceRequest) -> Volume:
+    """Count every stage exactly as a collection at this moment would."""
+    found = _found(connection, plugins, request)
+    # Only who is deferred depends on who exactly is drawn; the sizes follow from the strata.
+    needs_draw = found.may_defer and permille(request.control_share)
+    rows = drawn(found, request) if needs_draw else found.rows
+    return account(run_statement(connection, plugins, request, tally(rows)), request)
+
+
+def customers_behind(
+    connection: Connection,
+    plugins: Plugins,
+    request: AudienceRequest,
+    outcome: str,
+    *,
+    detail: str | None = None,
+    after: int = 0,
+    limit: int = 50,
+) -> list[Answer]:
+    """List the customers of one outcome in the order of their numbers.
+
+    Args:
+        outcome: A stage's name in lower case, `control`, `recipients` or `deferred`.
+        detail: Only those with this detail of the stage.
+        after: The last number of the page before.
+    """
+    rows = drawn(_found(connection, plugins, request), request)
+    query = select(rows).where(_is(rows, outcome), rows.c.customer_id > after)
+    if detail is not None:
+        query = query.where(rows.c.detail == detail)
+    query = query.order_by(rows.c.customer_id).limit(limit)
+    return [_answer(row) for row in run_statement(connection, plugins, request, query)]
+
+
+def why(
+    connection: Connection, plugins: Plugins, request: AudienceRequest, customer_id: int
+) -> Answer | None:
+    """Say what would become of one customer now; None for one outside the segment."""
+    rows = drawn(_found(connection, plugins, request), request)
+    query = select(rows).where(rows.c.customer_id == customer_id)
+    return next(map(_answer, run_statement(connection, plugins, request, query)), None)
+
+
+def balance(
+    connection: Connection, plugins: Plugins, request: AudienceRequest, characteristic: str
+) -> list[Share]:
+    """Compare recipients and control group by one characteristic, as the draw would make them."""
+    check_strata([characteristic])
+    rows = drawn(_found(connection, plugins, request), request)
+    customer = table(Customer).c
+    today = request.now.astimezone(UTC).date()
+    code = CHARACTERISTICS[characteristic].code(customer, today).label("code")
+    same = and_(customer.tenant_id == request.tenant_id, customer.id == rows.c.customer_id)
+    query = (
+        select(
+            code,
+            func.count().filter(~rows.c.control).label("recipients"),
+            func.count().filter(rows.c.control).label("control"),
+        )
+        .join_from(rows, table(Customer), same)
+        .where(rows.c.stage.is_(None))
+        .group_by(code)
+        .order_by(code)
+    )
+    return _shares(run_statement(connection, plugins, request, query))
+
+
+def _found(connection: Connection, plugins: Plugins, request: AudienceRequest) -> Outcomes:
+    segment = segment_of(connection, plugins, request)
+    return outcomes(judge_rows(plugins, request, segment=segment), request)
+
+
+def _is(rows: CTE, outcome: str) -> ColumnElement[bool]:
+    eligible = rows.c.stage.is_(None)
+    recipient = and_(eligible, ~rows.c.control)
+    if outcome == CONTROL:
+        return and_(eligible, rows.c.control)
+    if outcome == RECIPIENTS:
+        return recipient
+    if outcome == DEFERRED:
+        return and_(recipient, rows.c.deferred_until.is_not(None))
+    condition: ColumnElement[bool] = rows.c.stage == Stage[outcome.upper()].value
+    return condition
+
+
+def _answer(row: Row[Any]) -> Answer:
+    stage = None if row.stage is None else Stage(row.stage)
+    if stage is not None:
+        return Answer(row.customer_id, stage.name.lower(), stage, row.detail, None)
+    if row.control:
+        return Answer(row.customer_id, CONTROL, None, None, None)
+    outcome = RECIPIENTS if row.deferred_until is None else DEFERRED
+    return Answer(row.customer_id, outcome, None, row.detail, row.deferred_until)
+
+
+def _shares(rows: Sequence[Row[Any]]) -> list[Share]:
+    recipients = sum(row.recipients for row in rows) or 1
+    control = sum(row.control for row in rows) or 1
+    return [
+        Share(
+            code=row.code,
+            recipients=row.recipients,
+            control=row.control,
+            recipients_share=100 * row.recipients / recipients,
+            control_share=100 * row.control / control,
+        )
+        for row in rows
+    ]
+
+
+__all__ = [
+    "CONTROL",
+    "DEFERRED",
+    "RECIPIENTS",
+    "Answer",
+    "Line",
+    "Share",
+    "Stratum",
+    "Volume",
+    "balance",
+    "customers_behind",
+    "estimate",
+    "why",
+]

@@ -1,0 +1,50 @@
+"""The row stages asked again at claim, for a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, select
+
+from envoi.audience.request import AudienceRequest, request_of_run
+from envoi.audience.stages import judge_rows
+from envoi.delivery.claim import Verdict
+from envoi.delivery.models import Run
+from envoi.plugins import Plugins
+
+
+class Recheck:
+    """Asks about some customers of one run; build it once and use it for every block.
+
+    Calling it returns a verdict for each customer who is not to be sent to now. Only earlier
+    reservations count against a cap, so that two runs never stop each other.
+    """
+
+    def __init__(self, plugins: Plugins, request: AudienceRequest) -> None:
+        self.statement = recheck(plugins, request)
+
+    def __call__(
+        self, connection: Connection, customer_ids: Sequence[int], now: datetime | None = None
+    ) -> Sequence[Verdict]:
+        parameters = {"customer_ids": list(customer_ids), "now": now or datetime.now(UTC)}
+        rows = connection.execute(self.statement, parameters)
+        return [Verdict(*row) for row in rows]
+
+
+def recheck_of_run(plugins: Plugins, run: Run) -> Recheck:
+    """Return the re-check of a run."""
+    return Recheck(plugins, request_of_run(plugins, run, datetime.now(UTC)))
+
+
+def recheck(plugins: Plugins, request: AudienceRequest) -> Select[Any]:
+    """Return customer_id, stage, detail, deferred_until of those not to be sent to now.
+
+    Takes the parameters `customer_ids` and `now`. With a null stage the customer is deferred.
+    """
+    only = bindparam("customer_ids", type_=ARRAY(BigInteger))
+    judged = judge_rows(plugins, request, only=only)
+    rows = judged.query.subquery("judged").c
+    held = or_(rows.stage.is_not(None), rows.deferred_until.is_not(None))
+    return select(rows.customer_id, rows.stage, rows.detail, rows.deferred_until).where(held)

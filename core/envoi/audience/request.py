@@ -1,0 +1,73 @@
+"""What decides who gets a mailing, frozen: the same request serves estimate and collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from envoi.delivery.models import Run
+from envoi.delivery.runs import RunSettings
+from envoi.errors import PluginError
+from envoi.plugins import Plugins
+from envoi.types import AddressKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceRequest:
+    """Everything that eligibility depends on.
+
+    Args:
+        tree: The segment's conditions; None means all customers.
+        rules: The policy's rules as stored: `{"kind": ..., "settings": {...}}`.
+        control_share: The control group in per cent of the eligible, to one decimal.
+        strata: Names of `envoi.audience.strata.CHARACTERISTICS`.
+        shares: The variants' shares in their order.
+        exclude_gcg: Leave out the global control group; it is empty until one can be set up.
+        seed: Makes the draw repeatable.
+        exclude_run: The run whose own messages are no earlier contact: for the re-check.
+        launched_on: That run's partition key.
+    """
+
+    tenant_id: int
+    channel: str
+    address_kind: AddressKind
+    now: datetime
+    tree: Mapping[str, Any] | None = None
+    rules: tuple[Mapping[str, Any], ...] = ()
+    category_id: int | None = None
+    control_share: float = 0.0
+    strata: tuple[str, ...] = ()
+    one_per_address: bool = True
+    shares: tuple[float, ...] = (100.0,)
+    exclude_gcg: bool = False
+    seed: int = 0
+    exclude_run: int | None = None
+    launched_on: date | None = None
+
+
+def request_of_run(plugins: Plugins, run: Run, now: datetime) -> AudienceRequest:
+    """Return the request that a run froze when it began."""
+    settings = RunSettings.model_validate(run.settings)
+    channel = plugins.channels.get(run.channel)
+    if channel is None:
+        raise PluginError(
+            run.channel, "this channel is not installed any more. Install its plugin again."
+        )
+    return AudienceRequest(
+        tenant_id=run.tenant_id,
+        channel=run.channel,
+        address_kind=channel.address_kind,
+        now=now,
+        tree=settings.tree,
+        rules=tuple(settings.rules),
+        category_id=settings.category_id,
+        control_share=settings.control_share,
+        strata=tuple(settings.strata),
+        one_per_address=settings.one_per_address,
+        shares=tuple(variant.share for variant in settings.variants),
+        seed=run.seed,
+        exclude_run=run.id,
+        launched_on=run.launched_on,
+    )

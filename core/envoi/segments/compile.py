@@ -13,6 +13,7 @@ from datetime import datetime, time
 from typing import Any
 from uuid import uuid4
 
+from babel.numbers import get_currency_precision
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import (
     ColumnElement,
@@ -45,7 +46,6 @@ from envoi.tenants.models import TimeZone
 from envoi.tenants.service import company_zone, tenant_settings
 from envoi.types import SegmentSourceSpec
 
-MINOR_UNITS = 100
 _MOST_SEGMENTS = 50
 """How many other segments one segment may use, directly and through others."""
 
@@ -150,7 +150,7 @@ class _Compiler:
             now=self.now,
             today=self.now.astimezone(self.zone).date(),
             midnight=lambda day: datetime.combine(day, time(), self.zone),
-            minor_units=MINOR_UNITS,
+            minor_units=10 ** get_currency_precision(self.catalogue.currency),
             catalogue=self.catalogue,
             customers=self.customers,
             receipts=self._rows(Receipt, ~table(Receipt).c.cancelled, sample="bucket"),

@@ -1,0 +1,165 @@
+"""Reading segments: the list, who uses one, and ten customers of a tree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from envoi.customers.models import Customer, Quality
+from envoi.db import table
+from envoi.errors import ValidationFailedError
+from envoi.mailings.models import Mailing
+from envoi.receipts.models import Receipt
+from envoi.segments.models import Segment
+from envoi.segments.tree import conditions, parse
+from envoi.sql import CustomerIds
+
+SAMPLE_SIZE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRow:
+    """A line of the list of segments."""
+
+    id: int
+    name: str
+    customers: int | None
+    counted_at: datetime | None
+    updated_at: datetime
+    used_by: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledCustomer:
+    """One of the ten customers that a builder shows; money in minor units."""
+
+    id: int
+    name: str
+    external_id: str
+    city: str
+    last_receipt: datetime | None
+    receipts: int
+    total: int
+    email: bool
+    phone: bool
+
+
+def list_segments(session: Session, tenant_id: int) -> list[SegmentRow]:
+    """List the tenant's segments by name, each with what uses it."""
+    segment = table(Segment).c
+    rows = session.execute(
+        select(
+            segment.id,
+            segment.name,
+            segment.last_count,
+            segment.last_counted_at,
+            segment.updated_at,
+        )
+        .where(segment.tenant_id == tenant_id)
+        .order_by(segment.name, segment.id)
+    ).all()
+    users = _users(session, tenant_id)
+    return [
+        SegmentRow(
+            id=row.id,
+            name=row.name,
+            customers=row.last_count,
+            counted_at=row.last_counted_at,
+            updated_at=row.updated_at,
+            used_by=tuple(users[row.id]),
+        )
+        for row in rows
+    ]
+
+
+def users_of(session: Session, tenant_id: int, segment_id: int) -> list[str]:
+    """Name the mailings and segments that use a segment."""
+    return _users(session, tenant_id)[segment_id]
+
+
+def _users(session: Session, tenant_id: int) -> dict[int, list[str]]:
+    users: dict[int, list[str]] = defaultdict(list)
+    mailing, segment = table(Mailing).c, table(Segment).c
+    for segment_id, name in session.execute(
+        select(mailing.segment_id, mailing.name)
+        .where(mailing.tenant_id == tenant_id, mailing.segment_id.is_not(None))
+        .order_by(mailing.id)
+    ):
+        users[segment_id].append(f"the mailing {name}")
+    for name, tree in session.execute(
+        select(segment.name, segment.tree)
+        .where(segment.tenant_id == tenant_id)
+        .order_by(segment.name)
+    ):
+        for used in _segments_in(tree):
+            users[used].append(f"the segment {name}")
+    return users
+
+
+def _segments_in(tree: object) -> set[int]:
+    """The segments that a stored tree refers to."""
+    try:
+        found = conditions(parse(tree))
+    except ValidationFailedError:
+        return set()
+    return {
+        int(number)
+        for _, condition in found
+        if condition.source == "segment"
+        and (number := str(condition.settings.get("segment"))).isdigit()
+    }
+
+
+def sample_of(session: Session, tenant_id: int, ids: CustomerIds) -> list[int]:
+    """Pick customers of a compiled tree, the lowest buckets first."""
+    customer = table(Customer).c
+    query = (
+        select(customer.id)
+        .where(customer.tenant_id == tenant_id, customer.id.in_(ids))
+        .order_by(customer.bucket, customer.id)
+        .limit(SAMPLE_SIZE)
+    )
+    return list(session.scalars(query))
+
+
+def sampled_customers(
+    session: Session, tenant_id: int, ids: Sequence[int]
+) -> list[SampledCustomer]:
+    """Load what the builder shows of these customers."""
+    customer, receipt = table(Customer).c, table(Receipt).c
+    bought = (
+        select(
+            receipt.customer_id,
+            func.max(receipt.at).label("last"),
+            func.count().label("receipts"),
+            func.sum(receipt.amount).label("total"),
+        )
+        .where(receipt.tenant_id == tenant_id, receipt.customer_id.in_(ids), ~receipt.cancelled)
+        .group_by(receipt.customer_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(*customer, bought.c.last, bought.c.receipts, bought.c.total)
+        .outerjoin(bought, bought.c.customer_id == customer.id)
+        .where(customer.tenant_id == tenant_id, customer.id.in_(ids))
+        .order_by(customer.bucket, customer.id)
+    )
+    return [
+        SampledCustomer(
+            id=row.id,
+            name=f"{row.first_name} {row.last_name}".strip() or row.external_id,
+            external_id=row.external_id,
+            city=row.city,
+            last_receipt=row.last,
+            receipts=row.receipts or 0,
+            total=int(row.total or 0),
+            email=row.email_quality < Quality.NO_ADDRESS,
+            phone=row.phone_quality < Quality.NO_ADDRESS,
+        )
+        for row in rows
+    ]

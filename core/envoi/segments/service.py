@@ -1,0 +1,135 @@
+"""What can be done with segments: make, change, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
+from envoi.plugins import Plugins
+from envoi.segments.compile import customer_ids
+from envoi.segments.models import Segment
+from envoi.segments.queries import users_of
+from envoi.segments.tree import Group, dump, parse
+
+_LONGEST_NAME = 200
+
+
+def get_segment(session: Session, tenant_id: int, segment_id: int) -> Segment:
+    """Return a segment of the tenant, or raise `NotFoundError`."""
+    found = session.get(Segment, (tenant_id, segment_id))
+    if found is None:
+        raise NotFoundError(f"There is no segment number {segment_id}.")
+    return found
+
+
+def create_segment(
+    session: Session,
+    tenant_id: int,
+    *,
+    name: str,
+    tree: Group | Mapping[str, Any],
+    plugins: Plugins,
+    created_by: int | None = None,
+) -> Segment:
+    """Save a new segment; raise `ValidationFailedError` when its tree cannot be counted."""
+    group = _checked(session, tenant_id, name, tree, plugins, None)
+    segment = Segment(
+        tenant_id=tenant_id, name=name.strip(), tree=dump(group), created_by=created_by
+    )
+    session.add(segment)
+    session.flush()
+    session.refresh(segment)
+    return segment
+
+
+def update_segment(
+    session: Session,
+    tenant_id: int,
+    segment_id: int,
+    *,
+    version: int,
+    name: str,
+    tree: Group | Mapping[str, Any],
+    plugins: Plugins,
+) -> Segment:
+    """Save a segment's changes on the version that the caller looked at, else `ConflictError`."""
+    segment = get_segment(session, tenant_id, segment_id)
+    group = _checked(session, tenant_id, name, tree, plugins, segment_id)
+    row = table(Segment)
+    mine = (row.c.tenant_id == tenant_id, row.c.id == segment_id, row.c.version == version)
+    changes = {"name": name.strip(), "tree": dump(group), "version": version + 1}
+    counted = {"last_count": None, "last_counted_at": None} if segment.tree != dump(group) else {}
+    done = session.scalar(
+        update(row)
+        .where(*mine)
+        .values(**changes, **counted, updated_at=func.now())
+        .returning(row.c.version)
+    )
+    if done is None:
+        raise ConflictError(
+            "Somebody else has changed this segment since you opened it. Open it again to see"
+            " the changes, then make yours."
+        )
+    session.refresh(segment)
+    return segment
+
+
+def delete_segment(session: Session, tenant_id: int, segment_id: int) -> None:
+    """Delete a segment that nothing uses; else `ConflictError` names who does."""
+    segment = get_segment(session, tenant_id, segment_id)
+    users = users_of(session, tenant_id, segment_id)
+    if users:
+        raise ConflictError(
+            f"The segment {segment.name} cannot be deleted, because it is used by"
+            f" {', '.join(users)}. Choose another segment there first."
+        )
+    session.delete(segment)
+    session.flush()
+
+
+def store_count(
+    session: Session, tenant_id: int, segment_id: int, count: int, counted_at: datetime
+) -> None:
+    """Remember the exact count that a person saw last."""
+    row = table(Segment)
+    mine = (row.c.tenant_id == tenant_id, row.c.id == segment_id)
+    session.execute(update(row).where(*mine).values(last_count=count, last_counted_at=counted_at))
+
+
+def count_segment(
+    session: Session, tenant_id: int, segment_id: int, *, plugins: Plugins, now: datetime
+) -> int:
+    """Count a saved segment exactly and remember the count."""
+    segment = get_segment(session, tenant_id, segment_id)
+    ids = customer_ids(session, tenant_id, segment.tree, now=now, plugins=plugins)
+    count = session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+    store_count(session, tenant_id, segment_id, count, now)
+    return count
+
+
+def _checked(
+    session: Session,
+    tenant_id: int,
+    name: str,
+    tree: Group | Mapping[str, Any],
+    plugins: Plugins,
+    segment_id: int | None,
+) -> Group:
+    problems = []
+    if not 0 < len(name.strip()) <= _LONGEST_NAME:
+        problems.append(Problem("name", f"Enter a name of 1 to {_LONGEST_NAME} characters."))
+    try:
+        group = tree if isinstance(tree, Group) else parse(tree)
+        now = datetime.now(UTC)
+        customer_ids(session, tenant_id, group, now=now, plugins=plugins, segment_id=segment_id)
+    except ValidationFailedError as error:
+        problems += error.problems
+    if problems:
+        raise ValidationFailedError(problems)
+    return group

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from envoi.db import Database, connect
@@ -20,6 +21,11 @@ from envoi.embedded.server import EmbeddedServer
 from envoi.plugins import Plugins, load_plugins
 from envoi.schema import migrate
 from envoi.tenants.service import create_tenant
+
+
+# A busy machine is no reason to fail: what must be fast has a test of its own that says so.
+settings.register_profile("envoi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("envoi")
 
 
 @contextmanager

@@ -83,9 +83,7 @@ def _length(value: Any) -> int:
 def _join(values: Any, separator: str = ", ") -> str:
     if not isinstance(values, (list, tuple)):
         return text(values)
-    return concat(
-        part for n, v in enumerate(values) for part in ((separator, v) if n else (v,))
-    )
+    return concat(part for n, v in enumerate(values) for part in ((separator, v) if n else (v,)))
 
 
 def _first(value: Any) -> Any:
@@ -100,7 +98,9 @@ def _round(value: Any, digits: int = 0) -> Any:
     return "" if is_empty(value) else round(decimal(value), min(max(digits, 0), 9))
 
 
-def _number(value: Any, digits: int = 0, group: str = "\N{NO-BREAK SPACE}", point: str = ",") -> str:
+def _number(
+    value: Any, digits: int = 0, group: str = "\N{NO-BREAK SPACE}", point: str = ","
+) -> str:
     if is_empty(value):
         return ""
     plain = format(decimal(value), f",.{min(max(digits, 0), 9)}f")

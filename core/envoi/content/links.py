@@ -95,7 +95,8 @@ def _link_places(html: str) -> list[tuple[int, int, bool]]:
         for token in tokens(html)
         if token.kind is Kind.OPEN and token.name in ("a", "area")
         for attribute in attributes(html, token)
-        if attribute.name == "href" and _is_trackable(unescape(html[attribute.start : attribute.end]))
+        if attribute.name == "href"
+        and _is_trackable(unescape(html[attribute.start : attribute.end]))
     ]
 
 

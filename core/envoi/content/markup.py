@@ -27,7 +27,7 @@ _TAG = re.compile(
 _ATTRIBUTE = re.compile(
     rf"([^\s\"'>/={{}}%]++)(?:\s*+=\s*+({_DOUBLE}|{_SINGLE}|(?:[^\s\"'>{{]|{_CODE}|\{{)++))?"
 )
-_SPECIAL = re.compile(r"[<{]")
+_SPECIAL = re.compile(r"<[a-zA-Z/!?]|\{[{%#]")
 _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}", "<!--": "-->", "<!": ">", "<?": ">"}
 
 
@@ -66,7 +66,7 @@ def tokens(markup: str) -> Iterator[Token]:
     while match := _SPECIAL.search(markup, position):
         token = _token_at(markup, match.start())
         if token is None:
-            position = match.end()
+            position = match.start() + 1
             continue
         if token.start > text_start:
             yield Token(Kind.TEXT, text_start, token.start)
@@ -105,16 +105,19 @@ def line_of(markup: str, position: int) -> int:
 def refuse_active_content(markup: str) -> None:
     """Raise `TemplateError` for scripts, frames, event handlers and script addresses."""
     for token in tokens(markup):
-        if token.kind is not Kind.OPEN:
-            continue
-        line = line_of(markup, token.start)
-        if token.name in _ACTIVE_ELEMENTS:
-            raise TemplateError(f"<{token.name}> cannot be used in a message. Remove it.", line=line)
-        for attribute in attributes(markup, token):
-            if attribute.name.startswith("on"):
-                raise TemplateError(
-                    f"The attribute {attribute.name} cannot be used in a message. Remove it.", line=line
-                )
+        if token.kind is Kind.OPEN and (problem := _active_part(markup, token)):
+            message = f"{problem} cannot be used in a message. Remove it."
+            raise TemplateError(message, line=line_of(markup, token.start))
+
+
+def _active_part(markup: str, token: Token) -> str:
+    if token.name in _ACTIVE_ELEMENTS:
+        return f"<{token.name}>"
+    for attribute in attributes(markup, token):
+        if attribute.name.startswith("on"):
+            return f"The attribute {attribute.name}"
+        if attribute.name in _URL_ATTRIBUTES:
             value = html.unescape(markup[attribute.start : attribute.end])
-            if attribute.name in _URL_ATTRIBUTES and _ACTIVE_SCHEME.match(value):
-                raise TemplateError("A link may not run a script. Use a web address.", line=line)
+            if _ACTIVE_SCHEME.match(value):
+                return "A link that runs a script"
+    return ""

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from envoi.content.filters import FILTERS, MAX_NUMBER, concat, text
 
 MAX_STEPS = 10_000
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 LOOP_FIELDS = frozenset({"index", "index0", "revindex", "first", "last", "length"})
 TESTS = frozenset({"defined", "undefined", "even", "odd", "divisibleby", "number", "string", "in"})
 
@@ -94,7 +94,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
     context_class = RenderContext
 
     def __init__(self, *, html: bool) -> None:
-        super().__init__(autoescape=html, undefined=Empty, finalize=text, keep_trailing_newline=True)
+        super().__init__(
+            autoescape=html, undefined=Empty, finalize=text, keep_trailing_newline=True
+        )
         self.globals.clear()
         self.filters = {**FILTERS, "_loop": _loop, "_concat": concat}
         self.tests = {name: self.tests[name] for name in TESTS}

@@ -8,7 +8,10 @@ from html import unescape
 from envoi.content.markup import Kind, Token, attributes, tokens
 
 _SKIPPED = frozenset({"head", "style", "script", "title"})
-_BREAKS = {"br": "\n", "tr": "\n", "li": "\n", "div": "\n", "hr": "\n", "table": "\n"}
+_BREAKS = {
+    Kind.OPEN: frozenset({"br", "hr", "li"}),
+    Kind.CLOSE: frozenset({"div", "table", "tr"}),
+}
 _PARAGRAPHS = frozenset({"p", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote"})
 _SPACE = re.compile(r"\s+")
 _BLANKS = re.compile(r"[ \t\u200c\u00ad\u034f]*\n[ \t\u200c\u00ad\u034f]*")
@@ -47,7 +50,7 @@ def _break(html: str, token: Token) -> str:
         return _attribute(html, token, "alt")
     if token.name in _PARAGRAPHS:
         return "\n\n"
-    return _BREAKS.get(token.name, "")
+    return "\n" if token.name in _BREAKS.get(token.kind, ()) else ""
 
 
 def _attribute(html: str, token: Token, name: str) -> str:

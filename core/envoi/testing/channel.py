@@ -14,7 +14,13 @@ from envoi.types import ChannelSpec, CompiledContent, Envelope, Outgoing, Recipi
 
 HOSTILE = (
     *("\r\nBcc: evil@example.test", "\r\n\r\nbody", "\r\n.\r\nMAIL FROM:<x@y.test>", "\n.\n", "\0"),
-    *("\x85\u2028\u2029", "{{ 7 * 7 }}", "{% for x in y %}", "<script>alert(1)</script>", "🎁" * 400),
+    *(
+        "\x85\u2028\u2029",
+        "{{ 7 * 7 }}",
+        "{% for x in y %}",
+        "<script>alert(1)</script>",
+        "🎁" * 400,
+    ),
     *("x" * 3_000, '"quoted" <a@b.test>', "=?utf-8?b?SGk=?=", "\ud800", "--=_envoi_alternative--"),
 )
 """Values that customers' data may hold; none may break a message or cross into another."""
@@ -114,7 +120,9 @@ class ChannelContract(Contract):
         variables = self.recipient(address, "Fyodor").variables
         assert "Fyodor" in spec.preview(parsed, Kit(), variables)
 
-    def test_bad_address_fails_this_message_only(self, compiled: CompiledContent, address: str) -> None:
+    def test_bad_address_fails_this_message_only(
+        self, compiled: CompiledContent, address: str
+    ) -> None:
         with pytest.raises(ValidationFailedError):
             compiled.render(self.recipient("\r\nnobody"))
         assert compiled.render(self.recipient(address)).payload

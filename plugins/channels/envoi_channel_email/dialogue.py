@@ -120,7 +120,9 @@ class Dialogue:
         settings = self._settings
         place = f"{settings.host}:{settings.port}"
         try:
-            plain = socket.create_connection((settings.host, settings.port), settings.connect_timeout)
+            plain = socket.create_connection(
+                (settings.host, settings.port), settings.connect_timeout
+            )
         except (OSError, UnicodeError) as error:
             message = f"The SMTP server {place} cannot be reached. Check host, port and network."
             raise TemporaryProviderError(message, raw=str(error)) from error
@@ -190,7 +192,9 @@ class Dialogue:
             self._expect(self.command(_base64(user)))
             self._expect(self.command(_base64(password)))
         else:
-            message = f"{self._settings.host} offers no login by PLAIN or LOGIN. Remove the user name."
+            message = (
+                f"{self._settings.host} offers no login by PLAIN or LOGIN. Remove the user name."
+            )
             raise PermanentProviderError(message, raw=self.greeting)
 
     def _expect(self, reply: Reply) -> Reply:

@@ -18,9 +18,7 @@ from envoi_channel_email.headers import date_field, mailbox, sendable, unstructu
 
 _BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
-_PREHEADER = (
-    '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all">{}</div>'
-)
+_PREHEADER = '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all">{}</div>'
 _PIXEL = '<img src="{{ open_url }}" width="1" height="1" alt="" style="display:block;border:0">'
 
 # "=_" never occurs in base64, so the boundary cannot occur in a part.

@@ -1,0 +1,149 @@
+"""Tokens: genuine ones read back, anything else is refused alike."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from envoi.errors import ConfigurationError, NotFoundError
+from envoi.tracking.tokens import InvalidTokenError, MessageRef, Token, TokenKind, TokenSigner
+from envoi.tracking.urls import UrlMaker
+from hypothesis import given
+from hypothesis import strategies as st
+
+SIGNER = TokenSigner(["a secret"])
+REF = MessageRef(
+    tenant_id=7,
+    run_id=12345,
+    customer_id=987654321,
+    launched_on=date(2026, 5, 17),
+    step=2,
+    variant=3,
+)
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+refs = st.builds(
+    MessageRef,
+    tenant_id=st.integers(1, 2**31 - 1),
+    run_id=st.integers(1, 2**63 - 1),
+    customer_id=st.integers(1, 2**63 - 1),
+    launched_on=st.dates(date(2020, 1, 1), date(2150, 1, 1)),
+    step=st.integers(0, 15),
+    variant=st.integers(0, 15),
+)
+
+
+@given(refs, st.sampled_from(TokenKind), st.integers(0, 65535), st.text(max_size=50))
+def test_tokens_read_back(ref: MessageRef, kind: TokenKind, link: int, target: str) -> None:
+    target = target.encode(errors="replace").decode()
+    token = SIGNER.sign(ref, kind, link, target)
+    assert SIGNER.read(token, target) == Token(kind, ref, link)
+    key = SIGNER.message_key(ref)
+    assert SIGNER.read_message_key(key) == ref
+    assert SIGNER.read_message_key(key.upper()) == ref
+    assert len(f"b+{key}") <= 64
+
+
+def test_every_other_character_is_refused() -> None:
+    token = SIGNER.sign(REF, TokenKind.CLICK, 4)
+    for place in range(len(token)):
+        for other in set(ALPHABET) - {token[place]}:
+            with pytest.raises(InvalidTokenError):
+                SIGNER.read(token[:place] + other + token[place + 1 :])
+
+
+def test_every_other_character_of_a_message_key_is_refused() -> None:
+    key = SIGNER.message_key(REF)
+    for place in range(len(key)):
+        for other in set("abcdefghijklmnopqrstuvwxyz234567") - {key[place]}:
+            with pytest.raises(InvalidTokenError):
+                SIGNER.read_message_key(key[:place] + other + key[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "x" * 60,
+        "x" * 59,
+        "é" * 60,
+        "=" * 60,
+        "A" * 60 + "\n",
+        "\0" * 60,
+        "A" * 100_000,
+        "١" * 60,
+    ],
+)
+def test_nonsense_is_refused_alike(token: str) -> None:
+    with pytest.raises(
+        NotFoundError, match=r"The link is not valid. Open it from the original message."
+    ):
+        SIGNER.read(token)
+    with pytest.raises(NotFoundError):
+        SIGNER.read_message_key(token)
+
+
+def test_cut_or_lengthened_tokens_are_refused() -> None:
+    token = SIGNER.sign(REF, TokenKind.OPEN)
+    for altered in (*(token[:n] for n in range(60)), token + "A", token + "=", " " + token):
+        with pytest.raises(InvalidTokenError):
+            SIGNER.read(altered)
+
+
+def test_target_is_part_of_what_is_signed() -> None:
+    token = SIGNER.sign(REF, TokenKind.CLICK, 1, "https://shop.test/?a=1")
+    for other in ("https://evil.test/", "", "https://shop.test/?a=2", "https://shop.test/?a=1 "):
+        with pytest.raises(InvalidTokenError):
+            SIGNER.read(token, other)
+    with pytest.raises(InvalidTokenError):
+        SIGNER.read(SIGNER.sign(REF, TokenKind.CLICK, 1), "https://evil.test/")
+
+
+def test_foreign_installations_and_purposes_are_refused() -> None:
+    foreign = TokenSigner(["another secret"])
+    with pytest.raises(InvalidTokenError):
+        SIGNER.read(foreign.sign(REF, TokenKind.OPEN))
+    with pytest.raises(InvalidTokenError):
+        SIGNER.read_message_key(foreign.message_key(REF))
+
+
+def test_keys_rotate_twice() -> None:
+    first, second, third = "one", "two", "three"
+    token = TokenSigner([first]).sign(REF, TokenKind.UNSUBSCRIBE)
+    key = TokenSigner([first]).message_key(REF)
+    ring = TokenSigner([third, second, first])
+    assert ring.read(token).message == REF
+    assert ring.read_message_key(key) == REF
+    assert ring.sign(REF, TokenKind.UNSUBSCRIBE) == TokenSigner([third]).sign(
+        REF, TokenKind.UNSUBSCRIBE
+    )
+    with pytest.raises(InvalidTokenError):
+        TokenSigner([third, second]).read(token)
+
+
+def test_tokens_differ_by_kind_link_and_message() -> None:
+    other = MessageRef(tenant_id=8, run_id=1, customer_id=1, launched_on=date(2026, 5, 17))
+    made = {
+        SIGNER.sign(ref, kind, link)
+        for ref in (REF, other)
+        for kind in TokenKind
+        for link in range(9)
+    }
+    assert len(made) == 2 * len(TokenKind) * 9
+
+
+@pytest.mark.parametrize("secrets", [[], [""], ["a", ""]])
+def test_empty_keys_stop_the_start(secrets: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        TokenSigner(secrets)
+
+
+def test_urls_hold_token_and_target() -> None:
+    urls = UrlMaker("https://t.shop.test/", SIGNER).message(REF)
+    assert urls.of(TokenKind.OPEN) == f"https://t.shop.test/o/{SIGNER.sign(REF, TokenKind.OPEN)}"
+    fixed = urls.click(2, "")
+    assert SIGNER.read(fixed.rpartition("/")[2]).link == 2
+    token, _, target = urls.click(2, "https://a.test/?b=c&d").rpartition("/c/")[2].partition("?to=")
+    assert target == "https%3A%2F%2Fa.test%2F%3Fb%3Dc%26d"
+    assert SIGNER.read(token, "https://a.test/?b=c&d").kind is TokenKind.CLICK

@@ -369,8 +369,7 @@ CREATE TABLE customer_token (
     tenant_id INTEGER NOT NULL,
     token TEXT COLLATE "C" NOT NULL,
     customer_id BIGINT NOT NULL,
-    CONSTRAINT pk_customer_token PRIMARY KEY (tenant_id, token, customer_id),
-    CONSTRAINT fk_customer_token_tenant_id_customer_id FOREIGN KEY(tenant_id, customer_id) REFERENCES customer (tenant_id, id) ON DELETE CASCADE
+    CONSTRAINT pk_customer_token PRIMARY KEY (tenant_id, token, customer_id)
 );
 CREATE INDEX ix_customer_token_tenant_id_customer_id ON customer_token (tenant_id, customer_id);
 

@@ -1,0 +1,79 @@
+"""import_customers: 200,000 rows with phone and email checks, on the product's own path."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+from bench.figures import Figure
+from envoi.customers.error_file import ErrorFile
+from envoi.customers.importing import import_customers
+from envoi.db import Database
+
+ROWS = 200_000
+BOUND = 5_000
+_FIRST = ("Anna", "Boris", "Clara", "Дмитрий", "Elena", "Félix", "Grete", "Hans-Peter")
+_LAST = ("Adler", "Brandt", "Conrad", "Dorn", "Engel", "Фёдоров", "Groß")
+_COLUMNS = (
+    "external_id,first_name,last_name,gender,birth_date,registered_on,city,time_zone,email,phone,"
+    "subscribed_email,field.shoe_size"
+)
+
+
+def write_customers(path: Path, rows: int) -> None:
+    """Write a customers file as a partner's system would: every column, some contacts wrong."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(_COLUMNS.split(","))
+        writer.writerows(_row(number) for number in range(rows))
+
+
+def _row(n: int) -> list[str]:
+    phone = f"+49151{10_000_000 + n}" if n % 3 else f"0151 {10_000_000 + n}"
+    return [
+        f"B-{n}",
+        _FIRST[n % 8],
+        f"{_LAST[n % 7]}{n % 2003}",
+        "FM"[n % 2],
+        f"{1940 + n % 65}-{1 + n % 12:02}-{1 + n % 28:02}",
+        f"202{n % 5}-{1 + n % 12:02}-{1 + n % 28:02}",
+        "Berlin",
+        "Europe/Berlin",
+        f"Person.{n}@Mail{n % 50}.example.com" if n % 200 else f"person{n}(at)example.com",
+        phone,
+        "N" if n % 40 == 0 else "Y",
+        str(36 + n % 10),
+    ]
+
+
+def bench_import_customers(database: Database, tenant_id: int, rows: int = ROWS) -> float:
+    """Return rows per second of one import of a file into a tenant without customers."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "customers.csv"
+        write_customers(path, rows)
+        started = time.perf_counter()
+        with (
+            ErrorFile(Path(folder) / "errors.csv") as errors,
+            database.tenant_connection(tenant_id) as connection,
+        ):
+            counts = import_customers(connection, tenant_id, path, errors, lambda *_: None)
+        seconds = time.perf_counter() - started
+    if counts.created != rows:
+        raise AssertionError(f"{counts.created} of {rows} customers were created")
+    return rows / seconds
+
+
+def run(database: Database, tenant_id: int) -> list[Figure]:
+    """Measure once; a run takes long enough not to need a median."""
+    rate = bench_import_customers(database, tenant_id)
+    return [
+        Figure(
+            name="import_customers.rate",
+            value=round(rate),
+            unit="rows/s",
+            bound=f">= {BOUND}",
+            ok=rate >= BOUND,
+        )
+    ]

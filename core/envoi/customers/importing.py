@@ -1,0 +1,214 @@
+"""Import of customers: a file is copied beside the tables, then joined in by sets.
+
+The whole file is one transaction, so that an import that fails has changed nothing. Rows
+are found by external id; only the columns that the file has are changed, and only where a
+value differs, so that repeating an import changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    TableClause,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy import (
+    table as name_table,
+)
+from sqlalchemy.dialects import postgresql as pg
+
+from envoi.customers.csv_reader import CsvFile
+from envoi.customers.customer_file import COLUMNS, FIELD_PREFIX, CustomerFile, Surroundings
+from envoi.customers.error_file import ErrorFile
+from envoi.customers.fields import Field, ensure_fields
+from envoi.customers.models import Customer, CustomerValue
+from envoi.customers.staging import (
+    ANALYZE_FROM,
+    ImportCounts,
+    Progress,
+    drop_superseded,
+    make_temporary,
+    stage,
+)
+from envoi.customers.token_index import index_tokens
+from envoi.customers.tokens import PERSONAL
+from envoi.db import table
+from envoi.subscriptions.models import WHOLE_CHANNEL, ConsentLog, OptOut
+from envoi.tenants.models import TenantSettings, TimeZone
+
+_TOUCHED = name_table("touched", column("customer_id"), column("created"))
+_ADDRESSES = {"email": "email", "sms": "phone"}
+
+
+def import_customers(
+    connection: Connection, tenant_id: int, path: Path, errors: ErrorFile, progress: Progress
+) -> ImportCounts:
+    """Create and change customers by a CSV file; see `customer_file` for its columns.
+
+    Args:
+        connection: An open transaction of the tenant; the caller commits.
+        tenant_id: The tenant.
+        path: The file, checked as a whole before anything is changed.
+        errors: Takes the refused and the doubtful lines.
+        progress: Is told how far the reading is.
+
+    Raises:
+        ValidationFailedError: The file as a whole cannot be used.
+    """
+    file = CsvFile(path, COLUMNS)
+    reader = CustomerFile(file.columns, _surroundings(connection, tenant_id, file.columns))
+    staged, total = stage(connection, file, reader, errors, progress)
+    superseded = drop_superseded(connection, staged, "external_id", errors)
+    make_temporary(
+        connection, "touched", [("customer_id", "bigint primary key"), ("created", "boolean")]
+    )
+    _upsert(connection, tenant_id, staged, reader.customer_columns)
+    index_tokens(connection, tenant_id, _named(reader.customer_columns))
+    for name, field in reader.fields.items():
+        _set_values(connection, tenant_id, staged, name, field)
+    for name, channel in reader.channels.items():
+        _opt_out(connection, tenant_id, staged, name, channel)
+    _refresh_statistics(connection, total)
+    return _counts(connection, total, superseded, errors)
+
+
+def _surroundings(connection: Connection, tenant_id: int, columns: Sequence[str]) -> Surroundings:
+    settings, zone = table(TenantSettings).c, table(TimeZone).c
+    country = connection.scalar(
+        select(settings.default_country).where(settings.tenant_id == tenant_id)
+    )
+    codes = [c.removeprefix(FIELD_PREFIX) for c in columns if c.startswith(FIELD_PREFIX)]
+    return Surroundings(
+        country=country or "",
+        zones={row.name: row.id for row in connection.execute(select(zone.name, zone.id))},
+        fields=ensure_fields(connection, tenant_id, codes) if codes else {},
+    )
+
+
+def _upsert(
+    connection: Connection, tenant_id: int, staged: TableClause, given: Sequence[str]
+) -> None:
+    customer = table(Customer)
+    rows = select(
+        literal(tenant_id),
+        func.envoi_bucket(staged.c.external_id),
+        staged.c.external_id,
+        *(staged.c[name] for name in given),
+    ).order_by(staged.c.line)
+    new = pg.insert(customer).from_select(["tenant_id", "bucket", "external_id", *given], rows)
+    key = ["tenant_id", "external_id"]
+    if given:
+        differs = or_(*(customer.c[n].is_distinct_from(new.excluded[n]) for n in given))
+        changes: dict[str, Any] = {name: new.excluded[name] for name in given}
+        changes["updated_at"] = func.now()
+        new = new.on_conflict_do_update(index_elements=key, set_=changes, where=differs)
+    else:
+        new = new.on_conflict_do_nothing(index_elements=key)
+    # A row that was inserted has never been locked or replaced: its xmax is 0.
+    written = new.returning(customer.c.id, literal_column("xmax = 0").label("created"))
+    _touch(connection, written.cte("written"), "created")
+
+
+def _touch(connection: Connection, written: CTE, created: str = "") -> None:
+    """Remember which customers a statement wrote to."""
+    origin: ColumnElement[Any] = written.c[created] if created else literal(False)
+    rows = select(written.c[0], origin)
+    connection.execute(
+        pg.insert(_TOUCHED)
+        .from_select(["customer_id", "created"], rows)
+        .on_conflict_do_nothing(index_elements=["customer_id"])
+    )
+
+
+def _named(given: Sequence[str]) -> Select[Any]:
+    """Select the customers who may be found by other words now."""
+    query = select(_TOUCHED.c.customer_id)
+    return query if set(given) & set(PERSONAL) else query.where(_TOUCHED.c.created)
+
+
+def _set_values(
+    connection: Connection, tenant_id: int, staged: TableClause, name: str, field: Field
+) -> None:
+    """Store a custom field's values; an empty cell takes the value away."""
+    value, customer = table(CustomerValue), table(Customer)
+    column = value.c[field.value_column]
+    mine = (customer.c.tenant_id == tenant_id, customer.c.external_id == staged.c.external_id)
+    rows = select(literal(tenant_id), literal(field.id), customer.c.id, staged.c[name])
+    new = pg.insert(value).from_select(
+        ["tenant_id", "field_id", "customer_id", column.name],
+        rows.where(*mine, staged.c[name].is_not(None)),
+    )
+    stored = new.on_conflict_do_update(
+        index_elements=["tenant_id", "field_id", "customer_id"],
+        set_={column.name: new.excluded[column.name]},
+        where=column.is_distinct_from(new.excluded[column.name]),
+    )
+    _touch(connection, stored.returning(value.c.customer_id).cte("stored"))
+    emptied = delete(value).where(
+        value.c.tenant_id == tenant_id,
+        value.c.field_id == field.id,
+        value.c.customer_id == customer.c.id,
+        *mine,
+        staged.c[name].is_(None),
+    )
+    _touch(connection, emptied.returning(value.c.customer_id).cte("emptied"))
+
+
+def _opt_out(
+    connection: Connection, tenant_id: int, staged: TableClause, name: str, channel: str
+) -> None:
+    """Opt out who has an N; a Y changes nothing, so that who left a channel stays away."""
+    opted, log, customer = table(OptOut), table(ConsentLog), table(Customer)
+    address = customer.c[_ADDRESSES[channel]] if channel in _ADDRESSES else literal(None)
+    rows = select(
+        literal(tenant_id), literal(channel), literal(WHOLE_CHANNEL), customer.c.id, address
+    ).where(
+        customer.c.tenant_id == tenant_id,
+        customer.c.external_id == staged.c.external_id,
+        staged.c[name],
+    )
+    key = ["tenant_id", "channel", "category_id", "customer_id"]
+    left = (
+        pg.insert(opted)
+        .from_select([*key, "address"], rows)
+        .on_conflict_do_nothing(index_elements=key)
+        .returning(*(opted.c[n] for n in (*key, "address")))
+        .cte("left")
+    )
+    entries = select(*left.c, literal("opt_out"), literal("import"))
+    logged = insert(log).from_select([*key, "address", "action", "source"], entries)
+    _touch(connection, logged.returning(log.c.customer_id).cte("logged"))
+
+
+def _refresh_statistics(connection: Connection, rows: int) -> None:
+    if rows > ANALYZE_FROM:
+        connection.execute(text("ANALYZE customer, customer_token, customer_value, opt_out"))
+
+
+def _counts(connection: Connection, total: int, superseded: int, errors: ErrorFile) -> ImportCounts:
+    query = select(func.count(), func.count().filter(_TOUCHED.c.created)).select_from(_TOUCHED)
+    touched, created = connection.execute(query).one()
+    return ImportCounts(
+        total=total,
+        created=created,
+        changed=touched - created,
+        unchanged=total - errors.refused - superseded - touched,
+        superseded=superseded,
+        refused=errors.refused,
+        warnings=errors.warnings,
+    )

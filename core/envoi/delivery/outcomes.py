@@ -49,19 +49,22 @@ class Outcome:
 
 def record(
     session: Session,
+    sender_id: int,
     key: BlockKey,
     outcomes: Sequence[Outcome],
     *,
     rest_due_at: datetime | None = None,
 ) -> None:
-    """Write down what became of a claimed block and give it up.
+    """Write down what became of a sender's block and give it up.
 
-    Rows that are not claimed any more stay as they are, so recording is repeatable.
+    Nothing happens when the block is not this sender's any more, so recording is repeatable.
 
     Args:
         rest_due_at: When the messages without an outcome fall due: they have not left and
             wait again in the same block, no attempt burned. None: there are none.
     """
+    if not _is_still_ours(session, sender_id, key):
+        return
     final = [o for o in outcomes if o.state is not MessageState.READY]
     if final:
         _finish(session.connection(), key, final)
@@ -70,6 +73,14 @@ def record(
     if unconfirmed := [o for o in final if o.state is MessageState.UNCONFIRMED]:
         _resend(session, key, unconfirmed)
     _give_up(session, key, rest_due_at)
+
+
+def _is_still_ours(session: Session, sender_id: int, key: BlockKey) -> bool:
+    c = table(RunBlock).c
+    ours = select(c.number).where(
+        block_row(key), c.state == BlockState.CLAIMED, c.sender_id == sender_id
+    )
+    return session.scalar(ours.with_for_update()) is not None
 
 
 def _finish(connection: Connection, key: BlockKey, outcomes: Sequence[Outcome]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import cancel_waiting, is_finished
+from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
 from envoi.delivery.models import (
     Link,
     Message,
@@ -29,6 +29,9 @@ from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
 from envoi.schema import make_month
 from envoi.types import Envelope
+
+LOOK_AGAIN = timedelta(seconds=60)
+"""When a run is looked at again whose last blocks others are working on."""
 
 
 class VariantContent(BaseModel):
@@ -171,9 +174,6 @@ def start_sending(session: Session, tenant_id: int, run_id: int) -> None:
     withdraw(session, tenant_id, Work.COLLECT, run_id)
     if run.status == RunStatus.COLLECTING:
         run.status = RunStatus.SENDING
-    if run.status == RunStatus.CANCELLED:
-        # It was cancelled while it was collected: a worker cancels what came in.
-        run.finished_at = None
     if run.status != RunStatus.PAUSED:
         announce(session, tenant_id, Work.SEND, run_id)
 
@@ -245,6 +245,22 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     run.finished_at = datetime.now(UTC)
     withdraw(session, tenant_id, Work.SEND, run_id)
     return True
+
+
+def settle(
+    session: Session, tenant_id: int, run_id: int, not_before: datetime | None = None
+) -> None:
+    """See what is left of a run of which nothing can be sent now, and when to look again."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    connection = session.connection()
+    if run.status == RunStatus.CANCELLED:
+        cancel_waiting(connection, tenant_id, run_id, run.launched_on)
+    if finish_if_done(session, tenant_id, run_id):
+        return
+    withdraw(session, tenant_id, Work.SEND, run_id)
+    if run.status in (RunStatus.SENDING, RunStatus.CANCELLED):
+        due_at = next_due(connection, tenant_id, run_id) or datetime.now(UTC) + LOOK_AGAIN
+        announce(session, tenant_id, Work.SEND, run_id, max(due_at, not_before or due_at))
 
 
 def progress(session: Session, tenant_id: int, run_id: int) -> Progress:

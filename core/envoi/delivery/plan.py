@@ -1,0 +1,183 @@
+"""Everything that sending a run needs, made once per process: content, checks, addresses."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy.orm import Session
+
+from envoi.audience.recheck import recheck_of_run
+from envoi.content.kit import Kit
+from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
+from envoi.delivery.connections import GatewayKey
+from envoi.delivery.gateways import default_gateway, get_gateway, open_gateway
+from envoi.delivery.models import Run, RunKind
+from envoi.delivery.recipients import PeopleQuery, Person, Wanted
+from envoi.delivery.runs import RunSettings, get_run, store_links
+from envoi.errors import ConfigurationError, PluginError
+from envoi.installation import Installation
+from envoi.plugins import Plugins, fence
+from envoi.secrets import with_secret_key
+from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner
+from envoi.tracking.urls import UrlMaker
+from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
+
+KEPT_PLANS = 64
+PLAN_SECONDS = 300.0
+"""A plan is made anew after a while: gateways, plugins and the zones' clocks change."""
+
+
+def _allow_all(connection: DatabaseConnection, customer_ids: Sequence[int]) -> Sequence[Verdict]:  # noqa: ARG001 (a `Recheck`)
+    """What a test send asks: a person wants exactly these messages."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is sent."""
+
+    tenant_id: int
+    run_id: int
+    launched_on: date
+    channel: str
+    gateway: GatewayKey
+    provider: Provider
+    provider_name: str
+    recheck: Recheck
+    people: PeopleQuery
+    contents: Mapping[int, CompiledContent]
+    signer: TokenSigner
+    urls: UrlMaker
+
+    def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
+        """Make one message; raise what the content raises."""
+        ref = MessageRef(
+            tenant_id=self.tenant_id,
+            run_id=self.run_id,
+            customer_id=message.customer_id,
+            launched_on=self.launched_on,
+            step=message.step,
+            variant=message.variant,
+        )
+        urls = self.urls.message(ref)
+        unsubscribe = urls.of(TokenKind.UNSUBSCRIBE)
+        recipient = Recipient(
+            address=person.address or "",
+            name=person.name,
+            variables=person.variables,
+            message_key=self.signer.message_key(ref),
+            unsubscribe_url=unsubscribe,
+            one_click_url=unsubscribe,
+            open_url=urls.of(TokenKind.OPEN),
+            click=urls.click,
+        )
+        return self.contents[message.variant].render(recipient)
+
+    def blame(self, plugins: Plugins, kind: str, name: str, error: Exception) -> PluginError:
+        """Say which plugin raised what it must not."""
+        return PluginError(plugins.owners.get((kind, name), name), f"{kind} {name}: {error!r}")
+
+
+class Plans:
+    """The plans that this process keeps."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, int], tuple[float, Plan]] = OrderedDict()
+
+    def get(self, tenant_id: int, run_id: int) -> Plan:
+        """Return the plan of a run; one thread makes it while the others wait."""
+        key = (tenant_id, run_id)
+        with self._lock:
+            made_at, plan = self._kept.get(key, (0.0, None))
+            if plan is None or monotonic() - made_at > PLAN_SECONDS:
+                plan = make_plan(self._installation, tenant_id, run_id)
+                self._kept[key] = (monotonic(), plan)
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT_PLANS:
+                self._kept.popitem(last=False)
+            return plan
+
+    def forget(self, tenant_id: int, run_id: int) -> None:
+        """Make the plan anew next time: what it was made from was at fault."""
+        with self._lock:
+            self._kept.pop((tenant_id, run_id), None)
+
+
+def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
+    """Compile a run's content and store its links.
+
+    Raises:
+        EnvoiError: The run cannot be sent; the message says why.
+    """
+    settings = with_secret_key(installation.settings)
+    with installation.database.tenant_session(tenant_id) as session:
+        run = get_run(session, tenant_id, run_id)
+        frozen = RunSettings.model_validate(run.settings)
+        plugins = installation.plugins.for_tenant(session, tenant_id)
+        spec = _channel(plugins, run.channel)
+        contents = _compile(plugins, spec, frozen)
+        for variant, content in contents.items():
+            store_links(session, tenant_id, run_id, variant, content.links)
+        gateway_id = _gateway(session, run)
+        provider = open_gateway(session, plugins, settings, tenant_id, gateway_id)
+        provider_name = get_gateway(session, tenant_id, gateway_id).provider
+        checks: Recheck = _allow_all if run.kind == RunKind.TEST else recheck_of_run(plugins, run)
+    signer = TokenSigner([settings.secret_key.get_secret_value()])
+    wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
+    return Plan(
+        tenant_id=tenant_id,
+        run_id=run_id,
+        launched_on=run.launched_on,
+        channel=run.channel,
+        gateway=(tenant_id, gateway_id),
+        provider=provider,
+        provider_name=provider_name,
+        recheck=checks,
+        people=PeopleQuery(tenant_id, spec.address_kind, wanted),
+        contents=contents,
+        signer=signer,
+        urls=UrlMaker(frozen.links_url or settings.links_url, signer),
+    )
+
+
+def _channel(plugins: Plugins, name: str) -> ChannelSpec:
+    spec = plugins.channels.get(name)
+    if spec is None:
+        raise PluginError(name, "no enabled plugin brings this channel. Enable one in Settings.")
+    return spec
+
+
+def _compile(
+    plugins: Plugins, spec: ChannelSpec, settings: RunSettings
+) -> dict[int, CompiledContent]:
+    kit = Kit()
+
+    def compiled(content: dict[str, Any]) -> CompiledContent:
+        checked = spec.content_schema.model_validate(content)
+        return spec.compile(checked, settings.envelope(), kit)
+
+    return {
+        v.number: fence(plugins, "channel", spec.name, partial(compiled, v.content))
+        for v in settings.variants
+    }
+
+
+def _gateway(session: Session, run: Run) -> int:
+    if run.gateway_id is not None:
+        return run.gateway_id
+    gateway = default_gateway(session, run.tenant_id, run.channel)
+    if gateway is None:
+        raise ConfigurationError(
+            f"There is no gateway for {run.channel}. Set one up in Settings, then resume."
+        )
+    return gateway.id

@@ -1,0 +1,263 @@
+"""The sending loop: claim a block, render, hand over, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic, sleep
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from envoi.delivery import failpoints
+from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
+from envoi.delivery.connections import Circuit, Connections
+from envoi.delivery.models import MessageState
+from envoi.delivery.outcomes import Outcome, record
+from envoi.delivery.plan import Plan, Plans
+from envoi.delivery.recipients import Person
+from envoi.delivery.recorder import Slot
+from envoi.delivery.runs import pause_run, settle
+from envoi.delivery.sender import SenderSession
+from envoi.errors import (
+    ConflictError,
+    EnvoiError,
+    PluginError,
+    ProviderError,
+    ValidationFailedError,
+)
+from envoi.installation import Installation
+from envoi.plugins import fence
+from envoi.types import Connection, Outgoing, SendStatus
+
+log = structlog.get_logger()
+
+WORK_SECONDS = 20.0
+BLOCK_SECONDS = 2.0
+"""After so long a block is recorded and claimed again, which asks anew who may get it."""
+
+RECORD_AGAIN_SECONDS = 1.0
+
+MAX_DETAIL = 120
+
+_STATES = {
+    SendStatus.ACCEPTED: MessageState.ACCEPTED,
+    SendStatus.REFUSED: MessageState.FAILED,
+    SendStatus.REFUSED_NOW: MessageState.READY,
+    SendStatus.UNKNOWN: MessageState.UNCONFIRMED,
+}
+
+
+@dataclass
+class _Sheet:
+    """What has become of a block so far, and why the work on it ended early."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    rest_due_at: datetime | None = None
+    pause_reason: str = ""
+
+    def note(
+        self,
+        message: ClaimedMessage,
+        state: MessageState,
+        code: int = 0,
+        detail: str | None = None,
+    ) -> None:
+        """Add what became of one message."""
+        short = detail[:MAX_DETAIL] if detail else None
+        outcome = Outcome(message.customer_id, message.step, state, code, short)
+        self.outcomes.append(outcome)
+
+
+class Engine:
+    """Sends runs within one sender session; used by all threads of a process."""
+
+    def __init__(
+        self, installation: Installation, sender: SenderSession, circuit: Circuit | None = None
+    ) -> None:
+        self._database = installation.database
+        self._plugins = installation.plugins
+        self._sender = sender
+        self._plans = Plans(installation)
+        self._circuit = circuit or Circuit()
+        self.connections = Connections()
+
+    def send_run(self, tenant_id: int, run_id: int, stop: Callable[[], bool]) -> bool:
+        """Send a run's due blocks for at most 20 seconds or until asked to stop.
+
+        Returns:
+            Whether more is to be sent at once.
+        """
+        until = monotonic() + WORK_SECONDS
+        with self._sender.slot() as slot:
+            while not stop() and self._sender.is_alive():
+                if monotonic() >= until:
+                    return True
+                if not self._send_block(tenant_id, run_id, slot, stop):
+                    return False
+        return False
+
+    def _send_block(
+        self, tenant_id: int, run_id: int, slot: Slot, stop: Callable[[], bool]
+    ) -> bool:
+        """Send one block; false when there is none to send now."""
+        try:
+            plan = self._plans.get(tenant_id, run_id)
+        except EnvoiError as error:
+            self._pause(tenant_id, run_id, str(error))
+            self._settle(tenant_id, run_id)
+            return False
+        if opens_at := self._circuit.opens_at(plan.gateway):
+            self._settle(tenant_id, run_id, not_before=opens_at)
+            return False
+        claim, people = self._claim(plan)
+        if claim is None:
+            self._settle(tenant_id, run_id)
+            return False
+        failpoints.hit("after_claim")
+        if claim.messages:
+            with self._sender.unrecorded(slot):
+                slot.begin(tenant_id, run_id, claim.key.number)
+                sheet = self._work_through(plan, claim, people, slot, stop)
+                failpoints.hit("before_record")
+                self._record(claim, sheet, stop)
+                failpoints.hit("after_record")
+            if sheet.pause_reason:
+                self._plans.forget(tenant_id, run_id)
+                self._pause(tenant_id, run_id, sheet.pause_reason)
+        return True
+
+    def _claim(self, plan: Plan) -> tuple[Claim | None, dict[int, Person]]:
+        with self._database.tenant_connection(plan.tenant_id) as connection:
+            claim = claim_block(
+                connection, plan.tenant_id, plan.run_id, self._sender.id, plan.recheck
+            )
+            if claim is None or not claim.messages:
+                return claim, {}
+            customer_ids = [m.customer_id for m in claim.messages]
+            return claim, plan.people.fetch(connection, customer_ids)
+
+    def _work_through(
+        self,
+        plan: Plan,
+        claim: Claim,
+        people: dict[int, Person],
+        slot: Slot,
+        stop: Callable[[], bool],
+    ) -> _Sheet:
+        sheet = _Sheet()
+        until = monotonic() + BLOCK_SECONDS
+        connection: Connection | None = None
+        try:
+            connection = self._connect(plan)
+            for message in claim.messages:
+                if stop() or monotonic() >= until or not self._sender.is_alive():
+                    break
+                person = people.get(message.customer_id)
+                outgoing = self._render(plan, message, person, sheet)
+                if outgoing is not None:
+                    self._hand_over(plan, connection, message, outgoing, slot, sheet)
+        except ProviderError as error:
+            self._note_trouble(plan, error, sheet)
+            _close(connection)
+        except PluginError as error:
+            sheet.pause_reason = str(error)
+            _close(connection)
+        else:
+            self._circuit.worked(plan.gateway)
+            self.connections.put(plan.gateway, connection)
+        if len(sheet.outcomes) < len(claim.messages):
+            sheet.rest_due_at = sheet.rest_due_at or datetime.now(UTC)
+        return sheet
+
+    def _connect(self, plan: Plan) -> Connection:
+        def connect() -> Connection:
+            opened: Connection = fence(
+                self._plugins, "provider", plan.provider_name, plan.provider.connect
+            )
+            return opened
+
+        return self.connections.take(plan.gateway, connect)
+
+    def _render(
+        self, plan: Plan, message: ClaimedMessage, person: Person | None, sheet: _Sheet
+    ) -> Outgoing | None:
+        """Make the message; one that cannot be made fails alone."""
+        if person is None:
+            sheet.note(message, MessageState.FAILED, detail="gone: the customer was deleted")
+            return None
+        try:
+            return plan.render(message, person)
+        except ValidationFailedError as error:
+            sheet.note(message, MessageState.FAILED, detail=f"content: {error}")
+            return None
+        except EnvoiError:
+            raise
+        except Exception as error:
+            raise plan.blame(self._plugins, "channel", plan.channel, error) from error
+
+    def _hand_over(
+        self,
+        plan: Plan,
+        connection: Connection,
+        message: ClaimedMessage,
+        outgoing: Outgoing,
+        slot: Slot,
+        sheet: _Sheet,
+    ) -> None:
+        slot.put_on_wire(message.customer_id, message.step)
+        try:
+            result = connection.send(outgoing)
+        except ProviderError:
+            slot.take_off_wire()
+            raise
+        except Exception as error:
+            # The contract does not allow it, so nobody knows whether the message has left.
+            sheet.note(message, MessageState.UNCONFIRMED, detail=repr(error))
+            raise plan.blame(self._plugins, "provider", plan.provider_name, error) from error
+        failpoints.hit("after_send")
+        state = _STATES[result.status]
+        slot.acknowledge(message.customer_id, state, result.code)
+        detail = None if state is MessageState.ACCEPTED else result.raw
+        sheet.note(message, state, result.code, detail)
+
+    def _note_trouble(self, plan: Plan, error: ProviderError, sheet: _Sheet) -> None:
+        log.warning("gateway_failed", run=plan.run_id, gateway=plan.gateway, error=str(error))
+        if self._circuit.failed(plan.gateway, error):
+            sheet.pause_reason = str(error)
+        else:
+            sheet.rest_due_at = self._circuit.opens_at(plan.gateway)
+
+    def _record(self, claim: Claim, sheet: _Sheet, stop: Callable[[], bool]) -> None:
+        """Write the outcomes down, however long the database is away, unless asked to stop."""
+        key = claim.key
+        while True:
+            try:
+                with self._database.tenant_session(key.tenant_id) as session:
+                    record(
+                        session, self._sender.id, key, sheet.outcomes, rest_due_at=sheet.rest_due_at
+                    )
+            except (OperationalError, InterfaceError) as error:
+                if stop() or self._sender.has_ended:
+                    raise
+                log.warning("record_delayed", run=key.run_id, block=key.number, error=str(error))
+                sleep(RECORD_AGAIN_SECONDS)
+            else:
+                return
+
+    def _pause(self, tenant_id: int, run_id: int, reason: str) -> None:
+        log.warning("run_paused", tenant=tenant_id, run=run_id, reason=reason)
+        # Somebody may have paused or cancelled it meanwhile.
+        with suppress(ConflictError), self._database.tenant_session(tenant_id) as session:
+            pause_run(session, tenant_id, run_id, reason)
+
+    def _settle(self, tenant_id: int, run_id: int, not_before: datetime | None = None) -> None:
+        with self._database.tenant_session(tenant_id) as session:
+            settle(session, tenant_id, run_id, not_before)
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()

@@ -6,10 +6,10 @@ each other. It knows no sessions and sets no cookies; whatever is not genuine ge
 
 from __future__ import annotations
 
-import atexit
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -154,5 +154,6 @@ def application() -> TrackingApp:
     settings = with_secret_key(load_settings())
     installation = open_installation(settings)
     app = TrackingApp(installation.database, signer_of(settings), installation.plugins)
-    atexit.register(app.close)
+    # Servers fork their workers, and forked processes end without `atexit`, but not without this.
+    Finalize(None, app.close, exitpriority=10)
     return app

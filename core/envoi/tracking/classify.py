@@ -24,8 +24,9 @@ VERSION = 1
 
 TOO_QUICK = timedelta(seconds=2)
 
+# CUBOT makes telephones.
 _MACHINES = re.compile(
-    r"bot\b|bot/|crawl|spider|scan|preview|existence discovery|headless|externalhit|whatsapp"
+    r"(?<!cu)bot\b|crawl|spider|scan|preview|existence discovery|headless|externalhit|whatsapp"
     r"|curl/|wget|python-|httpx|aiohttp|go-http-client|java/|apache-httpclient|okhttp|libwww|node-fetch"
     r"|barracuda|mimecast|proofpoint|zscaler|forcepoint|symantec|fireeye|trendmicro|sophos|ironport",
     re.IGNORECASE,

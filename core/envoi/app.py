@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 from flask import Blueprint, Flask, request
@@ -27,8 +26,9 @@ def create_app(installation: Installation) -> Flask:
     app = Flask("envoi", static_folder=None)
     app.config.update(_configuration(installation.settings))
     app.extensions["envoi"] = installation
-    hooks = installation.plugins.manager.hook
-    blueprints = list(chain.from_iterable(hooks.register_blueprints()))
+    brought = installation.plugins.blueprints()
+    blueprints = [blueprint for _, blueprint in brought]
+    switched = {b.name: info.name for info, b in brought if not info.always_on}
     _languages(app, blueprints)
     _templates(app)
     CSRFProtect(app)
@@ -39,7 +39,7 @@ def create_app(installation: Installation) -> Flask:
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     sign_in.init_app(app, installation.database)
-    access.init_app(app, sign_in.ACCESS)
+    access.init_app(app, sign_in.ACCESS, switched)
     return app
 
 

@@ -14,7 +14,6 @@ from envoi.accounts.permissions import Role
 from envoi.db import Database, table
 from envoi.tenants.models import Tenant, TenantSettings
 
-
 _account = table(Account).c
 _membership = table(Membership).c
 _tenant = table(Tenant).c

@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, current_app, redirect, request, url_for
 
 from envoi.accounts.permissions import PERMISSIONS, allows
-from envoi.errors import ForbiddenError
+from envoi.errors import ForbiddenError, NotFoundError
 from envoi.webkit import htmx
 from envoi.webkit.current import current
 
@@ -63,9 +63,16 @@ def access_of(app: Flask, endpoint: str) -> str | None:
     return getattr(app.view_functions[endpoint], _MARK, None)
 
 
-def init_app(app: Flask, declared: dict[str, str]) -> None:
-    """Guard every request; `declared` names the access of views that are not ours to decorate."""
+def init_app(app: Flask, declared: dict[str, str], switched: dict[str, str]) -> None:
+    """Guard every request.
+
+    Args:
+        app: The pages' application.
+        declared: The access of views that are not ours to decorate, by endpoint.
+        switched: The plugin of each blueprint that a company must have switched on.
+    """
     app.extensions["envoi.access"] = declared
+    app.extensions["envoi.switched"] = switched
     app.before_request(_guard)
 
 
@@ -81,7 +88,23 @@ def _guard() -> Response | None:
     if current.employee is None:
         return _sign_in_first()
     require(access)
+    _require_switched_on()
     return None
+
+
+def _require_switched_on() -> None:
+    """For a company without the plugin, its pages do not exist."""
+    switched: dict[str, str] = current_app.extensions["envoi.switched"]
+    wanted = {switched[name] for name in request.blueprints if name in switched}
+    if not wanted:
+        return
+    with current.session() as session:
+        missing = wanted - current.plugins.enabled(session, current.tenant_id)
+    if missing:
+        raise NotFoundError(
+            f"The plugin {', '.join(sorted(missing))} is off for this company."
+            " An administrator can switch it on."
+        )
 
 
 def _sign_in_first() -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, render_template, request, url_for
+from flask import Response, current_app, render_template, request, url_for
 from jinja2_fragments.flask import render_block
 
 from envoi.webkit import htmx
@@ -34,7 +34,21 @@ def page(
 
 def fragment(template: str, block: str, *, status: int = 200, **context: Any) -> Response:
     """Render one block of a template; use it where only a script asks."""
-    return htmx.respond(render_block(template, block, **context), status)
+    names = {**_own_names(template, context), **context}
+    return htmx.respond(render_block(template, block, **names), status)
+
+
+def _own_names(template: str, context: dict[str, Any]) -> dict[str, Any]:
+    """Return what a template imports and sets at its top, which `render_block` leaves out.
+
+    The template's statements run up to the first output, which is already its parent's.
+    """
+    source = current_app.jinja_env.get_template(template)
+    scope = dict(context)
+    current_app.update_template_context(scope)
+    running = source.new_context(scope)
+    next(iter(source.root_render_func(running)), None)
+    return running.vars
 
 
 def page_url(**changes: Any) -> str:

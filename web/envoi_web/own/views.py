@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Response, abort, request, url_for
+from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from envoi.accounts.service import set_preferences
@@ -34,7 +35,8 @@ def save_settings() -> Response:
         set_preferences(
             current.database, current.employee.account_id, language=language, theme=theme
         )
-    toast(_("Settings saved."))
+    with force_locale(language):
+        toast(_("Settings saved."))
     return see_other(url_for("own.settings"))
 
 

@@ -1,15 +1,17 @@
 """Loads plugins, collects what they register, and says which distribution is at fault.
 
-The manager is built in a factory and handed on; nothing is loaded at import time.
+The manager is built in a factory and handed on; nothing is loaded at import time. Hooks are
+called here and nowhere else, so that whatever a plugin does wrong is told with its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 import structlog
@@ -22,13 +24,29 @@ from envoi.errors import EnvoiError, PluginError
 from envoi.tenants.models import EnabledPlugin
 from envoi.types import ChannelSpec, Descriptor, ProviderSpec, RuleKindSpec, SegmentSourceSpec
 
+if TYPE_CHECKING:
+    from dramatiq import Broker
+    from flask import Blueprint
+
 log = structlog.get_logger()
 
 GROUP = "envoi"
 BUILT_IN = "envoi"
 """The distribution whose plugins are always on."""
+UNPACKAGED = "unpackaged"
+"""Stands for the distribution of plugin objects that are given, not installed; always on."""
 
 D = TypeVar("D", bound=Descriptor)
+Key = tuple[str, str]
+"""What a descriptor is found by: its kind and its name, e.g. `("channel", "email")`."""
+
+KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
+    "channel": ("register_channels", ChannelSpec),
+    "provider": ("register_providers", ProviderSpec),
+    "rule kind": ("register_rule_kinds", RuleKindSpec),
+    "segment source": ("register_segment_sources", SegmentSourceSpec),
+}
+"""Each kind of descriptor with the hook that brings it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,11 @@ class PluginInfo:
     distribution: str
     version: str
     provides: tuple[str, ...] = ()
+
+    @property
+    def always_on(self) -> bool:
+        """True for plugins that no company has to switch on."""
+        return self.distribution in (BUILT_IN, UNPACKAGED)
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ class Plugins:
     providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
     rule_kinds: Mapping[str, RuleKindSpec] = field(default_factory=dict)
     segment_sources: Mapping[str, SegmentSourceSpec] = field(default_factory=dict)
-    owners: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    owners: Mapping[Key, str] = field(default_factory=dict)
 
     def owner(self, kind: str, name: str) -> str:
         """Name the plugin that brought a descriptor, e.g. `owner("channel", "email")`."""
@@ -72,8 +95,7 @@ class Plugins:
         plugin = table(EnabledPlugin).c
         query = select(plugin.name).where(plugin.tenant_id == tenant_id)
         chosen = set(session.scalars(query))
-        built_in = {i.name for i in self.infos.values() if i.distribution == BUILT_IN}
-        return frozenset(self.infos.keys() & (chosen | built_in))
+        return frozenset(n for n, info in self.infos.items() if info.always_on or n in chosen)
 
     def for_tenant(self, session: Session, tenant_id: int) -> Plugins:
         """Return the view of a tenant: only what its enabled plugins bring."""
@@ -82,16 +104,38 @@ class Plugins:
         def visible(kind: str, found: Mapping[str, D]) -> Mapping[str, D]:
             return {n: d for n, d in found.items() if self.owners[kind, n] in on}
 
-        return Plugins(
-            manager=self.manager,
-            infos=self.infos,
-            left_out=self.left_out,
+        return replace(
+            self,
             channels=visible("channel", self.channels),
             providers=visible("provider", self.providers),
             rule_kinds=visible("rule kind", self.rule_kinds),
             segment_sources=visible("segment source", self.segment_sources),
-            owners=self.owners,
         )
+
+    def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
+        """Return every plugin's pages, ours first; a partner's broken ones are left out."""
+        found: dict[str, tuple[PluginInfo, Blueprint]] = {}
+        for info, call in self._calls("register_blueprints"):
+            with _reported(info):
+                mine = {blueprint.name: (info, blueprint) for blueprint in call()}
+                for name in mine.keys() & found.keys():
+                    other = found[name][0].name
+                    raise EnvoiError(f"plugin {other} has already brought the pages {name!r}")
+                found |= mine
+        return list(found.values())
+
+    def register_actors(self, broker: Broker) -> None:
+        """Bind every plugin's background jobs to the queue, ours first."""
+        for info, call in self._calls("register_actors"):
+            with _reported(info):
+                call(broker=broker)
+
+    def _calls(self, hook: str) -> list[tuple[PluginInfo, Callable[..., Any]]]:
+        return [
+            (info, call)
+            for info in self.infos.values()
+            for call in _calls(self.manager, info.name, hook)
+        ]
 
 
 def load_plugins(extra: Iterable[tuple[str, object]] = ()) -> Plugins:
@@ -101,10 +145,14 @@ def load_plugins(extra: Iterable[tuple[str, object]] = ()) -> Plugins:
         extra: Pairs of name and plugin object that are registered besides, for tests.
     """
     loader = _Loader()
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
-        loader.load(entry)
+    # Ours come first, so that a partner's clash is the partner's fault.
+    entries = [(*_source(entry), entry) for entry in entry_points(group=GROUP)]
+    for distribution, version, entry in sorted(
+        entries, key=lambda e: (e[0] != BUILT_IN, e[2].name)
+    ):
+        loader.load(entry, distribution, version)
     for name, plugin in extra:
-        loader.register(name, "unpackaged", "0", plugin)
+        loader.register(PluginInfo(name, UNPACKAGED, "0"), plugin)
     return loader.collect()
 
 
@@ -115,130 +163,123 @@ class _Loader:
         self.infos: dict[str, PluginInfo] = {}
         self.left_out: list[LeftOut] = []
 
-    def load(self, entry: EntryPoint) -> None:
-        distribution, version = _source(entry)
+    def load(self, entry: EntryPoint, distribution: str, version: str) -> None:
+        info = PluginInfo(entry.name, distribution, version)
         try:
             plugin = entry.load()
         except Exception as error:  # noqa: BLE001 (a plugin may fail in any way; the start goes on)
-            self._leave_out(entry.name, distribution, f"it cannot be imported: {error!r}")
+            self._leave_out(info, f"it cannot be imported: {error!r}")
             return
-        self.register(entry.name, distribution, version, plugin)
+        self.register(info, plugin)
 
-    def register(self, name: str, distribution: str, version: str, plugin: object) -> None:
+    def register(self, info: PluginInfo, plugin: object) -> None:
+        if clash := self.infos.get(info.name):
+            self._leave_out(info, f"{clash.distribution} has already brought a plugin of this name")
+            return
         try:
-            self.manager.register(plugin, name=name)
+            self.manager.register(plugin, name=info.name)
             # A misspelt hook is silently ignored unless one asks.
             self.manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
-            self._forget(name)
-            self._leave_out(name, distribution, str(error))
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._leave_out(info, f"it cannot be registered: {error}")
             return
-        self.infos[name] = PluginInfo(name, distribution, version)
+        self.infos[info.name] = info
 
     def collect(self) -> Plugins:
-        owners: dict[tuple[str, str], str] = {}
-        found = {
-            kind: self._descriptors(kind, hook, wanted, owners)
-            for kind, hook, wanted in (
-                ("channel", "register_channels", ChannelSpec),
-                ("provider", "register_providers", ProviderSpec),
-                ("rule kind", "register_rule_kinds", RuleKindSpec),
-                ("segment source", "register_segment_sources", SegmentSourceSpec),
-            )
-        }
-        infos = {
-            name: PluginInfo(name, i.distribution, i.version, _provided(name, owners))
-            for name, i in self.infos.items()
-        }
+        """Take what each plugin brings, all of it or, when anything is wrong, nothing."""
+        found: dict[Key, Descriptor] = {}
+        owners: dict[Key, str] = {}
+        for info in tuple(self.infos.values()):
+            try:
+                mine = self._brought_by(info, owners)
+            except EnvoiError as error:
+                self._leave_out(info, str(error))
+                continue
+            found |= mine
+            owners |= dict.fromkeys(mine, info.name)
+            provides = tuple(f"{kind} {name}" for kind, name in mine)
+            self.infos[info.name] = replace(info, provides=provides)
         return Plugins(
             manager=self.manager,
-            infos=MappingProxyType(infos),
+            infos=MappingProxyType(self.infos),
             left_out=tuple(self.left_out),
-            channels=found["channel"],
-            providers=found["provider"],
-            rule_kinds=found["rule kind"],
-            segment_sources=found["segment source"],
+            channels=_of_kind("channel", found),
+            providers=_of_kind("provider", found),
+            rule_kinds=_of_kind("rule kind", found),
+            segment_sources=_of_kind("segment source", found),
             owners=MappingProxyType(owners),
         )
 
-    def _descriptors(
-        self, kind: str, hook: str, wanted: type[Descriptor], owners: dict[tuple[str, str], str]
-    ) -> Mapping[str, Any]:
-        found: dict[str, Descriptor] = {}
-        for name, call in self._implementations(hook):
-            try:
-                mine = _checked(kind, wanted, call(), found, owners)
-            except Exception as error:  # noqa: BLE001 (as above: report, leave out, go on)
-                self._withdraw(name, str(error), found, owners)
-                continue
-            for descriptor in mine:
-                found[descriptor.name] = descriptor
-                owners[kind, descriptor.name] = name
-        ordered = sorted(found.values(), key=lambda d: (getattr(d, "order", 100), d.name))
-        return MappingProxyType({d.name: d for d in ordered})
+    def _brought_by(self, info: PluginInfo, owners: Mapping[Key, str]) -> dict[Key, Descriptor]:
+        mine: dict[Key, Descriptor] = {}
+        for kind, (hook, wanted) in KINDS.items():
+            for call in _calls(self.manager, info.name, hook):
+                for descriptor in _answer(hook, call, wanted):
+                    key = kind, descriptor.name
+                    if key in mine:
+                        raise EnvoiError(f"it brings the {kind} {key[1]!r} twice")
+                    if key in owners:
+                        other = owners[key]
+                        raise EnvoiError(
+                            f"plugin {other} has already brought the {kind} {key[1]!r}"
+                        )
+                    mine[key] = descriptor
+        return mine
 
-    def _implementations(self, hook: str) -> list[tuple[str, Callable[[], Iterable[Any]]]]:
-        implementations = getattr(self.manager.hook, hook).get_hookimpls()
-        pairs = [
-            (i.plugin_name, i.function) for i in implementations if i.plugin_name in self.infos
-        ]
-        # Ours come first, so that a partner's clash is the partner's fault.
-        return sorted(pairs, key=lambda p: (self.infos[p[0]].distribution != BUILT_IN, p[0]))
-
-    def _withdraw(
-        self,
-        name: str,
-        reason: str,
-        found: dict[str, Descriptor],
-        owners: dict[tuple[str, str], str],
-    ) -> None:
-        info = self.infos[name]
-        self._forget(name)
-        for key in [k for k, owner in owners.items() if owner == name]:
-            del owners[key]
-            found.pop(key[1], None)
-        self._leave_out(name, info.distribution, reason)
-
-    def _forget(self, name: str) -> None:
-        self.infos.pop(name, None)
-        if self.manager.has_plugin(name):
-            self.manager.unregister(name=name)
-
-    def _leave_out(self, name: str, distribution: str, reason: str) -> None:
-        log.error("plugin_left_out", plugin=name, distribution=distribution, reason=reason)
-        self.left_out.append(LeftOut(name, distribution, reason))
+    def _leave_out(self, info: PluginInfo, reason: str) -> None:
+        if self.infos.get(info.name) == info:
+            del self.infos[info.name]
+        if info.name not in self.infos and self.manager.has_plugin(info.name):
+            self.manager.unregister(name=info.name)
+        self.left_out.append(LeftOut(info.name, info.distribution, reason))
+        _report(info, reason)
 
 
-def _checked(
-    kind: str,
-    wanted: type[D],
-    descriptors: Iterable[Any],
-    found: Mapping[str, Descriptor],
-    owners: Mapping[tuple[str, str], str],
-) -> list[D]:
-    mine: dict[str, D] = {}
-    for descriptor in descriptors:
+def _calls(manager: pluggy.PluginManager, plugin: str, hook: str) -> list[Callable[..., Any]]:
+    """A plugin's implementations of a hook; each is called with the arguments it declares."""
+
+    def caller(implementation: pluggy.HookImpl) -> Callable[..., Any]:
+        wanted = implementation.argnames
+        return lambda **given: implementation.function(*(given[name] for name in wanted))
+
+    implementations = getattr(manager.hook, hook).get_hookimpls()
+    return [caller(i) for i in implementations if i.plugin_name == plugin]
+
+
+def _answer(hook: str, call: Callable[[], Iterable[Any]], wanted: type[D]) -> list[D]:
+    try:
+        brought = list(call())
+    except Exception as error:
+        raise EnvoiError(f"{hook} failed: {error!r}") from error
+    for descriptor in brought:
         if not isinstance(descriptor, wanted):
-            raise EnvoiError(
-                f"it registers {descriptor!r} as {kind}, which must be a {wanted.__name__}"
-            )
-        if descriptor.name in mine:
-            raise EnvoiError(f"it registers the {kind} {descriptor.name!r} twice")
-        if descriptor.name in found:
-            other = owners[kind, descriptor.name]
-            raise EnvoiError(
-                f"the {kind} {descriptor.name!r} is already there, from plugin {other}"
-            )
-        mine[descriptor.name] = descriptor
-    return list(mine.values())
+            raise EnvoiError(f"{hook} returned {descriptor!r}, which is no {wanted.__name__}")
+    return brought
 
 
-def _provided(name: str, owners: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
-    return tuple(f"{kind} {what}" for (kind, what), owner in owners.items() if owner == name)
+def _of_kind(kind: str, found: Mapping[Key, Descriptor]) -> Mapping[str, Any]:
+    mine = [descriptor for (its_kind, _), descriptor in found.items() if its_kind == kind]
+    ordered = sorted(mine, key=lambda d: (getattr(d, "order", 100), d.name))
+    return MappingProxyType({d.name: d for d in ordered})
 
 
 def _source(entry: EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
+
+
+@contextmanager
+def _reported(info: PluginInfo) -> Iterator[None]:
+    """Report what a partner's plugin does wrong and go on; one of ours stops the start."""
+    try:
+        yield
+    except Exception as error:
+        if info.distribution == BUILT_IN:
+            raise PluginError(info.name, f"it cannot be used: {error!r}") from error
+        _report(info, repr(error))
+
+
+def _report(info: PluginInfo, reason: str) -> None:
+    log.error("plugin_left_out", plugin=info.name, distribution=info.distribution, reason=reason)
 
 
 def fence(plugins: Plugins, kind: str, name: str, call: Callable[[], Any]) -> Any:

@@ -12,23 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
-    ColumnElement,
     Connection,
     Select,
     TableClause,
-    column,
     delete,
     func,
     insert,
     literal,
-    literal_column,
     or_,
     select,
     text,
-)
-from sqlalchemy import (
-    table as name_table,
 )
 from sqlalchemy.dialects import postgresql as pg
 
@@ -39,11 +32,15 @@ from envoi.customers.fields import Field, ensure_fields
 from envoi.customers.models import Customer, CustomerValue
 from envoi.customers.staging import (
     ANALYZE_FROM,
+    CREATED,
+    TOUCHED,
     ImportCounts,
     Progress,
     drop_superseded,
-    make_temporary,
+    make_touched,
     stage,
+    touch,
+    touched,
 )
 from envoi.customers.token_index import index_tokens
 from envoi.customers.tokens import PERSONAL
@@ -51,7 +48,6 @@ from envoi.db import table
 from envoi.subscriptions.models import WHOLE_CHANNEL, ConsentLog, OptOut
 from envoi.tenants.models import TenantSettings, TimeZone
 
-_TOUCHED = name_table("touched", column("customer_id"), column("created"))
 _ADDRESSES = {"email": "email", "sms": "phone"}
 
 
@@ -74,9 +70,7 @@ def import_customers(
     reader = CustomerFile(file.columns, _surroundings(connection, tenant_id, file.columns))
     staged, total = stage(connection, file, reader, errors, progress)
     superseded = drop_superseded(connection, staged, "external_id", errors)
-    make_temporary(
-        connection, "touched", [("customer_id", "bigint primary key"), ("created", "boolean")]
-    )
+    make_touched(connection)
     _upsert(connection, tenant_id, staged, reader.customer_columns)
     index_tokens(connection, tenant_id, _named(reader.customer_columns))
     for name, field in reader.fields.items():
@@ -119,26 +113,13 @@ def _upsert(
         new = new.on_conflict_do_update(index_elements=key, set_=changes, where=differs)
     else:
         new = new.on_conflict_do_nothing(index_elements=key)
-    # A row that was inserted has never been locked or replaced: its xmax is 0.
-    written = new.returning(customer.c.id, literal_column("xmax = 0").label("created"))
-    _touch(connection, written.cte("written"), "created")
-
-
-def _touch(connection: Connection, written: CTE, created: str = "") -> None:
-    """Remember which customers a statement wrote to."""
-    origin: ColumnElement[Any] = written.c[created] if created else literal(False)
-    rows = select(written.c[0], origin)
-    connection.execute(
-        pg.insert(_TOUCHED)
-        .from_select(["customer_id", "created"], rows)
-        .on_conflict_do_nothing(index_elements=["customer_id"])
-    )
+    touch(connection, new.returning(customer.c.id, CREATED).cte("written"))
 
 
 def _named(given: Sequence[str]) -> Select[Any]:
     """Select the customers who may be found by other words now."""
-    query = select(_TOUCHED.c.customer_id)
-    return query if set(given) & set(PERSONAL) else query.where(_TOUCHED.c.created)
+    query = select(TOUCHED.c.id)
+    return query if set(given) & set(PERSONAL) else query.where(TOUCHED.c.created)
 
 
 def _set_values(
@@ -158,7 +139,7 @@ def _set_values(
         set_={column.name: new.excluded[column.name]},
         where=column.is_distinct_from(new.excluded[column.name]),
     )
-    _touch(connection, stored.returning(value.c.customer_id).cte("stored"))
+    touch(connection, stored.returning(value.c.customer_id).cte("stored"))
     emptied = delete(value).where(
         value.c.tenant_id == tenant_id,
         value.c.field_id == field.id,
@@ -166,7 +147,7 @@ def _set_values(
         *mine,
         staged.c[name].is_(None),
     )
-    _touch(connection, emptied.returning(value.c.customer_id).cte("emptied"))
+    touch(connection, emptied.returning(value.c.customer_id).cte("emptied"))
 
 
 def _opt_out(
@@ -192,7 +173,7 @@ def _opt_out(
     )
     entries = select(*left.c, literal("opt_out"), literal("import"))
     logged = insert(log).from_select([*key, "address", "action", "source"], entries)
-    _touch(connection, logged.returning(log.c.customer_id).cte("logged"))
+    touch(connection, logged.returning(log.c.customer_id).cte("logged"))
 
 
 def _refresh_statistics(connection: Connection, rows: int) -> None:
@@ -201,13 +182,14 @@ def _refresh_statistics(connection: Connection, rows: int) -> None:
 
 
 def _counts(connection: Connection, total: int, superseded: int, errors: ErrorFile) -> ImportCounts:
-    query = select(func.count(), func.count().filter(_TOUCHED.c.created)).select_from(_TOUCHED)
-    touched, created = connection.execute(query).one()
+    created, changed = touched(connection)
+    imported = total - errors.refused - superseded
     return ImportCounts(
         total=total,
+        imported=imported,
         created=created,
-        changed=touched - created,
-        unchanged=total - errors.refused - superseded - touched,
+        changed=changed,
+        unchanged=imported - created - changed,
         superseded=superseded,
         refused=errors.refused,
         warnings=errors.warnings,

@@ -10,7 +10,22 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from psycopg import sql
-from sqlalchemy import ColumnClause, Connection, TableClause, column, delete, table, text
+from sqlalchemy import (
+    CTE,
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    TableClause,
+    column,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.dialects import postgresql as pg
 
 from envoi.customers.csv_reader import CsvFile, LineRefusedError, Row
 from envoi.customers.error_file import ErrorFile
@@ -22,6 +37,10 @@ ANALYZE_FROM = 50_000
 """Bulk work of more rows than this refreshes the planner's statistics."""
 
 _REPORT_EVERY = 1_000
+
+
+TOUCHED = table("touched", column("id"), column("created"))
+"""The customers or receipts that an import has written to; temporary, like `staged`."""
 
 
 class Reader(Protocol):
@@ -46,9 +65,14 @@ class Staged(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportCounts:
-    """What became of the rows of a file; all but the warnings add up to `total`."""
+    """What became of a file.
+
+    Rows: `imported` + `superseded` + `refused` = `total`. Customers or receipts: `created` +
+    `changed` + `unchanged` are those that the imported rows speak of.
+    """
 
     total: int
+    imported: int
     created: int
     changed: int
     unchanged: int
@@ -108,6 +132,36 @@ def drop_superseded(
     for line, value in sorted(lines.items()):
         errors.warn(line, f"{key} {value} stands again in a later line, which counts.", "")
     return len(lines)
+
+
+def make_touched(connection: Connection) -> None:
+    """Make the temporary table `TOUCHED`."""
+    make_temporary(connection, "touched", [("id", "bigint primary key"), ("created", "boolean")])
+
+
+def touch(connection: Connection, written: CTE) -> None:
+    """Run a statement and remember what it wrote to.
+
+    Args:
+        connection: An open transaction with the table `TOUCHED`.
+        written: Returns the number written to, and whether it was created where that can be.
+    """
+    created = written.c.created if "created" in written.c else literal(False)
+    new = pg.insert(TOUCHED).from_select(
+        ["id", "created"], select(written.c[0], created).distinct()
+    )
+    connection.execute(new.on_conflict_do_nothing(index_elements=["id"]))
+
+
+def touched(connection: Connection) -> tuple[int, int]:
+    """Return how many were created and how many changed."""
+    query = select(func.count(), func.count().filter(TOUCHED.c.created)).select_from(TOUCHED)
+    written, created = connection.execute(query).one()
+    return created, written - created
+
+
+# A row that was inserted has never been locked or replaced, so its xmax is 0.
+CREATED: ColumnElement[bool] = literal_column("xmax = 0").label("created")
 
 
 def _readable(

@@ -176,6 +176,8 @@ def start_sending(session: Session, tenant_id: int, run_id: int) -> None:
         run.status = RunStatus.SENDING
     if run.status != RunStatus.PAUSED:
         announce(session, tenant_id, Work.SEND, run_id)
+    if run.kind == RunKind.MAILING:
+        announce(session, tenant_id, Work.ATTRIBUTE, run_id)
 
 
 def pause_run(session: Session, tenant_id: int, run_id: int, reason: str) -> None:

@@ -1,0 +1,118 @@
+"""The actors: each finds the work by its numbers and lets the core do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from dramatiq import Broker, actor
+from sqlalchemy import func
+from sqlalchemy.exc import SQLAlchemyError
+
+from envoi.db import table
+from envoi.jobs import QUEUES, Work, hint
+from envoi.tenants.models import DueWork
+from envoi_workers.workshop import Workshop, workshop_of
+
+log = structlog.get_logger()
+
+FAILED_AGAIN_SECONDS = 60
+"""How long work rests that failed for a reason nobody foresaw."""
+
+Job = Callable[[Workshop, int, int], None]
+
+
+def launch(workshop: Workshop, tenant_id: int, mailing_id: int) -> None:
+    """Launch a mailing whose time has come."""
+    from envoi.mailings.launch import launch_due
+
+    launch_due(workshop.installation, tenant_id, mailing_id)
+
+
+def collect(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Write down who is to receive a run."""
+    from envoi.audience.collection import collect as collect_audience
+
+    installation = workshop.installation
+
+    def work() -> None:
+        collect_audience(installation.database, installation.plugins, tenant_id, run_id)
+
+    workshop.once(Work.COLLECT, tenant_id, run_id, work)
+    hint(installation.broker, Work.SEND, tenant_id, run_id)
+
+
+def send(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Send a run's due blocks for a while, then make room for other runs."""
+    if workshop.engine.send_run(tenant_id, run_id, workshop.stopping.is_set):
+        hint(workshop.installation.broker, Work.SEND, tenant_id, run_id)
+
+
+def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Attribute receipts to a run's messages."""
+    from envoi.receipts.attribution import attribute_when_due
+
+    def work() -> None:
+        attribute_when_due(workshop.installation.database, tenant_id, run_id)
+
+    workshop.once(Work.ATTRIBUTE, tenant_id, run_id, work)
+
+
+def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
+    """Import a file of customers or receipts."""
+    from envoi.customers.importing import run_import
+
+    def work() -> None:
+        run_import(workshop.installation.database, tenant_id, import_id)
+
+    workshop.once(Work.IMPORT, tenant_id, import_id, work)
+
+
+JOBS: dict[Work, Job] = {
+    Work.LAUNCH: launch,
+    Work.COLLECT: collect,
+    Work.SEND: send,
+    Work.ATTRIBUTE: attribute,
+    Work.IMPORT: import_file,
+}
+
+
+def perform(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> bool:
+    """Do a piece of work now; false when this process has no hand free.
+
+    What fails unforeseen is logged and rests a while: the database still says it is due.
+    """
+    with workshop.seat() as seated:
+        if not seated or workshop.stopping.is_set():
+            return False
+        try:
+            JOBS[kind](workshop, tenant_id, ref)
+        except Exception:
+            log.exception("work_failed", work=kind.value, tenant=tenant_id, ref=ref)
+            _rest(workshop, kind, tenant_id, ref)
+    return True
+
+
+def bind_actors(broker: Broker) -> None:
+    """Declare an actor for each kind of work; a hint is never retried, the database is."""
+    for kind in JOBS:
+        _bind(broker, kind)
+
+
+def _bind(broker: Broker, kind: Work) -> None:
+    def work(tenant_id: int, ref: int) -> None:
+        perform(workshop_of(broker), kind, tenant_id, ref)
+
+    actor(broker=broker, actor_name=kind.value, queue_name=QUEUES[kind])(work)
+
+
+def _rest(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> None:
+    work = table(DueWork)
+    c = work.c
+    mine = (c.tenant_id == tenant_id, c.kind == kind.value, c.ref == ref)
+    later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, FAILED_AGAIN_SECONDS)
+    database = workshop.installation.database
+    # The database may be what has failed.
+    with suppress(SQLAlchemyError), database.system_session() as session:
+        session.execute(work.update().where(*mine).values(due_at=later))

@@ -1,0 +1,122 @@
+"""A worker process: Dramatiq's threads, and a lookout for when no hints come."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from types import FrameType
+
+import structlog
+from dramatiq import Worker
+from sqlalchemy.exc import SQLAlchemyError
+
+from envoi.delivery.reconcile import reconcile
+from envoi.delivery.sender import SenderSession
+from envoi.delivery.sending import Engine
+from envoi.errors import ConfigurationError
+from envoi.installation import open_installation
+from envoi.jobs import QUEUES, Work, due
+from envoi.settings import Settings
+from envoi_workers.actors import perform
+from envoi_workers.workshop import Workshop
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 2.0
+STOP_SECONDS = 8.0
+"""What is still on the wire so long after the signal is left to the reconciler."""
+
+EXPIRED = 3
+"""The exit status of a sender that others have taken for dead; its supervisor starts it anew."""
+
+
+def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int:
+    """Work in this process until SIGTERM or SIGINT; return the exit status."""
+    installation = open_installation(settings, pool_size=2 * threads + 4)
+    broker = installation.broker
+    if broker is None:
+        raise ConfigurationError("ENVOI_REDIS_URL is not set, so there is no queue to work on.")
+    with ExitStack() as stack:
+        sender = None
+        engine = None
+        if QUEUES[Work.SEND] in queues:
+            reconcile(installation.database, settings.data_dir)
+            session = SenderSession(installation.database, settings.data_dir, threads)
+            sender = stack.enter_context(session)
+            engine = Engine(installation, sender)
+            stack.callback(engine.connections.close_idle, 0)
+        workshop = Workshop(installation, threads, engine)
+        broker.add_middleware(workshop)
+        installation.plugins.manager.hook.register_actors(broker=broker)
+        worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=200)
+        # A hint that waits in a busy process is a hint that another one does not get.
+        worker.queue_prefetch = threads
+        with _stopped_by_signals(workshop.stopping):
+            worker.start()
+            lookout = Lookout(workshop, queues, threads)
+            lookout.run(sender, engine)
+            deadline = monotonic() + STOP_SECONDS
+            lookout.join(deadline)
+            worker.stop(timeout=max(0, int(1000 * (deadline - monotonic()))))
+    installation.database.engine.dispose()
+    return EXPIRED if sender is not None and sender.has_ended else 0
+
+
+class Lookout:
+    """Finds due work in the database itself, so that the queue may be away.
+
+    Work is done in threads of its own, as many as the process has seats left.
+    """
+
+    def __init__(self, workshop: Workshop, queues: Collection[str], threads: int) -> None:
+        self._workshop = workshop
+        self._kinds = {kind for kind, queue in QUEUES.items() if queue in queues}
+        self._threads = threads
+        self._busy: list[threading.Thread] = []
+
+    def run(self, sender: SenderSession | None, engine: Engine | None) -> None:
+        """Look until the process is to stop, or its session is over."""
+        stopping = self._workshop.stopping
+        while not stopping.wait(LOOK_SECONDS):
+            try:
+                self._look(engine)
+            except SQLAlchemyError as error:
+                log.warning("lookout_failed", error=str(error))
+            if sender is not None and sender.has_ended:
+                stopping.set()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the threads at work, but not beyond a moment of the monotonic clock."""
+        for thread in self._busy:
+            thread.join(max(0, deadline - monotonic()))
+
+    def _look(self, engine: Engine | None) -> None:
+        installation = self._workshop.installation
+        if engine is not None:
+            engine.connections.close_idle()
+            reconcile(installation.database, installation.settings.data_dir)
+        self._busy = [thread for thread in self._busy if thread.is_alive()]
+        with installation.database.system_session() as session:
+            found = [w for w in due(session) if Work(w[1]) in self._kinds]
+        for place in range(self._threads - len(self._busy) if found else 0):
+            tenant_id, kind, ref = found[place % len(found)]
+            arguments = (self._workshop, Work(kind), tenant_id, ref)
+            thread = threading.Thread(target=perform, args=arguments, daemon=True)
+            thread.start()
+            self._busy.append(thread)
+
+
+@contextmanager
+def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

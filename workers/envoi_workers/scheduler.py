@@ -1,0 +1,152 @@
+"""The scheduler: turns due work into hints, settles dead senders, makes months ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, func, literal, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.models import Run, RunStatus
+from envoi.delivery.reconcile import reconcile
+from envoi.installation import Installation
+from envoi.jobs import QUEUES, Work, announce, due, hint
+from envoi.schema import make_months
+from envoi.tenants.models import DueWork, Tenant
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.5
+RECONCILE_SECONDS = 5.0
+SWEEP_SECONDS = 60.0
+MONTHS_SECONDS = 3600.0
+OTHER_HINTS = 4
+"""Hints that may wait in a queue other than `send`."""
+
+_OPEN_RUNS = {
+    RunStatus.COLLECTING: Work.COLLECT,
+    RunStatus.SENDING: Work.SEND,
+    RunStatus.CANCELLED: Work.SEND,
+}
+
+
+class Scheduler:
+    """One of them works at a time; others wait for its advisory lock."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._database = installation.database
+        self._chores: list[_Chore] = [
+            _Chore(TICK_SECONDS, self.give_hints),
+            _Chore(RECONCILE_SECONDS, self.reconcile),
+            _Chore(SWEEP_SECONDS, self.sweep),
+            _Chore(MONTHS_SECONDS, self.make_months),
+        ]
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until asked to stop, whatever fails meanwhile."""
+        while not stopping.is_set():
+            try:
+                with self._only_one() as lock:
+                    while lock is not None and not stopping.wait(TICK_SECONDS):
+                        # The lock is the connection's: it must still be there.
+                        lock.execute(select(literal(1)))
+                        for chore in self._chores:
+                            chore.do_if_due()
+            except SQLAlchemyError as error:
+                log.warning("scheduler_failed", error=str(error))
+            stopping.wait(1.0)
+
+    def give_hints(self) -> None:
+        """Wake workers for what is due: as many as can work, never more than wait already."""
+        with self._database.system_session() as session:
+            works = [(tenant, Work(kind), ref) for tenant, kind, ref in due(session)]
+        for queue in {QUEUES[kind] for _, kind, _ in works}:
+            mine = [w for w in works if QUEUES[w[1]] == queue]
+            for place in range(self._room(queue)):
+                # A run may use every sender; everything else is done once.
+                if queue != QUEUES[Work.SEND] and place >= len(mine):
+                    break
+                tenant_id, kind, ref = mine[place % len(mine)]
+                if not hint(self._installation.broker, kind, tenant_id, ref):
+                    return
+
+    def reconcile(self) -> None:
+        """Settle the affairs of dead senders."""
+        reconcile(self._database, self._installation.settings.data_dir)
+
+    def make_months(self) -> None:
+        """Make the ledger's partitions ahead."""
+        with self._database.engine.begin() as connection:
+            make_months(connection)
+
+    def sweep(self) -> int:
+        """Announce what is open and not announced; finding any is a bug, and is logged so."""
+        with self._database.system_session() as session:
+            tenants = session.scalars(select(table(Tenant).c.id)).all()
+        return sum(self._sweep(tenant_id) for tenant_id in tenants)
+
+    def _sweep(self, tenant_id: int) -> int:
+        with self._database.tenant_session(tenant_id) as session:
+            lost = _unannounced(session, tenant_id)
+            for run_id, kind in lost:
+                log.error("work_lost", tenant=tenant_id, run=run_id, work=kind.value)
+                announce(session, tenant_id, kind, run_id)
+        return len(lost)
+
+    def _room(self, queue: str) -> int:
+        settings, broker = self._installation.settings, self._installation.broker
+        if not isinstance(broker, RedisBroker):
+            return 0
+        most = settings.worker_processes * settings.worker_threads
+        if queue != QUEUES[Work.SEND]:
+            most = OTHER_HINTS
+        try:
+            waiting = broker.client.llen(f"{broker.namespace}:{queue}")
+        except RedisError as error:
+            log.warning("broker_away", error=str(error))
+            return 0
+        return max(0, most - int(waiting))
+
+    @contextmanager
+    def _only_one(self) -> Iterator[Connection | None]:
+        lock = select(func.pg_try_advisory_lock(func.hashtextextended("envoi.scheduler", 0)))
+        with self._database.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection if connection.scalar(lock) else None
+            finally:
+                connection.invalidate()
+
+
+class _Chore:
+    def __init__(self, every: float, work: Callable[[], object]) -> None:
+        self._every = every
+        self._work = work
+        self._next = 0.0
+
+    def do_if_due(self) -> None:
+        if monotonic() >= self._next:
+            self._next = monotonic() + self._every
+            self._work()
+
+
+def _unannounced(session: Session, tenant_id: int) -> list[tuple[int, Work]]:
+    run, work = table(Run).c, table(DueWork).c
+    open_runs = select(run.id, run.status).where(
+        run.tenant_id == tenant_id, run.status.in_(list(_OPEN_RUNS)), run.finished_at.is_(None)
+    )
+    announced = select(work.kind, work.ref).where(work.tenant_id == tenant_id)
+    known = {(kind, ref) for kind, ref in session.execute(announced)}
+    kinds = [
+        (run_id, _OPEN_RUNS[RunStatus(status)]) for run_id, status in session.execute(open_runs)
+    ]
+    return [(run_id, kind) for run_id, kind in kinds if (kind.value, run_id) not in known]

@@ -11,8 +11,7 @@ from granian.server import Server
 
 from envoi.demo.mailbox import mailbox_server
 from envoi.settings import Settings, load_settings
-
-WEB_THREADS = 16
+from envoi_web.wsgi import THREADS
 
 
 @click.command()
@@ -28,7 +27,7 @@ def web(workers: int) -> None:
 def tracking(workers: int) -> None:
     """Serve links in messages, opens, unsubscribe pages and webhooks."""
     settings = load_settings()
-    _serve("envoi_web.wsgi:tracking", settings, settings.effective_tracking_port, workers)
+    _serve("envoi.tracking.app:application", settings, settings.effective_tracking_port, workers)
 
 
 @click.command()
@@ -44,7 +43,7 @@ def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=WEB_THREADS,
+        blocking_threads=THREADS,
         factory=True,
         websockets=False,
         log_access=False,
@@ -58,9 +57,9 @@ def _receive(settings: Settings) -> None:
     server = mailbox_server(settings, loop)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, loop.stop)
-    server.begin()
+    server.begin()  # type: ignore[no-untyped-call]
     try:
         loop.run_forever()
     finally:
-        server.end()
+        server.end()  # type: ignore[no-untyped-call]
         loop.close()

@@ -88,7 +88,7 @@ SECTIONS = (
             Entry(_("Permissions"), "settings.permissions"),
             Entry(_("API keys"), "settings.api_keys"),
             Entry(_("History of actions"), "settings.history"),
-            Entry(_("Virtual phone"), "demo.phone"),
+            Entry(_("Mailbox"), "demo.mailbox"),
         ),
     ),
 )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from flask import Blueprint
 from pluggy import HookimplMarker
 
+from envoi_web.demo.views import demo
+from envoi_web.mailings import mailings
 from envoi_web.own.views import own
 from envoi_web.shell import shell
 
@@ -16,4 +18,4 @@ hookimpl = HookimplMarker("envoi")
 @hookimpl
 def register_blueprints() -> Iterable[Blueprint]:
     """Bring the shell and every area's pages."""
-    return [shell, own]
+    return [shell, own, mailings, demo]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from envoi.audience.estimate import Volume, estimate
+from envoi.audience.estimate import Answer, Share, Volume, balance, estimate, why
 from envoi.audience.request import AudienceRequest
-from envoi.content.kit import Kit
+from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.gateways import default_gateway
 from envoi.delivery.models import RunKind
@@ -22,11 +22,12 @@ from envoi.delivery.runs import (
     pause_run,
     resume_run,
 )
-from envoi.errors import ConflictError, EnvoiError, Problem, ValidationFailedError
+from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
+from envoi.mailings.content import content_problem
 from envoi.mailings.models import Mailing, MailingState
-from envoi.mailings.service import current_status, get_mailing, validate_content, variants_of
+from envoi.mailings.service import current_status, get_mailing, variants_of
 from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.policies.models import Policy
@@ -81,13 +82,40 @@ def estimate_mailing(
     return volume
 
 
+def balance_of(
+    session: Session, plugins: Plugins, mailing: Mailing
+) -> list[tuple[str, list[Share]]]:
+    """Compare recipients and control group by each characteristic that strata are made of."""
+    request = audience_request(session, plugins, mailing.tenant_id, mailing, datetime.now(UTC))
+    connection = session.connection()
+    return [(name, balance(connection, plugins, request, name)) for name in mailing.strata]
+
+
+def why_not(
+    session: Session, plugins: Plugins, mailing: Mailing, wanted: str
+) -> tuple[Customer, Answer | None]:
+    """Say what would become of one customer, named by external id or email address.
+
+    Raises:
+        NotFoundError: There is no such customer.
+    """
+    c = table(Customer).c
+    named = or_(c.external_id == wanted, c.email == wanted.lower())
+    query = select(Customer).where(c.tenant_id == mailing.tenant_id, named).order_by(c.id).limit(1)
+    customer = session.scalars(query).first()
+    if customer is None:
+        raise NotFoundError(f"No customer has the id or email address {wanted}.")
+    request = audience_request(session, plugins, mailing.tenant_id, mailing, datetime.now(UTC))
+    return customer, why(session.connection(), plugins, request, customer.id)
+
+
 def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
     """Return every check that a mailing must pass before it can start, passed or not."""
     has_segment = mailing.segment_id is not None
     gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
     return [
         Check("segment", "who", "" if has_segment else "Choose a segment: who is to get it?"),
-        Check("content", "what", _content_problem(session, plugins, mailing)),
+        Check("content", "what", content_problem(session, plugins, mailing)),
         Check(
             "gateway",
             "when",
@@ -259,17 +287,6 @@ def _tree(session: Session, mailing: Mailing) -> dict[str, object] | None:
         return None
     segment = session.get(Segment, (mailing.tenant_id, mailing.segment_id))
     return segment.tree if segment else None
-
-
-def _content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
-    kit = Kit()
-    try:
-        for variant in variants_of(session, mailing):
-            content = validate_content(plugins, mailing.channel, variant.content)
-            plugins.channels[mailing.channel].preview(content, kit, {})
-    except EnvoiError as error:
-        return str(error)
-    return ""
 
 
 def _start_problem(mailing: Mailing) -> str:

@@ -1,0 +1,145 @@
+"""What the templates of mailings are given, as plain data made from the core's objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+
+from envoi.audience.volume import Volume
+from envoi.delivery.models import Stage
+from envoi.mailings.models import Mailing
+from envoi.mailings.status import Status
+from envoi.webkit import current
+from envoi.webkit.formats import clock, moment, number
+from envoi_web.mailings.blueprint import mailings
+
+_VARIABLE = re.compile(r"\{\{\s*(?:[a-z_]+\.)*([a-z_0-9]+)[^}]*\}\}", re.IGNORECASE)
+
+STAGE_LABELS = {
+    Stage.DUPLICATE_ADDRESS: lazy_gettext("Duplicate address"),
+    Stage.GLOBAL_CONTROL: lazy_gettext("Global control group"),
+    Stage.ADDRESS_ISSUE: lazy_gettext("Address issue"),
+    Stage.CHANNEL_OPT_OUT: lazy_gettext("Unsubscribed from channel"),
+    Stage.CATEGORY_OPT_OUT: lazy_gettext("Unsubscribed from mailing category"),
+    Stage.SUPPRESSED: lazy_gettext("Suppressed"),
+    Stage.POLICY: lazy_gettext("Blocked by communication policy"),
+}
+STRATA_LABELS = {
+    "gender": lazy_gettext("Gender"),
+    "age_band": lazy_gettext("Age band"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the stepper."""
+
+    title: str
+    hint: str
+    url: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Crumb:
+    """One place of the breadcrumb; the last has no address."""
+
+    label: str
+    url: str
+
+
+def volume_data(mailing: Mailing) -> dict[str, Any] | None:
+    """Make the volume box's data from the volume counted last; None before the first count."""
+    volume = Volume.from_document(mailing.volume)
+    if volume is None:
+        return None
+    share = number(mailing.control_share) + "\u00a0%" if mailing.control_share else ""
+    return {
+        "customers": volume.segment,
+        "url": "",
+        "stages": [
+            {"label": STAGE_LABELS[line.stage], "count": line.count, "url": ""}
+            for line in volume.lines
+        ],
+        "good": {"count": volume.eligible, "url": ""},
+        "control": {"count": volume.control, "note": share, "url": ""},
+        "recipients": {"count": volume.recipients, "url": ""},
+        "deferred": volume.deferred,
+        "state": "exact" if volume.exact else "about",
+        "as_of": _("counted %(time)s", time=clock(volume.computed_at)),
+        "again_url": url_for("mailings.count", mailing_id=mailing.id),
+        "why_url": url_for("mailings.why", mailing_id=mailing.id),
+    }
+
+
+def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]:
+    """Make the stepper: each step with its result in words."""
+    recipients = mailing.volume.get("recipients") if mailing.volume else None
+    who = _("%(count)s recipients", count=number(recipients)) if recipients is not None else ""
+    subject = str(content.get("subject", ""))
+    start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
+    results = {
+        "who": (_("Who"), who or _("Segment and control group"), mailing.segment_id is not None),
+        "what": (_("What"), subject[:60] or _("Subject and content"), bool(subject)),
+        "when": (_("When and review"), start, False),
+    }
+    return [
+        Step(
+            title=title,
+            hint=hint,
+            url=url_for(f"mailings.{name}", mailing_id=mailing.id),
+            state="current" if name == here else "done" if done else "todo",
+        )
+        for name, (title, hint, done) in results.items()
+    ]
+
+
+def crumbs(name: str = "") -> list[Crumb]:
+    """Make the breadcrumb of a mailing's page."""
+    places = [
+        Crumb(_("Mass messaging"), url_for("mailings.index")),
+        Crumb(_("Email"), url_for("mailings.index", channel="email")),
+    ]
+    return [*places, Crumb(name[:60], "")] if name else [places[0], Crumb(_("Mailings"), "")]
+
+
+def home_url(mailing_id: int, status: Status) -> str:
+    """Return the page that a mailing opens with, by its status."""
+    if status is Status.DRAFT:
+        return url_for("mailings.who", mailing_id=mailing_id)
+    if status in (Status.SENT, Status.FAILED):
+        return url_for("reports.report", mailing_id=mailing_id)
+    return url_for("mailings.progress", mailing_id=mailing_id)
+
+
+def options(rows: Sequence[tuple[Any, str]], first: str = "") -> list[tuple[str, str]]:
+    """Make the options of a select field, with an empty one in front where a choice may be left."""
+    found = [(str(value), label) for value, label in rows]
+    return [("", first), *found] if first else found
+
+
+@mailings.app_template_filter()
+def local_date(value: datetime) -> str:
+    """Return the day in the company's zone, as a date field wants it."""
+    return value.astimezone(current.company.zone).date().isoformat()
+
+
+@mailings.app_template_filter()
+def local_time(value: datetime) -> str:
+    """Return hours and minutes in the company's zone, as a time field wants them."""
+    return value.astimezone(current.company.zone).strftime("%H:%M")
+
+
+@mailings.app_template_filter()
+def template_parts(source: str) -> list[tuple[str, str]]:
+    """Cut a template's source into pairs of text and the variable behind it, for pills."""
+    parts = _VARIABLE.split(source)
+    names = [*parts[1::2], ""]
+    return list(zip(parts[::2], names, strict=True))

@@ -16,6 +16,7 @@ import signal
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -121,8 +122,13 @@ class _Server(socketserver.ThreadingTCPServer):
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         with self.sink.lock:
             self.sink.connections += 1
-            self._open.add(request)
+        self.watch(request)
         super().process_request_thread(request, client_address)
+
+    def watch(self, connection: socket.socket) -> None:
+        """Close this connection as well when the sink ends."""
+        with self.sink.lock:
+            self._open.add(connection)
 
     def shutdown_request(self, request: Any) -> None:
         with self.sink.lock:
@@ -158,6 +164,11 @@ class _Session(socketserver.StreamRequestHandler):
             elif answer(rest) is False:
                 return
 
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.request, ssl.SSLSocket):
+            self.server.shutdown_request(self.request)
+
     def _say(self, reply: str) -> None:
         self.wfile.write(f"{reply}\r\n".encode())
 
@@ -179,6 +190,7 @@ class _Session(socketserver.StreamRequestHandler):
         assert self._script.starttls
         self._say("220 go ahead")
         self.request = self._script.starttls.wrap_socket(self.request, server_side=True)
+        self.server.watch(self.request)
         self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
 
     def _on_auth(self, rest: str) -> None:
@@ -232,7 +244,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _read_data(self) -> bytes:
         """Read up to the dot; only CRLF ends a line here, as RFC 5321 wants it."""
-        lines = []
+        lines: list[bytes] = []
         while (line := self.rfile.readline()) != b".\r\n" or not _ends_line(lines):
             if not line:
                 raise ConnectionError("cut off in the middle of the data")
@@ -296,7 +308,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     with SmtpSink(script, port=given.port, record=given.record) as sink:
-        print(sink.port, flush=True)
+        sys.stdout.write(f"{sink.port}\n")
+        sys.stdout.flush()
         ended.wait()
 
 

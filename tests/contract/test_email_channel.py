@@ -7,6 +7,7 @@ from email.policy import default
 from typing import Any
 
 import pytest
+
 from envoi.testing import ChannelContract
 from envoi.types import ChannelSpec, Outgoing
 from envoi_channel_email import register_channels

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 import pytest
+
 from envoi.testing import ProviderContract
 from envoi.types import Outgoing, Provider
 from envoi_channel_email.settings import SmtpSettings

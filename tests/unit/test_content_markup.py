@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from envoi.content.kit import Kit
 from envoi.content.links import SlottedHtml, number_links
 from envoi.content.templates import JinjaTemplate
 from envoi.errors import TemplateError
-from hypothesis import given
-from hypothesis import strategies as st
 
 KIT = Kit()
 
@@ -48,7 +50,10 @@ def test_numbering_links_can_be_undone(targets: list[str]) -> None:
         ("<area shape=rect href='http://a.test'>", ("http://a.test",)),
         ('<a href="HTTPS://A.test/?a=1&amp;b=2">', ("HTTPS://A.test/?a=1&b=2",)),
         ('<a href="{{ u }}">', ("{{ u }}",)),
-        ('<a href="{{ u | default("https://a.test") }}">', ('{{ u | default("https://a.test") }}',)),
+        (
+            '<a href="{{ u | default("https://a.test") }}">',
+            ('{{ u | default("https://a.test") }}',),
+        ),
         ('<a href="https://a.test/{{ id }}" class="b">', ("https://a.test/{{ id }}",)),
         ("<a href=https://a.test/{{ id }}>", ("https://a.test/{{ id }}",)),
         ('<a title="href=https://no.test" href="https://a.test">', ("https://a.test",)),
@@ -62,7 +67,7 @@ def test_numbering_links_can_be_undone(targets: list[str]) -> None:
         ("<link href='https://a.test/style.css'>", ()),
         ("<abbr href='https://a.test'>", ()),
     ],
-)  # fmt: skip
+)
 def test_which_links_are_tracked(html: str, targets: tuple[str, ...]) -> None:
     assert number_links(html).targets == targets
 
@@ -86,12 +91,23 @@ def test_merged_values_cannot_make_slots() -> None:
 @pytest.mark.parametrize(
     "html",
     [
-        "<script>alert(1)</script>", "<ScRiPt src=x>", "<iframe src=x>", "<object>", "<embed>", "<base href=x>",
-        "<img src=x onerror=alert(1)>", "<p\nonclick='x'>", "<svg/onload=alert(1)>", "<img title='>' onload=x>",
-        "<a href='javascript:alert(1)'>", "<a href=' java&#115;cript:alert(1)'>", "<a href=data:text/html,x>",
-        "<form action=vbscript:x>", "x<applet>",
+        "<script>alert(1)</script>",
+        "<ScRiPt src=x>",
+        "<iframe src=x>",
+        "<object>",
+        "<embed>",
+        "<base href=x>",
+        "<img src=x onerror=alert(1)>",
+        "<p\nonclick='x'>",
+        "<svg/onload=alert(1)>",
+        "<img title='>' onload=x>",
+        "<a href='javascript:alert(1)'>",
+        "<a href=' java&#115;cript:alert(1)'>",
+        "<a href=data:text/html,x>",
+        "<form action=vbscript:x>",
+        "x<applet>",
     ],
-)  # fmt: skip
+)
 def test_active_content_is_refused(html: str) -> None:
     with pytest.raises(TemplateError, match="Line 2: "):
         number_links(f"\n{html.replace(chr(10), ' ')}")
@@ -103,9 +119,11 @@ def test_active_content_is_refused(html: str) -> None:
 def test_text_part_reads_well() -> None:
     html = """<html><head><title>T</title><style>a{color:red}</style></head><body>
       <h1>Hello {{ name | default("<you>") }}</h1><p>Tom &amp; Jerry,<br>see <a href="https://a.test/?a=1&amp;b=2">this
-      offer</a> <img src=x alt="Shoes"></p>{% if gold %}<ul><li>one</li><li>two</li></ul>{% endif %}<!-- no --></body></html>"""
+      offer</a> <img src=x alt="Shoes"></p>
+      {% if gold %}<ul><li>one</li><li>two</li></ul>{% endif %}<!-- no --></body></html>"""
     assert KIT.plain_text(html) == (
-        'Hello {{ name | default("<you>") }}\n\nTom & Jerry,\nsee this offer (https://a.test/?a=1&b=2) Shoes\n\n'
+        'Hello {{ name | default("<you>") }}\n\nTom & Jerry,\n'
+        "see this offer (https://a.test/?a=1&b=2) Shoes\n\n"
         "{% if gold %}\n\none\ntwo\n\n{% endif %}\n"
     )
 
@@ -115,8 +133,10 @@ def _mjml(inner: str) -> str:
 
 
 def test_template_syntax_survives_mjml() -> None:
-    inner = """{% if a < b and "c" %}<mj-section><mj-column><mj-text>{{ a < b }}<br>{# <b> #}</mj-text>
-      <mj-button href="{{ url | default("https://a.test") }}">Go</mj-button></mj-column></mj-section>{% endif %}"""
+    inner = """{% if a < b and "c" %}<mj-section><mj-column>
+      <mj-text>{{ a < b }}<br>{# <b> #}</mj-text>
+      <mj-button href="{{ url | default("https://a.test") }}">Go</mj-button>
+      </mj-column></mj-section>{% endif %}"""
     html = KIT.mjml(_mjml(inner))
     for kept in (
         '{% if a < b and "c" %}',
@@ -131,7 +151,10 @@ def test_template_syntax_survives_mjml() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (_mjml("<mj-section>\n<mj-column></mj-section>"), r"Line 4: </mj-section> does not close <mj-column> of line 4"),
+        (
+            _mjml("<mj-section>\n<mj-column></mj-section>"),
+            r"Line 4: </mj-section> does not close <mj-column> of line 4",
+        ),
         (_mjml("<mj-section>"), "does not close"),
         (_mjml("<mj-sectoin></mj-sectoin>"), r"Line 3: There is no MJML element <mj-sectoin>"),
         (_mjml("<mj-include path='/etc/passwd' />"), "no MJML element <mj-include>"),
@@ -144,7 +167,7 @@ def test_template_syntax_survives_mjml() -> None:
         ("</mjml>", "</mjml> closes nothing"),
         (_mjml("") + "tail", "not well formed"),
     ],
-)  # fmt: skip
+)
 def test_wrong_mjml_is_explained(source: str, message: str) -> None:
     with pytest.raises(TemplateError, match=message):
         KIT.mjml(source)
@@ -165,15 +188,28 @@ def test_deep_mjml_hidden_in_comments_harms_nobody() -> None:
 
 
 SLOW = {
-    "open tags": "<a " * 150_000, "quotes": '<a "' * 100_000, "both quotes": "<a \"<a '" * 60_000,
-    "comments": "<!--" * 120_000, "code": "<a {{" * 90_000, "code in quotes": '<a "{{a}}{{b}}' * 30_000,
-    "braces": "{{" * 250_000, "blocks": "{%" * 250_000, "attributes": "<a " + "b = " * 120_000,
-    "one quote": "<a '" + "{{x}}" * 90_000, "less than": "<" * 500_000, "spaces": "<a" + " " * 400_000,
-    "attribute spaces": "<a b" + " " * 300_000 + ">", "links": '<a href="https://a.test">' * 15_000,
-    "percent": "<a '{% " + "%" * 400_000, "names": "<" + "a" * 400_000, "closers": "</" * 200_000,
-    "breaks": "<p>" * 100_000, "entities": "&" * 400_000 + "<a href=" + "&amp" * 10_000 + ">",
-    "cdata": "<![CDATA[" * 50_000, "blanks": ("\n" + " " * 200) * 2_000,
-}  # fmt: skip
+    "open tags": "<a " * 150_000,
+    "quotes": '<a "' * 100_000,
+    "both quotes": "<a \"<a '" * 60_000,
+    "comments": "<!--" * 120_000,
+    "code": "<a {{" * 90_000,
+    "code in quotes": '<a "{{a}}{{b}}' * 30_000,
+    "braces": "{{" * 250_000,
+    "blocks": "{%" * 250_000,
+    "attributes": "<a " + "b = " * 120_000,
+    "one quote": "<a '" + "{{x}}" * 90_000,
+    "less than": "<" * 500_000,
+    "spaces": "<a" + " " * 400_000,
+    "attribute spaces": "<a b" + " " * 300_000 + ">",
+    "links": '<a href="https://a.test">' * 15_000,
+    "percent": "<a '{% " + "%" * 400_000,
+    "names": "<" + "a" * 400_000,
+    "closers": "</" * 200_000,
+    "breaks": "<p>" * 100_000,
+    "entities": "&" * 400_000 + "<a href=" + "&amp" * 10_000 + ">",
+    "cdata": "<![CDATA[" * 50_000,
+    "blanks": ("\n" + " " * 200) * 2_000,
+}
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -182,10 +218,8 @@ SLOW = {
 )
 def test_nothing_takes_long(name: str, step: Callable[[str], object]) -> None:
     started = time.thread_time()
-    try:
+    with suppress(TemplateError):
         step(SLOW[name])
-    except TemplateError:
-        pass
     assert time.thread_time() - started < 2
 
 

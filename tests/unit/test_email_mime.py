@@ -10,6 +10,10 @@ from email.policy import SMTP, default
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from envoi.content.kit import Kit
 from envoi.errors import TemplateError, ValidationFailedError
 from envoi.types import Envelope, Recipient
@@ -17,9 +21,6 @@ from envoi_channel_email import register_channels
 from envoi_channel_email.content import EmailContent
 from envoi_channel_email.headers import mailbox, sendable, unstructured
 from envoi_channel_email.mime import CompiledEmail, compile_email
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 ENVELOPE = Envelope(
     message_domain="envoi.test",
@@ -36,9 +37,17 @@ CONTENT: dict[str, Any] = {
     "sender_address": "news@shop.test",
 }
 HEADERS = [
-    "From", "To", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post",
-    "Feedback-ID", "MIME-Version", "Content-Type",
-]  # fmt: skip
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "Feedback-ID",
+    "MIME-Version",
+    "Content-Type",
+]
 
 
 def compiled(**changes: Any) -> CompiledEmail:
@@ -63,7 +72,7 @@ def recipient(
 
 
 def parsed(payload: bytes) -> EmailMessage:
-    return cast(EmailMessage, message_from_bytes(payload, policy=default))
+    return message_from_bytes(payload, policy=default)
 
 
 def body(message: EmailMessage, kind: str) -> str:
@@ -127,10 +136,16 @@ def test_each_link_is_signed_once() -> None:
 
     compiled().render(
         Recipient(
-            address=one.address, name=one.name, variables=one.variables, message_key="k", click=click,
-            unsubscribe_url="u", one_click_url="u", open_url="o",
+            address=one.address,
+            name=one.name,
+            variables=one.variables,
+            message_key="k",
+            click=click,
+            unsubscribe_url="u",
+            one_click_url="u",
+            open_url="o",
         )
-    )  # fmt: skip
+    )
     assert signed == [0, 1]
 
 
@@ -208,10 +223,24 @@ def test_addresses_on_the_wire(address: str, wire: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "anna", "anna@", "@example.test", "a b@example.test", "a@b@example.test", "a@example.test\r\nRCPT TO:<b@c.test>",
-     "a@example.test>", "<a@example.test>", "a@exa mple.test", "a\0@example.test", "a@example.test\n", "a,b@example.test",
-     '"a b"@example.test', "я" * 300 + "@example.test"],
-)  # fmt: skip
+    [
+        "",
+        "anna",
+        "anna@",
+        "@example.test",
+        "a b@example.test",
+        "a@b@example.test",
+        "a@example.test\r\nRCPT TO:<b@c.test>",
+        "a@example.test>",
+        "<a@example.test>",
+        "a@exa mple.test",
+        "a\0@example.test",
+        "a@example.test\n",
+        "a,b@example.test",
+        '"a b"@example.test',
+        "я" * 300 + "@example.test",
+    ],
+)
 def test_what_is_no_address_fails_its_message(address: str) -> None:
     with pytest.raises(ValidationFailedError, match="address"):
         COMPILED.render(recipient(address=address))
@@ -220,12 +249,21 @@ def test_what_is_no_address_fails_its_message(address: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"subject": ""}, {"subject": "a\r\nBcc: x@y.test"}, {"subject": "a\0"}, {"preheader": "a\nb"},
-        {"sender_name": "a\r\nb"}, {"sender_address": "nobody"}, {"sender_address": "a@b.test\r\nX: y"},
-        {"sender_address": ""}, {"reply_to": "x"}, {"body": ""}, {"body": "x" * 600_000}, {"body_format": "word"},
+        {"subject": ""},
+        {"subject": "a\r\nBcc: x@y.test"},
+        {"subject": "a\0"},
+        {"preheader": "a\nb"},
+        {"sender_name": "a\r\nb"},
+        {"sender_address": "nobody"},
+        {"sender_address": "a@b.test\r\nX: y"},
+        {"sender_address": ""},
+        {"reply_to": "x"},
+        {"body": ""},
+        {"body": "x" * 600_000},
+        {"body_format": "word"},
         {"surprise": 1},
     ],
-)  # fmt: skip
+)
 def test_schema_refuses(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         EmailContent.model_validate(CONTENT | changes)
@@ -233,9 +271,15 @@ def test_schema_refuses(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"subject": "{{ x"}, {"body": "{{ x() }}"}, {"body": "<script>x</script>"}, {"preheader": "{% include 'x' %}"},
-     {"text": "{{ 2 ** 2 }}"}, {"body_format": "mjml"}],
-)  # fmt: skip
+    [
+        {"subject": "{{ x"},
+        {"body": "{{ x() }}"},
+        {"body": "<script>x</script>"},
+        {"preheader": "{% include 'x' %}"},
+        {"text": "{{ 2 ** 2 }}"},
+        {"body_format": "mjml"},
+    ],
+)
 def test_compile_refuses(changes: dict[str, Any]) -> None:
     with pytest.raises(TemplateError):
         compiled(**changes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from envoi.errors import ConfigurationError, NotFoundError
 from envoi.tracking.tokens import InvalidTokenError, MessageRef, Token, TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
-from hypothesis import given
-from hypothesis import strategies as st
 
 SIGNER = TokenSigner(["a secret"])
 REF = MessageRef(

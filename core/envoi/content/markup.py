@@ -11,9 +11,11 @@ from typing import NamedTuple
 from envoi.errors import TemplateError
 
 VOID_ELEMENTS = frozenset(
-    "area base br col embed hr img input link meta param source track wbr".split()
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr")
 )
-_ACTIVE_ELEMENTS = frozenset("script iframe frame frameset object embed applet base".split())
+_ACTIVE_ELEMENTS = frozenset(
+    ("script", "iframe", "frame", "frameset", "object", "embed", "applet", "base")
+)
 _ACTIVE_SCHEME = re.compile(r"^[\x00-\x20]*(?:javascript|vbscript|data)\s*:", re.IGNORECASE)
 _URL_ATTRIBUTES = frozenset({"href", "action", "formaction", "xlink:href"})
 

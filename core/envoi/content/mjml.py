@@ -28,12 +28,10 @@ MAX_SECONDS = 10
 _CHILD = Path(__file__).with_name("mjml_child.py")
 _CODE = re.compile(r"\{\{[^{}]*+\}\}|\{%(?:[^%]|%(?!\}))*+%\}|\{#(?:[^#]|#(?!\}))*+#\}")
 _POSITION = re.compile(r" at position (\d+)(?::\d+)?")
-_COMPONENTS = frozenset(
-    "mj-accordion mj-accordion-element mj-accordion-text mj-accordion-title mj-all mj-attributes "
-    "mj-body mj-breakpoint mj-button mj-carousel mj-carousel-image mj-class mj-column mj-divider "
-    "mj-font mj-group mj-head mj-hero mj-html-attribute mj-html-attributes mj-image mj-navbar "
-    "mj-navbar-link mj-preview mj-raw mj-section mj-selector mj-social mj-social-element mj-spacer "
-    "mj-style mj-table mj-text mj-title mj-wrapper".split()
+_COMPONENTS = re.compile(
+    r"mj-(accordion(-element|-text|-title)?|all|attributes|body|breakpoint|button|carousel(-image)?"
+    r"|class|column|divider|font|group|head|hero|html-attributes?|image|navbar(-link)?|preview|raw"
+    r"|section|selector|social(-element)?|spacer|style|table|text|title|wrapper)"
 )
 
 
@@ -95,7 +93,7 @@ def _check_text(source: str, token: Token) -> None:
 def _check_opening(source: str, token: Token, root: str) -> None:
     if root != "mjml":
         raise _error("MJML begins with <mjml>.", source, token)
-    if token.name.startswith("mj-") and token.name not in _COMPONENTS:
+    if token.name.startswith("mj-") and not _COMPONENTS.fullmatch(token.name):
         raise _error(f"There is no MJML element <{token.name}> here.", source, token)
     for attribute in attributes(source, token):
         if not attribute.quoted:

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import ChainableUndefined, Undefined, pass_context
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context, LoopContext, missing
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from envoi.content.filters import FILTERS, MAX_NUMBER, concat, text
 
@@ -18,8 +19,6 @@ MAX_STEPS = 10_000
 MAX_SECONDS = 0.5
 LOOP_FIELDS = frozenset({"index", "index0", "revindex", "first", "last", "length"})
 TESTS = frozenset({"defined", "undefined", "even", "odd", "divisibleby", "number", "string", "in"})
-
-_NUMBERS = (int, float, Decimal)
 
 
 class Empty(ChainableUndefined):
@@ -126,8 +125,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(left, Undefined) or isinstance(right, Undefined):
             return self.undefined()
         for value in (left, right):
-            if not isinstance(value, _NUMBERS):
+            if not isinstance(value, int | float | Decimal):
                 raise SecurityError(f"only numbers can be used with {operator}; join texts with ~")
-            if abs(value) > MAX_NUMBER:
+            if not -MAX_NUMBER <= value <= MAX_NUMBER:
                 raise SecurityError("a number is too large")
         return super().call_binop(context, operator, left, right)

@@ -96,12 +96,13 @@ def unknown_variables(source: str, known: Iterable[str]) -> list[str]:
     A known path ending in `.*` admits everything below it, and every path admits its parents.
     """
     tree = parse(source)
-    local = {"loop", *(n.name for n, _, _ in _walk(tree) if _is_stored(n))}
-    paths = {_path(n) for n, _, _ in _walk(tree) if isinstance(n, (nodes.Name, nodes.Getattr))}
-    inner = {_path(n.node) for n, _, _ in _walk(tree) if isinstance(n, nodes.Getattr)}
+    found = [node for node, _, _ in _walk(tree)]
+    local = {"loop", *(_path(node) for node in found if _is_stored(node))}
+    paths = {_path(node) for node in found if isinstance(node, nodes.Name | nodes.Getattr)}
+    inner = {_path(node.node) for node in found if isinstance(node, nodes.Getattr)}
     known = set(known)
-    found = (p for p in paths - inner if p and p.split(".")[0] not in local)
-    return sorted(path for path in found if not _is_known(path, known))
+    foreign = (path for path in paths - inner if path and path.split(".")[0] not in local)
+    return sorted(path for path in foreign if not _is_known(path, known))
 
 
 def _is_stored(node: nodes.Node) -> bool:
@@ -186,7 +187,8 @@ class _BoundLoops(NodeTransformer):
         return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_concat")
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    assert isinstance(node, nodes.Expr)
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

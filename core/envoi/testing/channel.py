@@ -71,7 +71,7 @@ class ChannelContract(Contract):
             unsubscribe_url="https://envoi.test/u/token",
             one_click_url="https://envoi.test/u/token",
             open_url="https://envoi.test/o/token",
-            click=lambda number, target: f"https://envoi.test/c/{number}",
+            click=lambda number, _target: f"https://envoi.test/c/{number}",
         )
 
     def test_schema_refuses_what_it_does_not_know(
@@ -114,9 +114,7 @@ class ChannelContract(Contract):
         made = compiled.render(self.recipient(address, "{{ 31337 * 3 }}"))
         assert "94011" not in self.read(made)
 
-    def test_preview_is_what_is_sent(
-        self, spec: ChannelSpec, parsed: BaseModel, compiled: CompiledContent, address: str
-    ) -> None:
+    def test_preview_is_personal(self, spec: ChannelSpec, parsed: BaseModel, address: str) -> None:
         variables = self.recipient(address, "Fyodor").variables
         assert "Fyodor" in spec.preview(parsed, Kit(), variables)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import AddressKind, ChannelSpec, ProviderSpec
-
 from envoi_channel_email.content import EmailContent
 from envoi_channel_email.mime import compile_email, preview_email
 from envoi_channel_email.settings import SmtpSettings

@@ -9,7 +9,6 @@ from base64 import b64encode
 from dataclasses import dataclass
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-
 from envoi_channel_email.settings import Security, SmtpSettings
 
 _MAX_REPLY = 64 * 1024

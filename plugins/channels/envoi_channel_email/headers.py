@@ -8,6 +8,7 @@ from email.utils import formatdate
 from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
+
 from envoi.errors import Problem, ValidationFailedError
 
 MAX_TEXT = 500

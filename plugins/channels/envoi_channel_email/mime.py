@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from envoi.types import ContentKit, Envelope, NumberedLinks, Outgoing, Recipient, Template
 from pydantic import BaseModel
 
+from envoi.types import ContentKit, Envelope, NumberedLinks, Outgoing, Recipient, Template
 from envoi_channel_email.content import BodyFormat, EmailContent
 from envoi_channel_email.headers import date_field, mailbox, sendable, unstructured
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
 from envoi.types import Outgoing, SendResult, SendStatus
-
 from envoi_channel_email.dialogue import ConnectionLostError, Dialogue, Reply
 from envoi_channel_email.settings import SmtpSettings
 

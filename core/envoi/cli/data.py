@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from envoi.cli.context import opened, opened_for, tenant_option, write_json
-from envoi.customers.importing import ImportResult
-from envoi.customers.uploads import create_import, run_import
+from envoi.customers.service import (
+    ImportKind,
+    create_import,
+    error_file_path,
+    run_import,
+    store_upload,
+)
 from envoi.demo.loading import load_demo
 
 
@@ -22,17 +31,32 @@ def import_file(kind: str, file: Path, tenant: str) -> None:
 
     Lines that were refused are written to a file with line and reason, whose path is printed.
     """
-    result: ImportResult
     with opened_for(tenant) as (installation, tenant_id):
-        kept = installation.settings.data_dir / "uploads" / f"cli-{file.name}"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, kept)
+        with file.open("rb") as stream:
+            kept = store_upload(installation.settings.data_dir, stream)
+        wanted = ImportKind(kind)
         with installation.database.tenant_session(tenant_id) as session:
-            job = create_import(session, tenant_id, kind=kind, file_name=file.name, path=str(kept))
-        result = run_import(installation, tenant_id, job.id)
-    write_json(result)
-    if result.refused:
+            number = create_import(session, tenant_id, wanted, file.name, kept)
+        with _bar(f"Importing {file.name}") as tell:
+            done = run_import(installation, tenant_id, number, tell)
+        errors = error_file_path(installation.settings.data_dir, tenant_id, number)
+    write_json({"import": done, "error_file": str(errors) if errors.exists() else None})
+    if done.counts is None or done.counts.refused:
         raise SystemExit(2)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on the terminal's error stream once it takes over a second."""
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, visible=False)
+        begun = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            late = time.monotonic() - begun > 1
+            bars.update(task, completed=done, total=total, visible=late)
+
+        yield tell
 
 
 @click.group()

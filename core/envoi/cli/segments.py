@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import click
+from datetime import UTC, datetime
 
-from envoi.cli.context import in_tenant, opened_for, read_json, tenant_option, write_json
-from envoi.segments.queries import count
+import click
+from sqlalchemy import func, select
+
+from envoi.cli.context import in_tenant, read_json, tenant_option, write_json
+from envoi.segments.compile import customer_ids
 from envoi.segments.service import create_segment
 
 
@@ -22,7 +25,9 @@ def create(tenant: str, name: str, tree: str) -> None:
     """Save a segment from its JSON tree (a file, or - for standard input)."""
     conditions = read_json(tree)
     with in_tenant(tenant) as (installation, session, tenant_id):
-        made = create_segment(session, installation.plugins, tenant_id, name=name, tree=conditions)
+        made = create_segment(
+            session, tenant_id, name=name, tree=conditions, plugins=installation.plugins
+        )
         write_json({"id": made.id, "name": made.name, "version": made.version})
 
 
@@ -32,6 +37,8 @@ def create(tenant: str, name: str, tree: str) -> None:
 def count_command(tenant: str, tree: str) -> None:
     """Count the customers of a JSON tree without saving it."""
     conditions = read_json(tree)
-    with opened_for(tenant) as (installation, tenant_id):
-        customers = count(installation.database, installation.plugins, tenant_id, conditions)
+    with in_tenant(tenant) as (installation, session, tenant_id):
+        now, plugins = datetime.now(UTC), installation.plugins
+        ids = customer_ids(session, tenant_id, conditions, now=now, plugins=plugins)
+        customers = session.scalar(select(func.count()).select_from(ids.subquery()))
         write_json({"customers": customers})

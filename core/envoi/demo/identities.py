@@ -6,17 +6,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
-FEMALE = tuple(
-    "Anna Marta Lena Sofia Clara Ida Nora Greta Mila Hanna Julia Laura Emma Lotte Paula Rosa".split()
-)
-MALE = tuple(
-    "Jonas Lukas Paul Felix Emil Oskar Anton Karl Max Leon Theo Jan Moritz Erik Simon Tom".split()
-)
-LAST = tuple(
-    "Lind Brandt Keller Vogel Sommer Winter Hofmann Berger Lorenz Kranz Fuchs Linde Ahrens Voss"
-    " Petersen Jansen Kaiser Roth Engel Baum Stein Falk Horn Wulf".split()
-)
+NAMES = Path(__file__).with_name("data") / "names.txt"
+"""First names of women, first names of men, last names: a line each."""
+FEMALE, MALE, LAST = (tuple(line.split()) for line in NAMES.read_text().splitlines())
 CITIES = ("Berlin", "Hamburg", "Leipzig", "Munich", "Cologne", "Bremen", "Dresden")
 BANDS = {
     "19-24": (19, 24),

@@ -60,7 +60,9 @@ class KeepingHandler:
         content = envelope.content
         assert isinstance(content, bytes)
         part = self._folder / f".{name}"
-        part.write_bytes(b"X-Envelope-To: " + ", ".join(envelope.rcpt_tos).encode() + b"\r\n" + content)
+        part.write_bytes(
+            b"X-Envelope-To: " + ", ".join(envelope.rcpt_tos).encode() + b"\r\n" + content
+        )
         part.rename(self._folder / name)
         return "250 2.0.0 kept"
 

@@ -1,0 +1,132 @@
+"""Makes the demo's sent mailing: collected by the real collection, then dated back.
+
+Nothing is sent for it. Which customers opened and clicked is drawn from a fixed seed; the
+purchases attributed to them are the shipped ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Row, case, func, select, update
+from sqlalchemy.orm import Session
+
+from envoi.audience.collection import collect
+from envoi.db import table
+from envoi.delivery.models import (
+    BlockState,
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    RunStatus,
+)
+from envoi.delivery.runs import store_links
+from envoi.installation import Installation
+from envoi.jobs import Work, withdraw
+from envoi.mailings import launch
+from envoi.receipts.attribution import attribute
+from envoi.tracking.ledger import Hit, write
+from envoi.tracking.models import EventKind
+from envoi.tracking.tokens import MessageRef
+
+LINKS = ("https://shop.fieldmarket.test/coffee",)
+OPENED, CLICKED = 0.43, 0.2
+PER_SECOND = 20
+_AGENTS = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 26_1 like Mac OS X)",
+    "Mozilla/5.0 (Windows NT 10.0)",
+)
+
+
+def send_in_the_past(
+    installation: Installation, tenant_id: int, mailing_id: int, at: datetime
+) -> None:
+    """Collect a mailing's audience and record it as sent at a moment that has passed."""
+    database = installation.database
+    with database.tenant_session(tenant_id) as session:
+        run_id = launch.launch_draft(
+            session, installation.plugins, installation.settings, tenant_id, mailing_id, at
+        )
+    collect(database, installation.plugins, tenant_id, run_id)
+    with database.tenant_session(tenant_id) as session:
+        store_links(session, tenant_id, run_id, 1, LINKS)
+        messages = _accept(session, tenant_id, run_id, at)
+    launched_on = messages[0].launched_on
+    write(database, tenant_id, launched_on, list(_hits(tenant_id, messages)))
+    attribute(database, tenant_id, run_id)
+
+
+def _accept(
+    session: Session, tenant_id: int, run_id: int, at: datetime
+) -> Sequence[Row[tuple[int]]]:
+    run, block, message = table(Run), table(RunBlock), table(Message)
+    launched_on = session.scalar(
+        select(run.c.launched_on).where(run.c.tenant_id == tenant_id, run.c.id == run_id)
+    )
+    mine = (
+        *(message.c.tenant_id == tenant_id, message.c.run_id == run_id),
+        *(message.c.launched_on == launched_on, message.c.state == MessageState.READY),
+    )
+    first = select(func.min(message.c.seq)).where(*mine).scalar_subquery()
+    moment = at + (message.c.seq - first) * func.make_interval(0, 0, 0, 0, 0, 0, 1 / PER_SECOND)
+    # Every two-hundredth address turned out not to exist.
+    gone = message.c.customer_id % 200 == 0
+    accepted = session.execute(
+        update(message)
+        .where(*mine)
+        .values(
+            state=case((gone, int(MessageState.FAILED)), else_=int(MessageState.ACCEPTED)),
+            code=case((gone, 550), else_=250),
+            detail=case((gone, "550 5.1.1 no such mailbox")),
+            accepted_at=case((gone, None), else_=moment),
+            attempt=1,
+        )
+        .returning(
+            message.c.run_id,
+            message.c.customer_id,
+            message.c.step,
+            message.c.variant,
+            message.c.launched_on,
+            message.c.accepted_at,
+        )
+    ).all()
+    session.execute(
+        update(block)
+        .where(block.c.tenant_id == tenant_id, block.c.run_id == run_id)
+        .values(state=int(BlockState.DONE))
+    )
+    session.execute(
+        update(run)
+        .where(run.c.tenant_id == tenant_id, run.c.id == run_id)
+        .values(
+            status=int(RunStatus.SENT),
+            collected_at=at,
+            finished_at=at + timedelta(seconds=len(accepted) / PER_SECOND),
+        )
+    )
+    withdraw(session, tenant_id, Work.SEND, run_id)
+    return [row for row in accepted if row.accepted_at is not None]
+
+
+def _hits(tenant_id: int, messages: Sequence[Row[tuple[int]]]) -> Iterator[Hit]:
+    chance = random.Random(20_261_123)  # noqa: S311 (a demo's opens, nothing to guard)
+    for row in messages:
+        if chance.random() >= OPENED:
+            continue
+        ref = MessageRef(
+            tenant_id=tenant_id,
+            run_id=row.run_id,
+            customer_id=row.customer_id,
+            launched_on=row.launched_on,
+            step=row.step,
+            variant=row.variant,
+        )
+        opened = row.accepted_at + timedelta(minutes=2 + chance.expovariate(1 / 600))
+        agent = chance.choice(_AGENTS)
+        yield Hit(message=ref, kind=EventKind.OPEN, at=opened, agent=agent)
+        if chance.random() < CLICKED:
+            clicked = opened + timedelta(seconds=5 + chance.expovariate(1 / 40))
+            yield Hit(message=ref, kind=EventKind.CLICK, at=clicked, link=0, agent=agent)

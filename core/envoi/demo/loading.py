@@ -1,0 +1,185 @@
+"""Loads the demo company: customers and purchases by the ordinary import, then its mailings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from envoi.accounts.permissions import Role
+from envoi.accounts.service import create_account, set_role
+from envoi.customers.service import ImportKind, create_import, run_import, store_upload
+from envoi.db import Database, table
+from envoi.delivery.gateways import set_gateway
+from envoi.demo import content
+from envoi.demo.files import write_customers, write_receipts
+from envoi.demo.history import send_in_the_past
+from envoi.errors import ConfigurationError
+from envoi.installation import Installation
+from envoi.mailings import launch, service
+from envoi.mailings.models import Mailing
+from envoi.policies.service import create_policy
+from envoi.segments.service import count_segment, create_segment
+from envoi.tenants.models import Tenant, TenantSettings
+from envoi.tenants.service import create_tenant, tenant_settings
+
+SLUG = "fieldmarket"
+DEMO_LOGIN = ("anna.keller@fieldmarket.test", "fieldmarket-demo")
+SENT_DAYS_AGO = 16
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A part of the loading, as a progress display names it."""
+
+    name: str
+    run: Callable[[], object]
+
+
+def needs_demo(database: Database) -> bool:
+    """Tell whether the installation has no company at all yet."""
+    with database.system_session() as session:
+        return not session.scalar(select(func.count()).select_from(table(Tenant)))
+
+
+def load_demo(installation: Installation, tell: Callable[[str], None] = lambda _: None) -> int:
+    """Load the demo company and return its number; one that is there already is left as it is."""
+    c = table(Tenant).c
+    with installation.database.system_session() as session:
+        there = session.scalar(select(c.id).where(c.slug == SLUG))
+    if there is not None:
+        return int(there)
+    tenant = create_tenant(installation.database, slug=SLUG, name="Fieldmarket Club")
+    for step in _steps(installation, tenant.id):
+        tell(step.name)
+        step.run()
+    return tenant.id
+
+
+def _steps(installation: Installation, tenant_id: int) -> list[_Step]:
+    now = datetime.now(UTC)
+    return [
+        _Step("company", lambda: _company(installation, tenant_id)),
+        _Step(
+            "customers",
+            lambda: _import(
+                installation,
+                tenant_id,
+                ImportKind.CUSTOMERS,
+                lambda path: write_customers(path, now.date()),
+            ),
+        ),
+        _Step(
+            "purchases",
+            lambda: _import(
+                installation,
+                tenant_id,
+                ImportKind.RECEIPTS,
+                lambda path: write_receipts(path, now),
+            ),
+        ),
+        _Step("mailings", lambda: _mailings(installation, tenant_id, now)),
+    ]
+
+
+def _company(installation: Installation, tenant_id: int) -> None:
+    email, password = DEMO_LOGIN
+    account_id = create_account(
+        installation.database, email=email, password=password, name="Anna Keller"
+    )
+    set_role(
+        installation.database, tenant_id=tenant_id, account_id=account_id, role=Role.ADMINISTRATOR
+    )
+    with installation.database.tenant_session(tenant_id) as session:
+        settings: TenantSettings = tenant_settings(session, tenant_id)
+        settings.sender_name = content.SENDER["sender_name"]
+        settings.sender_address = content.SENDER["sender_address"]
+        set_gateway(
+            session,
+            installation.plugins,
+            installation.settings,
+            tenant_id,
+            channel="email",
+            provider="smtp",
+            name="Demo mailbox",
+            values={
+                "host": "127.0.0.1",
+                "port": installation.settings.effective_smtp_port,
+                "security": "none",
+            },
+        )
+        create_policy(
+            session,
+            installation.plugins,
+            tenant_id,
+            name=content.CAP_POLICY,
+            rules=content.CAP_RULES,
+        )
+
+
+def _import(
+    installation: Installation, tenant_id: int, kind: ImportKind, write: Callable[[Path], None]
+) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"{kind.value}.csv"
+        write(path)
+        with path.open("rb") as stream:
+            kept = store_upload(installation.settings.data_dir, stream)
+    with installation.database.tenant_session(tenant_id) as session:
+        number = create_import(session, tenant_id, kind, f"{kind.value}.csv", kept)
+    done = run_import(installation, tenant_id, number)
+    if done.counts is None:
+        raise ConfigurationError(f"The demo's {kind.value} could not be loaded: {done.message}")
+
+
+def _mailings(installation: Installation, tenant_id: int, now: datetime) -> None:
+    with installation.database.tenant_session(tenant_id) as session:
+        segments = _segments(session, installation, tenant_id, now)
+        sent = _draft(
+            session,
+            tenant_id,
+            "Coffee week: regular buyers",
+            segments["Regular buyers"],
+            content.COFFEE_WEEK,
+        )
+        draft = _draft(
+            session,
+            tenant_id,
+            "We miss you",
+            segments["Quiet for 30 days"],
+            content.WE_MISS_YOU,
+        )
+        launch.estimate_mailing(session, installation.plugins, tenant_id, draft.id, now)
+        sent_id = sent.id
+    send_in_the_past(installation, tenant_id, sent_id, now - timedelta(days=SENT_DAYS_AGO))
+
+
+def _segments(
+    session: Session, installation: Installation, tenant_id: int, now: datetime
+) -> dict[str, int]:
+    found = {}
+    for name, tree in content.SEGMENTS.items():
+        made = create_segment(
+            session, tenant_id, name=name, tree=tree, plugins=installation.plugins
+        )
+        count_segment(session, tenant_id, made.id, plugins=installation.plugins, now=now)
+        found[name] = made.id
+    return found
+
+
+def _draft(
+    session: Session, tenant_id: int, name: str, segment_id: int, message: dict[str, Any]
+) -> Mailing:
+    made = service.create_draft(
+        session, tenant_id, channel="email", name=name, segment_id=segment_id
+    )
+    changes = {"control_share": 10.0, "strata": ["gender", "age_band"]}
+    service.update_mailing(session, tenant_id, made.id, made.version, changes)
+    service.save_content(session, tenant_id, made.id, made.version, message)
+    return made

@@ -133,7 +133,7 @@ def _upsert_products(connection: Connection, tenant_id: int, staged: TableClause
     rows = (
         select(literal(tenant_id), c.product_id, c.product_name, c.category)
         .where(c.product_id.is_not(None))
-        .distinct(c.product_id)
+        .ext(pg.distinct_on(c.product_id))
         .order_by(c.product_id, c.line.desc())
     )
     new = pg.insert(product).from_select(["tenant_id", "external_id", "name", "category"], rows)

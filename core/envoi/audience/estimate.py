@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, func, select, true
 
 from envoi.audience.control import permille
 from envoi.audience.outcomes import Outcomes, drawn, outcomes
@@ -19,8 +19,10 @@ from envoi.audience.volume import Line, Stratum, Volume, account, tally
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.models import Stage
+from envoi.errors import NotFoundError
 from envoi.plugins import Plugins
 
+SEGMENT = "segment"
 CONTROL = "control"
 RECIPIENTS = "recipients"
 DEFERRED = "deferred"
@@ -78,7 +80,8 @@ def customers_behind(
     """List the customers of one outcome in the order of their numbers.
 
     Args:
-        outcome: A stage's name in lower case, `control`, `recipients` or `deferred`.
+        outcome: A stage's name in lower case, `control`, `recipients`, `deferred`, or `segment`
+            for everybody.
         detail: Only those with this detail of the stage.
         after: The last number of the page before.
     """
@@ -131,12 +134,16 @@ def _found(connection: Connection, plugins: Plugins, request: AudienceRequest) -
 def _is(rows: CTE, outcome: str) -> ColumnElement[bool]:
     eligible = rows.c.stage.is_(None)
     recipient = and_(eligible, ~rows.c.control)
+    if outcome == SEGMENT:
+        return true()
     if outcome == CONTROL:
         return and_(eligible, rows.c.control)
     if outcome == RECIPIENTS:
         return recipient
     if outcome == DEFERRED:
         return and_(recipient, rows.c.deferred_until.is_not(None))
+    if outcome.upper() not in Stage.__members__:
+        raise NotFoundError(f"There is no line {outcome!r} in the volume.")
     condition: ColumnElement[bool] = rows.c.stage == Stage[outcome.upper()].value
     return condition
 
@@ -170,6 +177,7 @@ __all__ = [
     "CONTROL",
     "DEFERRED",
     "RECIPIENTS",
+    "SEGMENT",
     "Answer",
     "Line",
     "Share",

@@ -150,7 +150,9 @@ def _narrowed(
         own.c.customer_id == message.c.customer_id,
         own.c.step == 1,
     )
-    return query.join(own, mine).where(or_(~waiting, message.c.seq < own.c.seq))
+    # Before the collection there is no own message, and everything else is earlier.
+    earlier = or_(own.c.seq.is_(None), message.c.seq < own.c.seq)
+    return query.outerjoin(own, mine).where(or_(~waiting, earlier))
 
 
 def _hours(need: NeedRequest) -> int:

@@ -51,7 +51,7 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
     if not request.one_per_address:
         return Outcomes(rows, judged.may_defer)
     shared = _shared_addresses(rows)
-    duplicate = shared.c.keeper != rows.c.customer_id
+    duplicate = and_(shared.c.keeper.is_not(None), shared.c.keeper != rows.c.customer_id)
     lost = or_(duplicate, rows.c.stage.is_not(None))
     query = select(
         rows.c.customer_id,

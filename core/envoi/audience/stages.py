@@ -27,6 +27,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     null,
     or_,
     select,
@@ -122,7 +123,7 @@ def judge_rows(
             stratum(request.strata, customer.c, today).label("stratum"),
             stage.label("stage"),
             detail.label("detail"),
-            _next_quarter(verdict).label("deferred_until"),
+            _deferred_until(stages, verdict).label("deferred_until"),
         )
         .select_from(frame.source)
         .where(*base)
@@ -130,12 +131,13 @@ def judge_rows(
     return Judged(query, verdict.may_defer)
 
 
-def _next_quarter(verdict: Verdict) -> ColumnElement[Any]:
+def _deferred_until(stages: Sequence[RowStage], verdict: Verdict) -> ColumnElement[Any]:
     """Round up to a quarter of an hour, so that deferred messages share blocks."""
     if not verdict.may_defer:
         return verdict.deferred_until
     quarters = func.ceil(func.extract("epoch", verdict.deferred_until) / _QUARTER)
-    return func.to_timestamp(quarters * _QUARTER, type_=DateTime(timezone=True))
+    until = func.to_timestamp(quarters * _QUARTER, type_=DateTime(timezone=True))
+    return case((not_(or_(*(s.lost for s in stages))), until))
 
 
 def _deferral_reason(verdict: Verdict) -> ColumnElement[Any]:

@@ -1,0 +1,166 @@
+"""The customers behind any number of a report, page by page in the order of their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy.orm import Session
+
+from envoi.customers.models import Customer
+from envoi.db import table
+from envoi.delivery.models import Message, MessageState, Run, Stage
+from envoi.delivery.states import RECIPIENT_STATES
+from envoi.errors import ConflictError, NotFoundError
+from envoi.mailings import service
+from envoi.mailings.report import messages_of
+from envoi.receipts.models import Attribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerOutcome:
+    """One customer of a run with what became of their message."""
+
+    customer_id: int
+    external_id: str
+    first_name: str
+    last_name: str
+    state: MessageState
+    stage: Stage | None
+    code: int
+    detail: str
+    accepted_at: datetime | None
+    opened_at: datetime | None
+    clicked_at: datetime | None
+    unsubscribed_at: datetime | None
+
+
+def outcome_names() -> frozenset[str]:
+    """Every name that `customers_of` knows."""
+    return frozenset(_CONDITIONS) | {stage.name.lower() for stage in Stage}
+
+
+def customers_of(
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    outcome: str,
+    *,
+    after: int = 0,
+    limit: int = 50,
+) -> list[CustomerOutcome]:
+    """List the customers behind a number of the report.
+
+    Args:
+        session: An open transaction of the tenant.
+        tenant_id: The tenant.
+        mailing_id: A launched mailing.
+        outcome: One of `outcome_names`; raises `NotFoundError` for any other.
+        after: The last customer's number of the page before.
+        limit: How many at most.
+    """
+    run = _run(session, tenant_id, mailing_id)
+    m, customer = table(Message).c, table(Customer).c
+    query = (
+        select(
+            m.customer_id,
+            customer.external_id,
+            customer.first_name,
+            customer.last_name,
+            m.state,
+            m.stage,
+            func.coalesce(m.code, 0).label("code"),
+            func.coalesce(m.detail, "").label("detail"),
+            m.accepted_at,
+            m.opened_at,
+            m.clicked_at,
+            m.unsubscribed_at,
+        )
+        .select_from(table(Message))
+        .join(table(Customer), and_(customer.tenant_id == tenant_id, customer.id == m.customer_id))
+        .where(messages_of(run), _condition(run, outcome), m.customer_id > after)
+        .order_by(m.customer_id)
+        .limit(limit)
+    )
+    return [_outcome(row._mapping) for row in session.execute(query)]
+
+
+def count_of(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> int:
+    """Count the customers that `customers_of` lists."""
+    run = _run(session, tenant_id, mailing_id)
+    query: Select[Any] = select(func.count()).where(messages_of(run), _condition(run, outcome))
+    return session.scalar(query.select_from(table(Message))) or 0
+
+
+def _run(session: Session, tenant_id: int, mailing_id: int) -> Run:
+    run = service.get_run(session, service.get_mailing(session, tenant_id, mailing_id))
+    if run is None:
+        raise ConflictError("This mailing has not started, so nobody has an outcome yet.")
+    return run
+
+
+def _outcome(row: Any) -> CustomerOutcome:
+    return CustomerOutcome(
+        **{
+            **row,
+            "state": MessageState(row["state"]),
+            "stage": Stage(row["stage"]) if row["stage"] else None,
+        }
+    )
+
+
+def _condition(run: Run, outcome: str) -> ColumnElement[bool]:
+    m = table(Message).c
+    if outcome in _CONDITIONS:
+        return _CONDITIONS[outcome](run)
+    if outcome.upper() in Stage.__members__:
+        stage = Stage[outcome.upper()]
+        return and_(m.state == int(MessageState.EXCLUDED), m.stage == int(stage))
+    raise NotFoundError(f"There is no outcome {outcome!r}.")
+
+
+def _in(*states: MessageState) -> Callable[[Run], ColumnElement[bool]]:
+    return lambda _run: table(Message).c.state.in_(sorted(states))
+
+
+def _has(fact: str) -> Callable[[Run], ColumnElement[bool]]:
+    recipients = _in(*RECIPIENT_STATES)
+    return lambda run: and_(recipients(run), table(Message).c[fact].is_not(None))
+
+
+def _accepted(*, bounced: bool) -> Callable[[Run], ColumnElement[bool]]:
+    m = table(Message).c
+    fact = m.bounced_at.is_not(None) if bounced else m.bounced_at.is_(None)
+    return lambda _run: and_(m.state == int(MessageState.ACCEPTED), fact)
+
+
+def _bought(run: Run) -> ColumnElement[bool]:
+    a = table(Attribution).c
+    buyers = select(a.customer_id).where(a.tenant_id == run.tenant_id, a.run_id == run.id)
+    return table(Message).c.customer_id.in_(buyers)
+
+
+_S = MessageState
+_CONDITIONS: dict[str, Callable[[Run], ColumnElement[bool]]] = {
+    "customers": lambda _run: true(),
+    "good": _in(_S.CONTROL, *RECIPIENT_STATES),
+    "control": _in(_S.CONTROL),
+    "recipients": _in(*RECIPIENT_STATES),
+    "sent": _in(_S.ACCEPTED),
+    "delivered": _accepted(bounced=False),
+    "undelivered": _accepted(bounced=True),
+    "opened": _has("opened_at"),
+    "clicked": _has("clicked_at"),
+    "bought": _bought,
+    "unsubscribed": _has("unsubscribed_at"),
+    "complained": _has("complained_at"),
+    "waiting": _in(_S.READY, _S.CLAIMED),
+    "failed": _in(_S.FAILED),
+    "unconfirmed": _in(_S.UNCONFIRMED),
+    "blocked": _in(_S.BLOCKED),
+    "expired": _in(_S.EXPIRED),
+    "cancelled": _in(_S.CANCELLED),
+}

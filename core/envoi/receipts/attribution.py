@@ -1,0 +1,225 @@
+"""Which message a purchase is owed to: at most one, by a rule that can be run again at will.
+
+A receipt belongs to the last message that its customer had opened before it, if the receipt
+falls within the mailing's attribution window, which is N times 24 hours from that open. Opens
+that come more than `LATE_OPENS` after the launch are no contact any more; without such an end
+every mailing of all times would stay a candidate. Of opens at the same moment the message sent
+later wins, then the higher run. A cancelled receipt belongs to nothing.
+
+Opens are people's (`message.opened_at`). This is not lift: see `envoi.mailings.lift`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from sqlalchemy import Connection, Integer, func, select, text
+from sqlalchemy.orm import Session
+
+from envoi.db import Database, table
+from envoi.delivery.models import Run, RunKind
+from envoi.jobs import Work, announce, withdraw
+from envoi.tenants.models import TenantSettings
+
+ALL_OPEN_RUNS = 0
+"""Stands in the `ref` of due work for every run whose window is open."""
+
+LATE_OPENS = timedelta(days=30)
+AGAIN_AFTER = timedelta(hours=1)
+LONGEST_WINDOW = 365
+"""The most attribution days a mailing can have; bounds the search for candidates."""
+
+# `chosen` are the receipts that this call decides; every run that may have touched them takes
+# part, so that a call for one run gives the same result as a call for all.
+_ATTRIBUTE = text(
+    """
+    WITH candidate AS (
+        SELECT * FROM unnest(CAST(:runs AS bigint[]), CAST(:days AS date[]),
+            CAST(:windows AS interval[]), CAST(:ends AS timestamptz[]))
+            AS c(run_id, launched_on, span, until)
+    ), touch AS (
+        SELECT m.customer_id, m.opened_at, m.opened_at + c.span AS until, m.accepted_at,
+            m.run_id, m.step, m.variant
+        FROM message m JOIN candidate c ON c.run_id = m.run_id AND c.launched_on = m.launched_on
+        WHERE m.tenant_id = :tenant AND m.launched_on BETWEEN :first_day AND :last_day
+            AND m.opened_at IS NOT NULL AND m.opened_at < c.until
+    ), best AS (
+        SELECT DISTINCT ON (r.id) r.id, t.run_id, r.customer_id, coalesce(t.variant, 1) AS variant,
+            CAST(r.at AT TIME ZONE :zone AS date) AS on_day, r.amount
+        FROM receipt r JOIN touch t
+            ON t.customer_id = r.customer_id AND t.opened_at < r.at AND r.at <= t.until
+        WHERE r.tenant_id = :tenant AND NOT r.cancelled AND r.at > :since AND r.at <= :until
+            AND (CAST(:only AS bigint) IS NULL
+                 OR r.customer_id IN (SELECT customer_id FROM touch WHERE run_id = :only))
+        ORDER BY r.id, t.opened_at DESC, t.accepted_at DESC NULLS LAST, t.run_id DESC, t.step DESC
+    ), gone AS (
+        DELETE FROM attribution a
+        WHERE a.tenant_id = :tenant AND a.run_id = ANY(CAST(:decided AS bigint[]))
+            AND NOT EXISTS (SELECT FROM best WHERE best.id = a.receipt_id)
+        RETURNING 1
+    ), changed AS (
+        INSERT INTO attribution AS a
+            (tenant_id, receipt_id, run_id, customer_id, variant, on_day, amount)
+        SELECT :tenant, id, run_id, customer_id, variant, on_day, amount FROM best
+        ON CONFLICT (tenant_id, receipt_id) DO UPDATE SET run_id = excluded.run_id,
+            customer_id = excluded.customer_id, variant = excluded.variant,
+            on_day = excluded.on_day, amount = excluded.amount
+        WHERE (a.run_id, a.customer_id, a.variant, a.on_day, a.amount) IS DISTINCT FROM
+            (excluded.run_id, excluded.customer_id, excluded.variant, excluded.on_day,
+             excluded.amount)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed)
+    """
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """When opens of a run count, and for how long purchases follow them."""
+
+    run_id: int
+    launched_on: date
+    days: int
+
+    @property
+    def opens_until(self) -> datetime:
+        """The moment from which an open is no contact any more."""
+        return _midnight(self.launched_on) + timedelta(days=1) + LATE_OPENS
+
+    @property
+    def since(self) -> datetime:
+        """No purchase before this belongs to the run; a day early, for zones."""
+        return _midnight(self.launched_on) - timedelta(days=1)
+
+    @property
+    def until(self) -> datetime:
+        """The last moment at which a purchase can belong to the run."""
+        return self.opens_until + timedelta(days=self.days)
+
+
+def attribute(
+    database: Database, tenant_id: int, run_id: int | None = None, now: datetime | None = None
+) -> int:
+    """Attribute the purchases of one run's window, or of all open ones; return how many changed.
+
+    Args:
+        database: The installation's database.
+        tenant_id: The tenant.
+        run_id: A run, open or long closed; None or 0 stands for every run with an open window.
+        now: The moment that decides which windows are open.
+    """
+    with database.tenant_connection(tenant_id) as connection:
+        return _attribute(connection, tenant_id, run_id, now or datetime.now(UTC))
+
+
+def attribute_when_due(
+    database: Database, tenant_id: int, ref: int, now: datetime | None = None
+) -> int:
+    """Do the due work of `Work.ATTRIBUTE` and announce it again while a window is open.
+
+    The announcement goes first and in the same transaction: an import that ends meanwhile waits
+    and announces anew, instead of being taken for done.
+    """
+    now = now or datetime.now(UTC)
+    with database.tenant_session(tenant_id) as session:
+        withdraw(session, tenant_id, Work.ATTRIBUTE, ref)
+        connection = session.connection()
+        changed = _attribute(connection, tenant_id, ref or None, now)
+        if ref != ALL_OPEN_RUNS and _decided(connection, tenant_id, None, now, ref):
+            announce_attribution(session, tenant_id, ref, now + AGAIN_AFTER)
+    return changed
+
+
+def announce_attribution(
+    session: Session, tenant_id: int, run_id: int = ALL_OPEN_RUNS, due_at: datetime | None = None
+) -> None:
+    """Ask for attribution: of a run when it was sent, of all open runs after an import."""
+    announce(session, tenant_id, Work.ATTRIBUTE, run_id, due_at)
+
+
+def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: datetime) -> int:
+    decided = _decided(connection, tenant_id, run_id, now)
+    if not decided:
+        return 0
+    since, until = min(w.since for w in decided), max(w.until for w in decided)
+    others = _windows(connection, tenant_id, since - LATE_OPENS, until)
+    # One at a time: two that decide the same receipts would wait for each other in turn.
+    lock = func.pg_advisory_xact_lock(func.hashtext("attribution"), tenant_id)
+    connection.execute(select(lock))
+    values = {
+        "tenant": tenant_id,
+        "zone": _zone(connection, tenant_id),
+        "since": since,
+        "until": until,
+        "only": decided[0].run_id if run_id else None,
+        "decided": [w.run_id for w in decided],
+    }
+    candidates = _candidates([w for w in others if w.until > since])
+    return int(connection.scalar(_ATTRIBUTE, values | candidates) or 0)
+
+
+def _decided(
+    connection: Connection,
+    tenant_id: int,
+    run_id: int | None,
+    now: datetime,
+    among: int | None = None,
+) -> list[Window]:
+    """The runs whose receipts are to be decided: the one asked for, or those still open."""
+    if run_id:
+        return _windows(connection, tenant_id, None, None, run_id)
+    longest = timedelta(days=LONGEST_WINDOW + 2) + LATE_OPENS
+    return [
+        window
+        for window in _windows(connection, tenant_id, now - longest, now + timedelta(days=1), among)
+        if window.until > now
+    ]
+
+
+def _windows(
+    connection: Connection,
+    tenant_id: int,
+    since: datetime | None,
+    until: datetime | None,
+    run_id: int | None = None,
+) -> list[Window]:
+    """The windows of mailings launched in a time; those that attribute nothing are left out."""
+    run = table(Run).c
+    days = func.coalesce(run.settings["attribution_days"].astext.cast(Integer), 0)
+    query = select(run.id, run.launched_on, days.label("days")).where(
+        run.tenant_id == tenant_id, run.kind == int(RunKind.MAILING), days > 0
+    )
+    if since and until:
+        first = (since - timedelta(days=LONGEST_WINDOW)).date()
+        query = query.where(run.launched_on.between(first, until.date()))
+    if run_id:
+        query = query.where(run.id == run_id)
+    return [
+        Window(run_id=row.id, launched_on=row.launched_on, days=min(row.days, LONGEST_WINDOW))
+        for row in connection.execute(query.order_by(run.id))
+    ]
+
+
+def _candidates(windows: Sequence[Window]) -> dict[str, object]:
+    return {
+        "runs": [w.run_id for w in windows],
+        "days": [w.launched_on for w in windows],
+        # Hours, because a day of 24 hours is meant whatever the clocks do.
+        "windows": [f"{24 * w.days} hours" for w in windows],
+        "ends": [w.opens_until for w in windows],
+        "first_day": min(w.launched_on for w in windows),
+        "last_day": max(w.launched_on for w in windows),
+    }
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _zone(connection: Connection, tenant_id: int) -> str:
+    settings = table(TenantSettings).c
+    query = select(settings.time_zone).where(settings.tenant_id == tenant_id)
+    return str(connection.scalar(query))

@@ -7,6 +7,7 @@ import signal
 
 import click
 from granian.constants import Interfaces
+from granian.log import LogLevels
 from granian.server import Server
 
 from envoi.demo.mailbox import mailbox_server
@@ -47,8 +48,9 @@ def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
         factory=True,
         websockets=False,
         log_access=False,
+        log_level=LogLevels.error,
         respawn_failed_workers=True,
-        process_name="envoi",
+        backpressure=THREADS,
     ).serve()
 
 

@@ -1,0 +1,136 @@
+"""The whole journey of a marketer, from signing in to the report, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from processes import wait_until
+from product import EMAIL, PASSWORD, Product, running_product
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CUSTOMERS = 60
+BODY = """<mjml><mj-body><mj-section><mj-column>
+<mj-text>Hello {{ client.properties.first_name | default('there') }}, coffee is cheaper.</mj-text>
+<mj-button href="https://shop.fieldmarket.test/coffee">Choose your coffee</mj-button>
+<mj-text><a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>
+</mj-column></mj-section></mj-body></mjml>"""
+
+
+def customers_file(folder: Path) -> Path:
+    """Sixty customers: two without an address, three who opted out, two women at one address."""
+    lines = ["external_id,first_name,last_name,gender,birth_date,email,subscribed_email"]
+    for n in range(CUSTOMERS):
+        email = "" if n < 2 else f"person{n if n != 11 else 10}@mail.test"
+        opted_out = "N" if 2 <= n < 5 else ""
+        lines.append(f"C-{n},Anna{n},Lind,F,1990-05-01,{email},{opted_out}")
+    path = folder / "customers.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def receipts_file(folder: Path) -> Path:
+    """One receipt for each of the first fifty customers, a year ago: outside every window."""
+    lines = ["receipt_id,customer_id,at,product_id,product_name,category,quantity,amount"]
+    lines += [f"R-{n},C-{n},2025-11-01T10:00:00+01:00,1,Coffee,Drinks,1,9.99" for n in range(50)]
+    path = folder / "receipts.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    """The whole product, started for this journey."""
+    with running_product(tmp_path) as started:
+        yield started
+
+
+def test_from_signing_in_to_the_report(
+    product: Product, chromium: Browser, tmp_path: Path
+) -> None:
+    page = chromium.new_context(
+        base_url=product.address, viewport={"width": 1440, "height": 1000}
+    ).new_page()
+    sign_in(page)
+    import_file(page, "customers", customers_file(tmp_path))
+    import_file(page, "receipts", receipts_file(tmp_path))
+    build_segment(page)
+    write_mailing(page)
+    send(page)
+    wait_until(lambda: len(product.sink.recipients) >= 49, seconds=60, what="the last message")
+    expect(page.locator("body")).to_contain_text("Sent", timeout=30_000)
+    open_and_click(product)
+    read_report(page)
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/login")
+    page.fill("#email", EMAIL)
+    page.fill("#password", PASSWORD)
+    page.click("main button")
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def import_file(page: Page, kind: str, path: Path) -> None:
+    page.goto("/customers/import")
+    page.check(f"input[name=kind][value={kind}]")
+    page.set_input_files("input[type=file]", path)
+    page.get_by_role("button", name=re.compile("Import")).click()
+    expect(page.locator("main")).to_contain_text("Done", timeout=30_000)
+
+
+def build_segment(page: Page) -> None:
+    page.goto("/segments/new")
+    raise NotImplementedError
+
+
+def write_mailing(page: Page) -> None:
+    page.goto("/mailings/new")
+    page.fill("#name", "Coffee week")
+    page.select_option("#segment_id", label="Women")
+    page.get_by_role("button", name="Create draft").click()
+    volume = page.locator("#volume")
+    expect(volume).to_contain_text("Recipients", timeout=10_000)
+    page.fill("#control_share", "10")
+    page.locator("#control_share").press("Tab")
+    expect(volume).to_contain_text("Control group", timeout=10_000)
+    page.get_by_role("button", name="Continue to What").click()
+    page.fill("#subject", "{{ client.properties.first_name }}, your coffee is waiting")
+    page.fill("#body", BODY)
+    page.fill("#sender_address", "club@fieldmarket.test")
+    preview = page.frame_locator("iframe[name=preview]")
+    expect(preview.locator("body")).to_contain_text("coffee is cheaper", timeout=15_000)
+    page.get_by_role("button", name="Continue to When and review").click()
+
+
+def send(page: Page) -> None:
+    button = page.get_by_role("button", name=re.compile(r"Send to \d+ recipients"))
+    button.first.click()
+    page.locator("dialog[open]").get_by_role("button", name=re.compile("Send to")).click()
+    page.wait_for_url("**/progress")
+
+
+def open_and_click(product: Product) -> None:
+    message = product.sink.messages[0].data.decode()
+    unfolded = message.replace("=\r\n", "").replace("=3D", "=")
+    pixel = re.search(r"http://[^\s\"<>]+/o/[^\s\"<>]+", unfolded)
+    link = re.search(r"http://[^\s\"<>]+/c/[^\s\"<>]+", unfolded)
+    assert pixel
+    assert link
+    agent = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/146.0"}
+    assert httpx.get(pixel[0], headers=agent).status_code == 200
+    answer = httpx.get(link[0], headers=agent)
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "https://shop.fieldmarket.test/coffee"
+
+
+def read_report(page: Page) -> None:
+    page.goto(page.url.replace("/progress", "/report"))
+    main = page.locator("main")
+    expect(main).to_contain_text("Address issue")
+    expect(main).to_contain_text("Unsubscribed from channel")

@@ -1,7 +1,7 @@
 """The command line: `envoi COMMAND`; every command has help, and errors end with status 1.
 
-The core's own commands are in the modules beside this one; parts that the core must not
-import (pages, workers) bring theirs through the entry-point group `envoi.commands`.
+Commands come through the entry-point group `envoi.commands`, the core's own as well: a
+process imports only the command it runs, and the core need not know pages or workers.
 """
 
 from __future__ import annotations
@@ -12,25 +12,19 @@ from importlib.metadata import entry_points
 import click
 
 from envoi import __version__
-from envoi.cli import checks, data, mailings, segments, servers, tenants
 from envoi.errors import EnvoiError
 
-COMMANDS = "envoi.commands"
+GROUP = "envoi.commands"
 
 
 class _Commands(click.Group):
-    """The core's commands, and those that installed parts bring."""
+    """The commands that are installed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(
-            {*super().list_commands(ctx), *(e.name for e in entry_points(group=COMMANDS))}
-        )
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's interface)
+        return sorted(entry.name for entry in entry_points(group=GROUP))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        for entry in entry_points(group=COMMANDS, name=cmd_name):
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        for entry in entry_points(group=GROUP, name=cmd_name):
             command: click.Command = entry.load()
             return command
         return None
@@ -43,15 +37,6 @@ def commands() -> None:
 
     Settings are read from ENVOI_* variables: see `envoi settings`.
     """
-
-
-for command in (
-    *(servers.up, servers.migrate, servers.settings),
-    *(tenants.tenant, tenants.user, tenants.gateway, tenants.plugin),
-    *(data.import_file, data.demo),
-    *(segments.segment, mailings.mailing, checks.doctor),
-):
-    commands.add_command(command)
 
 
 def main() -> None:

@@ -226,6 +226,12 @@ def test_errors_as_page_and_as_fragment(trial: Trial, kind: str, status: int, wo
     assert part.headers["HX-Retarget"] == "#page-error"
 
 
+def test_an_employee_who_is_lost_keeps_the_menu(signed_in: SignIn) -> None:
+    answer = signed_in(Role.ANALYST).get("/nowhere")
+    assert answer.status_code == 404
+    assert 'aria-label="Main menu"' in answer.get_data(as_text=True)
+
+
 def test_a_toast_travels_with_the_fragment_or_waits_for_the_page(trial: Trial) -> None:
     browser = trial(Role.ANALYST)
     now = browser.get("/trial/toast", headers=HTMX)

@@ -9,7 +9,7 @@ def index() -> Response:
         return page("polls/index.html", fragments=("rows",), polls=polls(session))
 """
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from envoi.webkit.access import allowed, permission, public, require
 from envoi.webkit.current import Company, Employee, current
@@ -21,6 +21,7 @@ __all__ = [
     "Company",
     "Employee",
     "Paging",
+    "Response",
     "allowed",
     "current",
     "fragment",

@@ -115,7 +115,7 @@ def switch_company(tenant_id: int) -> None:
 
 
 def _load_employee() -> None:
-    if (request.endpoint or "static").endswith("static") or not current_user.is_authenticated:
+    if (request.endpoint or "").endswith("static") or not current_user.is_authenticated:
         return
     g.employee = queries.employee(_store().database, current_user.account, session.get(COMPANY))
     if g.employee is None:

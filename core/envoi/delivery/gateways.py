@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -122,7 +122,7 @@ def _named(session: Session, tenant_id: int, channel: str, name: str) -> Gateway
 
 def _take_default_from_others(session: Session, tenant_id: int, channel: str) -> None:
     c = table(Gateway).c
-    mine = table(Gateway).update().where(c.tenant_id == tenant_id, c.channel == channel)
+    mine = update(Gateway).where(c.tenant_id == tenant_id, c.channel == channel)
     session.execute(mine.where(c.is_default).values(is_default=False))
 
 

@@ -1,0 +1,253 @@
+"""Worker processes killed in the middle of a mailing; the SMTP server's record is the witness."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import ColumnElement, func, select, text
+
+from envoi.db import Database, table
+from envoi.delivery.models import (
+    BlockState,
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    RunStatus,
+    Sender,
+)
+from envoi.delivery.reconcile import reconcile
+from envoi.delivery.recorder import RecorderUnreadableError, dead_recorder
+from envoi.delivery.runs import get_run, progress
+from envoi.plugins import Plugins
+from envoi.settings import Settings, load_settings
+from envoi.tenants.service import tenant_settings
+from envoi_workers.main import run_worker
+from factories.delivery import a_run, an_installation, smtp_gateway
+from processes import wait_until
+
+PROCESSES = 3
+THREADS = 2
+SINK = Path(__file__).parents[1] / "smtp_sink.py"
+
+
+# Forked from a process that has everything imported, so that a kill costs no second of starting.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        *("pytest", "envoi_workers.main", "envoi.mailings.launch", "envoi_web.plugin"),
+        *("envoi_channel_email", "envoi_policy_frequency_cap", "envoi_segment_builtin"),
+    ]
+)
+
+
+@dataclass
+class Workers:
+    """Sending processes, started again after each kill as a supervisor would."""
+
+    settings: Settings
+    count: int
+    processes: list[BaseProcess] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start what is missing."""
+        self.processes = [p for p in self.processes if p.is_alive()]
+        while len(self.processes) < self.count:
+            process = FORKS.Process(target=run_worker, args=(self.settings, ["send"], THREADS))
+            process.start()
+            self.processes.append(process)
+
+    def kill(self, process: BaseProcess) -> None:
+        """End a process as the kernel does when memory is short."""
+        process.kill()
+        process.join()
+
+    def end(self) -> None:
+        """Ask all to end, and see that they do."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.join(15)
+        assert not any(process.is_alive() for process in self.processes)
+
+
+@contextmanager
+def a_sink(record: Path, delay: str) -> Iterator[int]:
+    """An SMTP server in a process of its own, which keeps a record."""
+    command = [sys.executable, str(SINK), "--record", str(record), f"--delay-ms={delay}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def workers(postgres_url: str, redis_url: str, data_dir: Path, count: int) -> Iterator[Workers]:
+    """So many sending processes, until the end of the block."""
+    settings = load_settings(
+        database_url=SecretStr(postgres_url),
+        redis_url=SecretStr(redis_url),
+        data_dir=data_dir,
+        secret_key=SecretStr("a key only for tests, long enough"),
+    )
+    found = Workers(settings, count)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.end()
+
+
+def prepare(
+    database: Database, plugins: Plugins, tenant_id: int, data_dir: Path, port: int, count: int
+) -> Run:
+    installation = an_installation(database, plugins, data_dir)
+    with database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, port)
+        return a_run(session, tenant_id, gateway, count, block_size=100)
+
+
+def witness(record: Path) -> Counter[str]:
+    """How often each address was served."""
+    return Counter(json.loads(line)["rcpt"] for line in record.read_text().splitlines())
+
+
+def is_over(database: Database, tenant_id: int, run: Run) -> bool:
+    with database.tenant_session(tenant_id) as session:
+        return get_run(session, tenant_id, run.id).status == RunStatus.SENT
+
+
+def wait_for_the_end(database: Database, tenant_id: int, run: Run) -> None:
+    wait_until(lambda: is_over(database, tenant_id, run), seconds=60, what="the end of the run")
+
+
+@pytest.fixture(autouse=True)
+def only_ours(database: Database) -> None:
+    """Take away due work and senders that other tests of this database left."""
+    with database.system_session() as session:
+        session.execute(text("DELETE FROM due_work"))
+        session.execute(text("UPDATE sender SET ended_at = now()"))
+
+
+def recorder_of(database: Database, tenant_id: int, pid: int) -> str | None:
+    """The recorder of a process that has claimed a block; None while it has not."""
+    sender, block = table(Sender).c, table(RunBlock).c
+    query = select(sender.recorder).where(sender.pid == pid, sender.ended_at.is_(None))
+    query = query.join(table(RunBlock), sender.id == block.sender_id)
+    claimed = (block.tenant_id == tenant_id, block.state == BlockState.CLAIMED)
+    with database.tenant_session(tenant_id) as session:
+        return session.scalar(query.where(*claimed).limit(1))
+
+
+def on_wire(path: Path) -> int | None:
+    """How many messages a dead process had on the wire; None when a reconciler was faster."""
+    try:
+        with dead_recorder(path) as traces:
+            return traces and sum(trace.on_wire is not None for trace in traces)
+    except RecorderUnreadableError:
+        return None
+
+
+def marked(database: Database, tenant_id: int, run: Run, *conditions: ColumnElement[bool]) -> int:
+    """Count messages of a run."""
+    c = table(Message).c
+    query = select(func.count()).where(
+        c.tenant_id == tenant_id, c.run_id == run.id, c.launched_on == run.launched_on
+    )
+    with database.tenant_session(tenant_id) as session:
+        return session.scalar(query.where(*conditions)) or 0
+
+
+@pytest.mark.slow
+def test_ten_kills_lose_nobody(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    """5,000 emails, ten kills: everybody is served, at most one twice a connection and kill."""
+    record, data_dir = tmp_path / "record.jsonl", tmp_path / "data"
+    chance = random.Random(7)
+    hits: list[int | None] = []
+    with a_sink(record, "5-30") as port:
+        run = prepare(database, plugins, tenant_id, data_dir, port, 5_000)
+        with workers(postgres_url, redis_url, data_dir, PROCESSES) as found:
+            while len(hits) < 10:
+                assert not is_over(database, tenant_id, run), f"only {len(hits)} kills in time"
+                victim = chance.choice(found.processes)
+                recorder = recorder_of(database, tenant_id, victim.pid or 0)
+                if recorder:
+                    found.kill(victim)
+                    hits.append(on_wire(data_dir / "senders" / recorder))
+                    found.start()
+                time.sleep(chance.uniform(0.0, 0.3))
+            wait_for_the_end(database, tenant_id, run)
+    served = witness(record)
+    assert set(served) == {f"c-{n}@mail{n % 10}.test" for n in range(1, 5_001)}
+    assert sum(bool(hit) for hit in hits) >= 8, hits
+    doubles = served.total() - len(served)
+    assert doubles <= sum(THREADS if hit is None else hit for hit in hits) <= 10 * THREADS
+    message = table(Message).c
+    assert marked(database, tenant_id, run, message.state == MessageState.ACCEPTED) == 5_000
+    assert doubles <= marked(database, tenant_id, run, message.detail == "resent")
+
+
+def test_a_lost_recorder_leaves_the_open_blocks_unconfirmed(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    """Where the file is gone with the machine, nothing is guessed and nothing is sent again."""
+    record, data_dir = tmp_path / "record.jsonl", tmp_path / "data"
+    with a_sink(record, "5-30") as port:
+        run = prepare(database, plugins, tenant_id, data_dir, port, 600)
+        with database.tenant_session(tenant_id) as session:
+            tenant_settings(session, tenant_id).unconfirmed_resend = False
+        with workers(postgres_url, redis_url, data_dir, 1) as found:
+            (victim,) = found.processes
+            wait_until(
+                lambda: bool(recorder_of(database, tenant_id, victim.pid or 0)),
+                seconds=30,
+                what="sending",
+            )
+            time.sleep(0.3)
+            found.kill(victim)
+            for path in (data_dir / "senders").glob("*.rec"):
+                path.unlink()
+            open_ones = marked(
+                database, tenant_id, run, table(Message).c.state == MessageState.CLAIMED
+            )
+            assert reconcile(database, data_dir) == 0, "its heartbeat is fresh: it may live"
+            assert reconcile(database, data_dir, gone_after=timedelta(0)) == 1
+            found.start()
+            wait_for_the_end(database, tenant_id, run)
+    served = witness(record)
+    with database.tenant_session(tenant_id) as session:
+        end = progress(session, tenant_id, run.id)
+    assert 0 < end.unconfirmed == open_ones <= THREADS * 100
+    assert end.accepted + end.unconfirmed == end.recipients == 600
+    assert max(served.values()) == 1
+    assert end.accepted <= len(served) <= 600

@@ -28,23 +28,30 @@ from envoi.mailings.statistics import (
 WITHOUT_ATTRIBUTION = 14
 """Days of the window where a mailing attributes nothing."""
 
+# Added up instead of joined, so that no plan depends on what the statistics of a month that has
+# just begun say of its messages; a nested loop took a minute for 14,000 customers.
 _GROUPS = text(
     """
-    SELECT m.state = :control AS control, count(*) AS customers, count(p.customer_id) AS buyers,
-        coalesce(sum(p.receipts), 0)::bigint AS receipts,
-        coalesce(sum(p.revenue), 0)::bigint AS revenue,
-        coalesce(var_samp(coalesce(p.revenue, 0)::float8), 0) AS revenue_variance,
-        coalesce(var_samp(coalesce(p.receipts, 0)::float8), 0) AS receipts_variance,
-        coalesce(covar_samp(coalesce(p.revenue, 0)::float8, coalesce(p.receipts, 0)::float8), 0)
-            AS covariance
-    FROM message m LEFT JOIN (
-        SELECT customer_id, count(*) AS receipts, sum(amount)::bigint AS revenue FROM receipt
-        WHERE tenant_id = :tenant AND at >= :since AND at < :until AND NOT cancelled
-        GROUP BY customer_id
-    ) p ON p.customer_id = m.customer_id
-    WHERE m.tenant_id = :tenant AND m.run_id = :run AND m.launched_on = :day AND m.step = 1
-        AND m.state <> :excluded
-    GROUP BY 1
+    SELECT control, count(*) AS customers, count(*) FILTER (WHERE receipts > 0) AS buyers,
+        sum(receipts)::bigint AS receipts, sum(revenue)::bigint AS revenue,
+        coalesce(var_samp(revenue), 0) AS revenue_variance,
+        coalesce(var_samp(receipts), 0) AS receipts_variance,
+        coalesce(covar_samp(revenue, receipts), 0) AS covariance
+    FROM (
+        SELECT bool_or(control) AS control, count(amount)::float8 AS receipts,
+            coalesce(sum(amount), 0)::float8 AS revenue
+        FROM (
+            SELECT customer_id, state = :control AS control, CAST(NULL AS bigint) AS amount
+            FROM message
+            WHERE tenant_id = :tenant AND run_id = :run AND launched_on = :day AND step = 1
+                AND state <> :excluded
+            UNION ALL
+            SELECT customer_id, NULL, amount FROM receipt
+            WHERE tenant_id = :tenant AND at >= :since AND at < :until AND NOT cancelled
+        ) AS row_of_either
+        GROUP BY customer_id HAVING bool_or(control) IS NOT NULL
+    ) AS customer
+    GROUP BY control
     """
 )
 

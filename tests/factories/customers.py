@@ -9,7 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import text
+from sqlalchemy import Connection, select, text
+
+from envoi.customers.models import Customer
+from envoi.customers.token_index import index_tokens
+from envoi.db import table
 
 
 class Executes(Protocol):
@@ -66,6 +70,12 @@ def make_customers(
             "zone": zone,
         },
     )
+
+
+def index_customers(connection: Connection, tenant_id: int) -> None:
+    """Write the search tokens of every customer, as an import does."""
+    c = table(Customer).c
+    index_tokens(connection, tenant_id, select(c.id).where(c.tenant_id == tenant_id))
 
 
 def customer_ids(connection: Executes, tenant_id: int, *external_ids: str) -> list[int]:

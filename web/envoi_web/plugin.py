@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from flask import Blueprint
 from pluggy import HookimplMarker
 
+from envoi_web.customers import customers, imports
 from envoi_web.demo.views import demo
 from envoi_web.mailings import mailings
 from envoi_web.own.views import own
+from envoi_web.plugins_page import plugins_page
+from envoi_web.policies import policies
 from envoi_web.shell import shell
 
 hookimpl = HookimplMarker("envoi")
@@ -18,4 +21,4 @@ hookimpl = HookimplMarker("envoi")
 @hookimpl
 def register_blueprints() -> Iterable[Blueprint]:
     """Bring the shell and every area's pages."""
-    return [shell, own, mailings, demo]
+    return [shell, own, customers, imports, mailings, demo, policies, plugins_page]

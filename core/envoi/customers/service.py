@@ -120,7 +120,17 @@ def error_file_path(data_dir: Path, tenant_id: int, import_id: int) -> Path:
 
 def import_status(session: Session, tenant_id: int, import_id: int) -> ImportStatus:
     """Tell how far an import is; `NotFoundError` where the tenant has none of this number."""
-    row = _find(session, tenant_id, import_id)
+    return _status(_find(session, tenant_id, import_id))
+
+
+def recent_imports(session: Session, tenant_id: int, limit: int = 10) -> list[ImportStatus]:
+    """List the latest imports of a tenant, newest first."""
+    c = table(Import).c
+    query = select(Import).where(c.tenant_id == tenant_id).order_by(c.id.desc()).limit(limit)
+    return [_status(row) for row in session.scalars(query)]
+
+
+def _status(row: Import) -> ImportStatus:
     counts = row.details.get("counts")
     return ImportStatus(
         id=row.id,

@@ -258,8 +258,8 @@ CREATE TABLE receipt (
     CONSTRAINT pk_receipt PRIMARY KEY (tenant_id, id),
     CONSTRAINT uq_receipt_tenant_id_external_id UNIQUE (tenant_id, external_id)
 );
-CREATE INDEX ix_receipt_tenant_id_at ON receipt (tenant_id, at);
-CREATE INDEX ix_receipt_tenant_id_customer_id_at ON receipt (tenant_id, customer_id, at);
+CREATE INDEX ix_receipt_tenant_id_at ON receipt (tenant_id, at) INCLUDE (customer_id, amount, bucket, cancelled);
+CREATE INDEX ix_receipt_tenant_id_customer_id_at ON receipt (tenant_id, customer_id, at) INCLUDE (amount, bucket, cancelled);
 
 CREATE TABLE run (
     tenant_id INTEGER NOT NULL,
@@ -501,7 +501,7 @@ BEGIN
     END IF;
     EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)%s',
         child, parent, first, (first + interval '1 month')::date,
-        CASE parent WHEN 'message' THEN ' WITH (fillfactor = 80)' ELSE '' END);
+        CASE parent WHEN 'message' THEN ' WITH (fillfactor = 50)' ELSE '' END);
     PERFORM envoi_protect(child::regclass);
 END $$;
 REVOKE ALL ON FUNCTION envoi_make_month(text, date) FROM PUBLIC;

@@ -90,7 +90,7 @@ def running_product(folder: Path, **variables: str) -> Iterator[Product]:
     try:
         with SmtpSink() as sink:
             product = Product(folder, environment, port, sink)
-            wait_until(lambda: _answers(product), seconds=60, what="the sign-in page")
+            wait_until(lambda: _answers(product), seconds=150, what="the sign-in page")
             _found_company(product)
             yield product
     finally:

@@ -61,12 +61,9 @@ def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     """Import a file of customers or receipts."""
-    from envoi.customers.importing import run_import
+    from envoi.customers.service import run_import
 
-    def work() -> None:
-        run_import(workshop.installation.database, tenant_id, import_id)
-
-    workshop.once(Work.IMPORT, tenant_id, import_id, work)
+    run_import(workshop.installation, tenant_id, import_id)
 
 
 JOBS: dict[Work, Job] = {

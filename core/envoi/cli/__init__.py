@@ -13,6 +13,7 @@ import click
 
 from envoi import __version__
 from envoi.errors import EnvoiError
+from envoi.logs import configure_logs
 
 GROUP = "envoi.commands"
 
@@ -41,6 +42,7 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command line; errors that Envoi knows are told in one sentence."""
+    configure_logs()
     try:
         commands(standalone_mode=False)
     except click.exceptions.Abort:

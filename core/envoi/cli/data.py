@@ -39,6 +39,10 @@ def import_file(kind: str, file: Path, tenant: str) -> None:
             number = create_import(session, tenant_id, wanted, file.name, kept)
         with _bar(f"Importing {file.name}") as tell:
             done = run_import(installation, tenant_id, number, tell)
+            while done.counts is None and done.finished_at is None:
+                # A worker was quicker; it is asked again until it has ended.
+                time.sleep(0.5)
+                done = run_import(installation, tenant_id, number, tell)
         errors = error_file_path(installation.settings.data_dir, tenant_id, number)
     write_json({"import": done, "error_file": str(errors) if errors.exists() else None})
     if done.counts is None or done.counts.refused:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 from pydantic import SecretStr
 
+from envoi.cli import documents
 from envoi.cli.context import opened, write_json
 from envoi.demo.loading import DEMO_LOGIN, load_demo, needs_demo
 from envoi.embedded.stack import ServerUrls, running_servers
@@ -46,8 +47,13 @@ def migrate() -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def settings(as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the page of the documentation.")
+@click.option("--env", is_flag=True, help="Print an example of an environment file.")
+def settings(as_json: bool, markdown: bool, env: bool) -> None:
     """Show every setting with its value, default and meaning; secrets are not shown."""
+    if markdown or env:
+        click.echo(documents.markdown() if markdown else documents.example(), nl=False)
+        return
     found = load_settings()
     rows = [
         {

@@ -23,13 +23,19 @@ class Installation:
 
 def open_installation(settings: Settings, *, pool_size: int = 10) -> Installation:
     """Connect to the servers that the settings name; raise `ConfigurationError` without them."""
+    url = database_url(settings)
+    database = connect(url, app_role=settings.app_role, pool_size=pool_size)
+    return Installation(
+        settings, database, load_plugins(), connect_broker(settings.redis_url.get_secret_value())
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """Return the address of the database; raise `ConfigurationError` without one."""
     url = settings.database_url.get_secret_value()
     if not url:
         raise ConfigurationError(
             "ENVOI_DATABASE_URL is not set, so there is no database. Start everything with"
             " `envoi up`, or set the address of a PostgreSQL server."
         )
-    database = connect(url, app_role=settings.app_role, pool_size=pool_size)
-    return Installation(
-        settings, database, load_plugins(), connect_broker(settings.redis_url.get_secret_value())
-    )
+    return url

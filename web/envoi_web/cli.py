@@ -11,6 +11,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from envoi.demo.mailbox import mailbox_server
+from envoi.installation import database_url
 from envoi.settings import Settings, load_settings
 from envoi_web.wsgi import THREADS
 
@@ -38,6 +39,8 @@ def mailbox() -> None:
 
 
 def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
+    # Said here, once, and not by every process that is started anew because it failed.
+    database_url(settings)
     Server(
         target,
         address=settings.host,

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import entry_points
 
 import click
+import structlog
 
 from envoi import __version__
 from envoi.errors import EnvoiError

@@ -139,6 +139,14 @@ def _workers(installation: Installation) -> Iterator[Finding]:
     )
 
 
+def _plugins(installation: Installation) -> Iterator[Finding]:
+    found = installation.plugins
+    yield Finding("plugins", True, f"{len(found.infos)} work")
+    for left in found.left_out:
+        what = f"{left.distribution}: {left.reason}"
+        yield Finding(f"plugin {left.name}", False, what, "Mend or uninstall it.")
+
+
 def _gateways(installation: Installation) -> Iterator[Finding]:
     with installation.database.system_session() as session:
         tenants = session.execute(text("SELECT id, slug FROM tenant ORDER BY id LIMIT 20")).all()
@@ -169,7 +177,7 @@ def _clock(installation: Installation) -> Iterator[Finding]:
 
 Checking = Callable[[Installation], Iterator[Finding]]
 CHECKS: tuple[Checking, ...] = (
-    *(_database, _role, _partitions, _broker, _workers, _gateways, _disk, _clock),
+    *(_database, _role, _partitions, _broker, _workers, _plugins, _gateways, _disk, _clock),
 )
 
 

@@ -50,7 +50,7 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
             stack.callback(engine.connections.close_idle, 0)
         workshop = Workshop(installation, threads, engine)
         broker.add_middleware(workshop)
-        installation.plugins.manager.hook.register_actors(broker=broker)
+        installation.plugins.register_actors(broker)
         worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=200)
         # A hint that waits in a busy process is a hint that another one does not get.
         worker.queue_prefetch = threads

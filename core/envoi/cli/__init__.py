@@ -10,7 +10,6 @@ import sys
 from importlib.metadata import entry_points
 
 import click
-import structlog
 
 from envoi import __version__
 from envoi.errors import EnvoiError

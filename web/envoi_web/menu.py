@@ -76,9 +76,9 @@ SECTIONS = (
         "settings",
         (
             Entry(_("General"), "settings.general"),
-            Entry(_("Plugins"), "settings.plugins"),
+            Entry(_("Plugins"), "plugins_page.index"),
             Entry(_("Gateways"), "settings.gateways"),
-            Entry(_("Communication policies"), "settings.policies"),
+            Entry(_("Communication policies"), "policies.index"),
             Entry(_("Mailing categories"), "settings.categories"),
             Entry(_("Watchers"), "settings.watchers"),
             Entry(_("Fields"), "settings.fields"),

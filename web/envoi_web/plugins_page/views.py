@@ -1,0 +1,65 @@
+"""The page of plugins, and switching one on or off for the company."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+from flask_babel import gettext as _
+
+from envoi.tenants.plugins import PluginState, disable_plugin, enable_plugin, list_plugins
+from envoi.webkit import Blueprint, current, page, permission, see_other, toast
+
+plugins_page = Blueprint("plugins_page", __name__, url_prefix="/settings/plugins")
+
+
+@plugins_page.get("/")
+@permission("settings.plugins")
+def index() -> Response:
+    """List the installed plugins by what they bring."""
+    with current.session() as session:
+        found = list_plugins(session, current.plugins, current.tenant_id)
+    kinds: dict[str, list[object]] = {}
+    for plugin in found:
+        kinds.setdefault(_kind(plugin.provides, plugin.state), []).append(plugin)
+    return page(
+        "plugins_page/list.html",
+        kinds=kinds,
+        crumbs=[(_("Settings"), ""), (_("Plugins"), "")],
+    )
+
+
+@plugins_page.post("/<name>/enable")
+@permission("settings.plugins")
+def enable(name: str) -> Response:
+    """Switch a plugin on."""
+    with current.session() as session:
+        enable_plugin(session, current.plugins, current.tenant_id, name)
+    toast(_("Plugin %(name)s is on.", name=name))
+    return see_other(url_for("plugins_page.index"))
+
+
+@plugins_page.post("/<name>/disable")
+@permission("settings.plugins")
+def disable(name: str) -> Response:
+    """Switch a plugin off."""
+    with current.session() as session:
+        disable_plugin(session, current.plugins, current.tenant_id, name)
+    toast(_("Plugin %(name)s is off.", name=name))
+    return see_other(url_for("plugins_page.index"))
+
+
+def _kind(provides: tuple[str, ...], state: PluginState) -> str:
+    """Put a plugin under the first thing that it brings."""
+    if state is PluginState.LEFT_OUT:
+        return str(_("Left out"))
+    headings = {
+        "channel": _("Channels"),
+        "provider": _("Channels"),
+        "rule kind": _("Policies"),
+        "segment source": _("Segments"),
+    }
+    found = [heading for kind, heading in headings.items() if _brings(provides, kind)]
+    return str(found[0] if found else _("Other"))
+
+
+def _brings(provides: tuple[str, ...], kind: str) -> bool:
+    return any(what.startswith(f"{kind} ") for what in provides)

@@ -1,0 +1,112 @@
+"""A form made from the settings model of a rule kind: one field of the page for each of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from flask_babel import gettext
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from werkzeug.datastructures import MultiDict
+
+Options = Sequence[tuple[str, str]]
+Choices = Mapping[str, Options]
+"""For names such as `channels`, which many rule kinds share, what a person can choose from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field: `kind` is number, text, select, checks or switch."""
+
+    name: str
+    kind: str
+    label: str
+    hint: str
+    value: Any
+    options: Options = ()
+    attributes: Mapping[str, Any] | None = None
+
+
+def fields_of(
+    model: type[BaseModel], values: Mapping[str, Any], prefix: str, choices: Choices
+) -> list[Field]:
+    """Describe the fields of a rule, filled in with stored or typed values."""
+    return [
+        _field(f"{prefix}.{name}", name, info, values.get(name, info.default), choices)
+        for name, info in model.model_fields.items()
+    ]
+
+
+def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str) -> dict[str, Any]:
+    """Read what was typed; the model itself checks it."""
+    return {
+        name: _typed(info, form.getlist(f"{prefix}.{name}"))
+        for name, info in model.model_fields.items()
+    }
+
+
+def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) -> Field:
+    kind = _plain(info.annotation)
+    shared = {
+        "name": path,
+        "label": gettext(info.title or name.replace("_", " ").capitalize()),
+        "hint": gettext(info.description) if info.description else "",
+    }
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        options = [(str(m.value), gettext(str(m.value).capitalize())) for m in kind]
+        return Field(**shared, kind="select", value=getattr(value, "value", value), options=options)
+    if _is_list(kind):
+        chosen = [str(item) for item in value or ()]
+        offered = choices.get(name) or [(item, item) for item in chosen]
+        return Field(**shared, kind="checks", value=chosen, options=offered)
+    if kind is bool:
+        return Field(**shared, kind="switch", value=bool(value))
+    if kind in (int, float):
+        return Field(**shared, kind="number", value=value, attributes=_bounds(info, kind))
+    return Field(**shared, kind="text", value=value)
+
+
+def _typed(info: FieldInfo, given: list[str]) -> Any:
+    kind = _plain(info.annotation)
+    if _is_list(kind):
+        return given
+    if kind is bool:
+        return bool(given)
+    return given[0].strip() if given else ""
+
+
+def _plain(annotation: Any) -> Any:
+    """Take `| None` off."""
+    if get_origin(annotation) in (Union, UnionType):
+        kept = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kept[0] if len(kept) == 1 else str
+    return annotation
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list, set, frozenset)
+
+
+def _bounds(info: FieldInfo, kind: type) -> dict[str, Any]:
+    """HTML bounds, so that the browser tells before the server does."""
+    found: dict[str, Any] = {"inputmode": "numeric", "step": 1 if kind is int else "any"}
+    for limit in _limits(info.metadata):
+        match limit:
+            case Ge(ge=lowest):
+                found["min"] = lowest
+            case Le(le=highest):
+                found["max"] = highest
+            case Gt(gt=below) if kind is int and isinstance(below, int):
+                found["min"] = below + 1
+            case Lt(lt=above) if kind is int and isinstance(above, int):
+                found["max"] = above - 1
+    return found
+
+
+def _limits(metadata: Iterable[Any]) -> list[Any]:
+    return [limit for limit in metadata if isinstance(limit, Ge | Le | Gt | Lt)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import subprocess
 import sys
@@ -11,13 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import ColumnElement, func, select, text
 
 from envoi.db import Database, table
@@ -34,55 +30,14 @@ from envoi.delivery.reconcile import reconcile
 from envoi.delivery.recorder import RecorderUnreadableError, dead_recorder
 from envoi.delivery.runs import get_run, progress
 from envoi.plugins import Plugins
-from envoi.settings import Settings, load_settings
 from envoi.tenants.service import tenant_settings
-from envoi_workers.main import run_worker
 from factories.delivery import a_run, an_installation, smtp_gateway
+from factories.workers import workers
 from processes import wait_until
 
 PROCESSES = 3
 THREADS = 2
 SINK = Path(__file__).parents[1] / "smtp_sink.py"
-
-
-# Forked from a process that has everything imported, so that a kill costs no second of starting.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        *("pytest", "envoi_workers.main", "envoi.mailings.launch", "envoi_web.plugin"),
-        *("envoi_channel_email", "envoi_policy_frequency_cap", "envoi_segment_builtin"),
-    ]
-)
-
-
-@dataclass
-class Workers:
-    """Sending processes, started again after each kill as a supervisor would."""
-
-    settings: Settings
-    count: int
-    processes: list[BaseProcess] = field(default_factory=list)
-
-    def start(self) -> None:
-        """Start what is missing."""
-        self.processes = [p for p in self.processes if p.is_alive()]
-        while len(self.processes) < self.count:
-            process = FORKS.Process(target=run_worker, args=(self.settings, ["send"], THREADS))
-            process.start()
-            self.processes.append(process)
-
-    def kill(self, process: BaseProcess) -> None:
-        """End a process as the kernel does when memory is short."""
-        process.kill()
-        process.join()
-
-    def end(self) -> None:
-        """Ask all to end, and see that they do."""
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            process.join(15)
-        assert not any(process.is_alive() for process in self.processes)
 
 
 @contextmanager
@@ -97,23 +52,6 @@ def a_sink(record: Path, delay: str) -> Iterator[int]:
         process.terminate()
         process.wait()
         process.stdout.close()
-
-
-@contextmanager
-def workers(postgres_url: str, redis_url: str, data_dir: Path, count: int) -> Iterator[Workers]:
-    """So many sending processes, until the end of the block."""
-    settings = load_settings(
-        database_url=SecretStr(postgres_url),
-        redis_url=SecretStr(redis_url),
-        data_dir=data_dir,
-        secret_key=SecretStr("a key only for tests, long enough"),
-    )
-    found = Workers(settings, count)
-    try:
-        found.start()
-        yield found
-    finally:
-        found.end()
 
 
 def prepare(
@@ -161,7 +99,9 @@ def on_wire(path: Path) -> int | None:
     """How many messages a dead process had on the wire; None when a reconciler was faster."""
     try:
         with dead_recorder(path) as traces:
-            return traces and sum(trace.on_wire is not None for trace in traces)
+            if traces is None:
+                return None
+            return sum(trace.on_wire is not None for trace in traces)
     except RecorderUnreadableError:
         return None
 
@@ -191,7 +131,7 @@ def test_ten_kills_lose_nobody(
     hits: list[int | None] = []
     with a_sink(record, "5-30") as port:
         run = prepare(database, plugins, tenant_id, data_dir, port, 5_000)
-        with workers(postgres_url, redis_url, data_dir, PROCESSES) as found:
+        with workers(postgres_url, redis_url, data_dir, PROCESSES, THREADS) as found:
             while len(hits) < 10:
                 assert not is_over(database, tenant_id, run), f"only {len(hits)} kills in time"
                 victim = chance.choice(found.processes)
@@ -226,7 +166,7 @@ def test_a_lost_recorder_leaves_the_open_blocks_unconfirmed(
         run = prepare(database, plugins, tenant_id, data_dir, port, 600)
         with database.tenant_session(tenant_id) as session:
             tenant_settings(session, tenant_id).unconfirmed_resend = False
-        with workers(postgres_url, redis_url, data_dir, 1) as found:
+        with workers(postgres_url, redis_url, data_dir, 1, THREADS) as found:
             (victim,) = found.processes
             wait_until(
                 lambda: bool(recorder_of(database, tenant_id, victim.pid or 0)),

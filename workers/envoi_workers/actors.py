@@ -10,8 +10,12 @@ from dramatiq import Broker, actor
 from sqlalchemy import func
 from sqlalchemy.exc import SQLAlchemyError
 
+from envoi.audience.collection import collect as collect_audience
+from envoi.customers.service import run_import
 from envoi.db import table
 from envoi.jobs import QUEUES, Work, hint
+from envoi.mailings.launch import launch_due
+from envoi.receipts.attribution import attribute_when_due
 from envoi.tenants.models import DueWork
 from envoi_workers.workshop import Workshop, workshop_of
 
@@ -25,15 +29,11 @@ Job = Callable[[Workshop, int, int], None]
 
 def launch(workshop: Workshop, tenant_id: int, mailing_id: int) -> None:
     """Launch a mailing whose time has come."""
-    from envoi.mailings.launch import launch_due
-
     launch_due(workshop.installation, tenant_id, mailing_id)
 
 
 def collect(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     """Write down who is to receive a run."""
-    from envoi.audience.collection import collect as collect_audience
-
     installation = workshop.installation
 
     def work() -> None:
@@ -51,7 +51,6 @@ def send(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     """Attribute receipts to a run's messages."""
-    from envoi.receipts.attribution import attribute_when_due
 
     def work() -> None:
         attribute_when_due(workshop.installation.database, tenant_id, run_id)
@@ -61,8 +60,6 @@ def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     """Import a file of customers or receipts."""
-    from envoi.customers.service import run_import
-
     run_import(workshop.installation, tenant_id, import_id)
 
 

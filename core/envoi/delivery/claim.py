@@ -49,7 +49,6 @@ class Claim:
 
     key: BlockKey
     messages: Sequence[ClaimedMessage]
-    expires_at: datetime | None
 
 
 def claim_block(
@@ -75,7 +74,7 @@ def claim_block(
     if not messages:
         done = table(RunBlock).update().where(block_row(key))
         connection.execute(done.values(state=BlockState.DONE))
-    return Claim(key, messages, found.expires_at)
+    return Claim(key, messages)
 
 
 def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:

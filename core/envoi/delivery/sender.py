@@ -86,7 +86,7 @@ class SenderSession:
 
     @property
     def has_ended(self) -> bool:
-        """Whether others have taken this session for dead; it never lives again."""
+        """Whether the session is over before its time; the process starts anew then."""
         return self._has_ended
 
     def is_alive(self) -> bool:
@@ -104,9 +104,17 @@ class SenderSession:
 
     @contextmanager
     def unrecorded(self, slot: Slot) -> Iterator[None]:
-        """Mark what happens inside as unknown to the database until it ends well."""
+        """Mark what happens inside as unknown to the database until it ends well.
+
+        If it does not, the session is over: the slot must not be used again, and only the
+        reconciler can put right what it holds.
+        """
         self._dirty.add(slot.number)
-        yield
+        try:
+            yield
+        except BaseException:
+            self._has_ended = True
+            raise
         slot.clear()
         self._dirty.discard(slot.number)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
 from envoi.delivery import failpoints
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
@@ -24,7 +24,6 @@ from envoi.delivery.sender import SenderSession
 from envoi.errors import (
     ConflictError,
     EnvoiError,
-    PluginError,
     ProviderError,
     ValidationFailedError,
 )
@@ -41,6 +40,7 @@ BLOCK_SECONDS = 2.0
 RECORD_AGAIN_SECONDS = 1.0
 
 MAX_DETAIL = 120
+MAX_CODE = 2**15 - 1
 
 _STATES = {
     SendStatus.ACCEPTED: MessageState.ACCEPTED,
@@ -66,7 +66,7 @@ class _Sheet:
         detail: str | None = None,
     ) -> None:
         """Add what became of one message."""
-        short = detail[:MAX_DETAIL] if detail else None
+        short = detail[:MAX_DETAIL].replace("\0", "") if detail else None
         outcome = Outcome(message.customer_id, message.step, state, code, short)
         self.outcomes.append(outcome)
 
@@ -112,7 +112,12 @@ class Engine:
         if opens_at := self._circuit.opens_at(plan.gateway):
             self._settle(tenant_id, run_id, not_before=opens_at)
             return False
-        claim, people = self._claim(plan)
+        try:
+            claim, people = self._claim(plan)
+        except (EnvoiError, DataError, ProgrammingError) as error:
+            self._plans.forget(tenant_id, run_id)
+            self._pause(tenant_id, run_id, f"Asking again who may get the mailing failed: {error}")
+            return False
         if claim is None:
             self._settle(tenant_id, run_id)
             return False
@@ -162,7 +167,7 @@ class Engine:
         except ProviderError as error:
             self._note_trouble(plan, error, sheet)
             _close(connection)
-        except PluginError as error:
+        except EnvoiError as error:
             sheet.pause_reason = str(error)
             _close(connection)
         else:
@@ -219,9 +224,10 @@ class Engine:
             raise plan.blame(self._plugins, "provider", plan.provider_name, error) from error
         failpoints.hit("after_send")
         state = _STATES[result.status]
-        slot.acknowledge(message.customer_id, state, result.code)
+        code = result.code if 0 <= result.code <= MAX_CODE else 0
+        slot.acknowledge(message.customer_id, state, code)
         detail = None if state is MessageState.ACCEPTED else result.raw
-        sheet.note(message, state, result.code, detail)
+        sheet.note(message, state, code, detail)
 
     def _note_trouble(self, plan: Plan, error: ProviderError, sheet: _Sheet) -> None:
         log.warning("gateway_failed", run=plan.run_id, gateway=plan.gateway, error=str(error))

@@ -1,0 +1,117 @@
+"""Whole worker processes: with hints, without a queue, and dying at the worst places."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, text
+
+from envoi.db import Database, table
+from envoi.delivery.models import Message, MessageState, Run, RunStatus
+from envoi.delivery.runs import get_run
+from envoi.installation import open_installation
+from envoi.jobs import Work, withdraw
+from envoi.plugins import Plugins
+from envoi_workers.scheduler import Scheduler
+from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.workers import die_at, worker_settings, workers
+from processes import wait_until
+from smtp_sink import SmtpSink
+
+
+@pytest.fixture(autouse=True)
+def only_ours(database: Database) -> None:
+    """Take away due work and senders that other tests of this database left."""
+    with database.system_session() as session:
+        session.execute(text("DELETE FROM due_work"))
+        session.execute(text("UPDATE sender SET ended_at = now()"))
+
+
+def is_sent(database: Database, tenant_id: int, run: Run) -> bool:
+    with database.tenant_session(tenant_id) as session:
+        return get_run(session, tenant_id, run.id).status == RunStatus.SENT
+
+
+def prepared(
+    database: Database, plugins: Plugins, tenant_id: int, data_dir: Path, port: int, people: int
+) -> Run:
+    installation = an_installation(database, plugins, data_dir)
+    with database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, port)
+        return a_run(session, tenant_id, gateway, people, block_size=20)
+
+
+def test_without_a_queue_senders_find_the_work_themselves(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    tmp_path: Path,
+    free_port: int,
+) -> None:
+    with SmtpSink() as sink:
+        run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 60)
+        with workers(postgres_url, f"redis://127.0.0.1:{free_port}", tmp_path, 1, 2):
+            wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
+        assert len(sink.recipients) == len(set(sink.recipients)) == 60
+    assert list((tmp_path / "senders").iterdir()) == [], "a clean end leaves no recorder"
+
+
+def test_the_scheduler_wakes_senders_and_finds_lost_work(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    installation = open_installation(worker_settings(postgres_url, redis_url, tmp_path))
+    scheduler = Scheduler(installation)
+    with SmtpSink() as sink:
+        run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 60)
+        with database.tenant_session(tenant_id) as session:
+            withdraw(session, tenant_id, Work.SEND, run.id)
+        assert scheduler.sweep() == 1
+        stopping = threading.Event()
+        thread = threading.Thread(target=scheduler.run, args=(stopping,))
+        thread.start()
+        with workers(postgres_url, redis_url, tmp_path, 1, 2):
+            wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
+        stopping.set()
+        thread.join()
+        assert len(sink.recipients) == len(set(sink.recipients)) == 60
+    installation.database.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("place", "may_come_twice"),
+    [("after_claim", 0), ("after_send", 1), ("before_record", 0), ("after_record", 0)],
+)
+def test_a_sender_may_die_anywhere(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    place: str,
+    may_come_twice: int,
+) -> None:
+    with SmtpSink() as sink:
+        run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 50)
+        victim = die_at(place, worker_settings(postgres_url, redis_url, tmp_path))
+        victim.join(40)
+        assert victim.exitcode == -9
+        with workers(postgres_url, redis_url, tmp_path, 1, 2):
+            wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
+        served = Counter(sink.recipients)
+    assert len(served) == 50
+    assert served.total() - 50 == may_come_twice
+    assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
+    c = table(Message).c
+    with database.tenant_session(tenant_id) as session:
+        query = select(func.count()).where(c.tenant_id == tenant_id, c.detail == "resent")
+        assert session.scalar(query.where(c.launched_on == run.launched_on)) == may_come_twice

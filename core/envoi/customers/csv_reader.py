@@ -90,7 +90,7 @@ def _sentence(start: str, names: Sequence[str]) -> str:
 
 def refused(message: str) -> ValidationFailedError:
     """Make the error that refuses a whole file."""
-    return ValidationFailedError([Problem("file", f"{message} Nothing was imported.")])
+    return ValidationFailedError([Problem("", f"{message} Nothing was imported.")])
 
 
 class CsvFile:

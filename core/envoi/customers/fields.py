@@ -50,7 +50,7 @@ def ensure_fields(
     known = {field.code: field for field in fields_of(connection, tenant_id)}
     missing = [code for code in codes if code not in known]
     problems = [
-        Problem("file", f"field.{code}: use a-z, 0-9 and _, at most 40, beginning with a letter.")
+        Problem("", f"field.{code}: use a-z, 0-9 and _, at most 40, beginning with a letter.")
         for code in missing
         if not _CODE.match(code)
     ]

@@ -35,8 +35,9 @@ from envoi.types import Catalogue, NeedRequest
 SqlCondition = ColumnElement[Any]
 """A row expression: a boolean for `blocked`, a moment for `deferred_until`."""
 
-CustomerIds = Select[tuple[int]]
-"""A statement that returns internal customer ids of one tenant, each at most once."""
+CustomerIds = Select[int]
+"""A statement that returns internal customer ids of one tenant; the core returns each once,
+a segment source may repeat them."""
 
 
 @dataclass(frozen=True, kw_only=True)

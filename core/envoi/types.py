@@ -361,7 +361,7 @@ class SegmentSourceSpec(Descriptor):
     settings: type[BaseModel]
     select: Callable[[Any, SourceColumns], Membership] | None = None
     iter_external_ids: Callable[[Any], Iterator[str]] | None = None
-    criteria: Callable[[Catalogue], Sequence[Criterion]] = field(default=lambda _catalogue: ())
+    criteria: Callable[[Catalogue], Sequence[Criterion]] | None = None
     order: int = 100
 
     def __post_init__(self) -> None:

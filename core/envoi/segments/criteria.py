@@ -18,6 +18,7 @@ Translate = Callable[[str], str]
 _LONGEST_TEXT = 1000
 _LONGEST_LIST = 10_000
 _LARGEST = 2_000_000_000
+_YEARS = range(1900, 2200)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +31,17 @@ class Checked:
     operator: Operator | None = None
 
 
-def criteria_of(plugins: Plugins, name: str, catalogue: Catalogue) -> Sequence[Criterion]:
-    """List what a source offers to this tenant."""
-    spec = plugins.segment_sources[name]
-    found = fence(plugins, "segment source", name, lambda: tuple(spec.criteria(catalogue)))
-    return list(found)
+def criteria_of(
+    plugins: Plugins, spec: SegmentSourceSpec, catalogue: Catalogue
+) -> Sequence[Criterion]:
+    """List what a source offers to this tenant; nothing when it is used by JSON only."""
+    if spec.criteria is None:
+        return ()
+    offer = spec.criteria
+    found: Sequence[Criterion] = fence(
+        plugins, "segment source", spec.name, lambda: tuple(offer(catalogue))
+    )
+    return found
 
 
 def check(condition: Condition, catalogue: Catalogue, plugins: Plugins, path: str) -> Checked:
@@ -42,8 +49,8 @@ def check(condition: Condition, catalogue: Catalogue, plugins: Plugins, path: st
     spec = plugins.segment_sources.get(condition.source)
     if spec is None:
         raise _broken(path, f"The segment uses the source {condition.source}, which is not on.")
-    offered = criteria_of(plugins, spec.name, catalogue)
-    if not offered:
+    offered = criteria_of(plugins, spec, catalogue)
+    if spec.criteria is None:
         return Checked(spec=spec, settings=condition.settings)
     criterion = _criterion(offered, condition.settings, spec, path)
     operator = _operator(criterion, condition.settings, path)
@@ -165,9 +172,12 @@ def _whole(raw: Any) -> int:
 
 def _date(raw: Any) -> str:
     try:
-        return date.fromisoformat(raw).isoformat()
-    except (TypeError, ValueError, OverflowError):
+        found = date.fromisoformat(raw)
+    except (TypeError, ValueError):
         raise ValueError("Enter a date, such as 2026-11-24.") from None
+    if not _YEARS.start <= found.year < _YEARS.stop:
+        raise ValueError(f"Enter a date from {_YEARS.start} to {_YEARS.stop - 1}.")
+    return found.isoformat()
 
 
 def _choice(field: Input, raw: Any) -> str:

@@ -10,7 +10,13 @@ Inherit a kit in a class whose name begins with `Test` and give its fixtures:
 from envoi.testing.channel import ChannelContract
 from envoi.testing.contract import Contract
 from envoi.testing.provider import ProviderContract
-from envoi.testing.segment_source import SegmentSourceContract
 from envoi.testing.rule_kind import RuleKindContract
+from envoi.testing.segment_source import SegmentSourceContract
 
-__all__ = ["ChannelContract", "Contract", "ProviderContract", "RuleKindContract"]
+__all__ = [
+    "ChannelContract",
+    "Contract",
+    "ProviderContract",
+    "RuleKindContract",
+    "SegmentSourceContract",
+]

@@ -133,14 +133,14 @@ def _last_days(days: int, columns: SourceColumns) -> list[SqlCondition]:
 
 def _moment(asked: ReceiptSettings, columns: SourceColumns) -> Membership:
     receipt = columns.receipts.c
-    grouped = select(receipt.customer_id).group_by(receipt.customer_id)
+    ids = select(receipt.customer_id)
     if asked.operator == "never":
-        return Outside(grouped)
+        return Outside(ids)
     if asked.criterion == "last" and asked.asserted == "in_last":
-        ids = grouped.where(*_last_days(asked.days or 0, columns))
-        return Outside(ids) if asked.negated else ids
-    at = func.max(receipt.at) if asked.criterion == "last" else func.min(receipt.at)
-    ids = grouped.having(*_within(at, asked, columns))
+        ids = ids.where(*_last_days(asked.days or 0, columns))
+    else:
+        at = func.max(receipt.at) if asked.criterion == "last" else func.min(receipt.at)
+        ids = ids.group_by(receipt.customer_id).having(*_within(at, asked, columns))
     return Outside(ids) if asked.negated else ids
 
 

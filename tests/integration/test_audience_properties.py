@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import uuid4
 
@@ -423,6 +424,9 @@ def _check_blocks(session: Any, run: Run, rows: list[Any]) -> None:
     for number, block in blocks.items():
         assert block.size == len(ready[number]) <= 3
         assert {row.due_at for row in ready[number]} == {block.due_at}
+    for due_at, count in Counter(row.due_at for row in rows if row.block is not None).items():
+        full = [b.size for b in blocks.values() if b.due_at == due_at]
+        assert len(full) == ceil(count / 3), "blocks are as full as can be"
 
 
 def test_balance_counts_both_groups(database: Database, plugins: Plugins, tenant_id: int) -> None:

@@ -100,8 +100,10 @@ def _due(rows: CTE, request: AudienceRequest) -> CTE:
 
 def _blocks(rows: CTE, size: int) -> CTE:
     """Number the blocks: none mixes moments, and later moments come in later blocks."""
-    place = func.row_number().over(partition_by=rows.c.due_at, order_by=rows.c.customer_id)
-    placed = select(rows, ((place - 1).op("/")(size)).label("slice")).cte("placed")
+    place = func.row_number(type_=BigInteger).over(
+        partition_by=rows.c.due_at, order_by=rows.c.customer_id
+    )
+    placed = select(rows, ((place - 1) // size).label("slice")).cte("placed")
     number = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.slice))
     block = case((placed.c.due_at.is_not(None), number))
     return select(placed, block.label("block")).cte("numbered")

@@ -50,7 +50,7 @@ def add_customers(database: Database, tenant_id: int, number: int) -> list[int]:
         rows = [
             {
                 "tenant_id": tenant_id,
-                "external_id": f"C{next(_numbers)}",
+                "external_id": f"L{next(_numbers)}",
                 "bucket": 0,
                 "first_name": "Ann",
                 "email": f"ann{next(_numbers)}@shop.test",

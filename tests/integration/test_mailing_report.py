@@ -105,6 +105,7 @@ def test_every_number_leads_to_that_many_customers(
         "unsubscribed": 0,
         "complained": 0,
         "waiting": 0,
+        "not_sent": found.funnel.not_sent,
         "expired": 0,
         "cancelled": 0,
         **{line.stage.name.lower(): line.count for line in found.volume.stages},

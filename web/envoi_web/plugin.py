@@ -13,6 +13,7 @@ from envoi_web.mailings import mailings
 from envoi_web.own.views import own
 from envoi_web.plugins_page import plugins_page
 from envoi_web.policies import policies
+from envoi_web.reports import reports
 from envoi_web.shell import shell
 
 hookimpl = HookimplMarker("envoi")
@@ -21,4 +22,4 @@ hookimpl = HookimplMarker("envoi")
 @hookimpl
 def register_blueprints() -> Iterable[Blueprint]:
     """Bring the shell and every area's pages."""
-    return [shell, own, customers, imports, mailings, demo, policies, plugins_page]
+    return [shell, own, customers, imports, mailings, demo, policies, plugins_page, reports]

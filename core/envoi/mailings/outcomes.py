@@ -33,6 +33,7 @@ class CustomerOutcome:
     code: int
     detail: str
     accepted_at: datetime | None
+    bounced_at: datetime | None
     opened_at: datetime | None
     clicked_at: datetime | None
     unsubscribed_at: datetime | None
@@ -75,6 +76,7 @@ def customers_of(
             func.coalesce(m.code, 0).label("code"),
             func.coalesce(m.detail, "").label("detail"),
             m.accepted_at,
+            m.bounced_at,
             m.opened_at,
             m.clicked_at,
             m.unsubscribed_at,
@@ -159,6 +161,7 @@ _CONDITIONS: dict[str, Callable[[Run], ColumnElement[bool]]] = {
     "unsubscribed": _has("unsubscribed_at"),
     "complained": _has("complained_at"),
     "waiting": _in(_S.READY, _S.CLAIMED),
+    "not_sent": _in(*RECIPIENT_STATES - {_S.ACCEPTED, _S.READY, _S.CLAIMED}),
     "failed": _in(_S.FAILED),
     "unconfirmed": _in(_S.UNCONFIRMED),
     "blocked": _in(_S.BLOCKED),

@@ -1,0 +1,266 @@
+"""What the report's templates are given, as plain data made from the core's report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from math import ceil, floor, log10
+from typing import Any
+
+from babel import dates, numbers
+from flask import url_for
+from flask_babel import get_locale, ngettext
+from flask_babel import gettext as _
+
+from envoi.delivery.models import MessageState
+from envoi.mailings.outcomes import CustomerOutcome
+from envoi.mailings.report import DaySales, MailingReport, Reason, Sales
+from envoi.webkit import allowed, current
+from envoi.webkit.formats import NO_VALUE, money, number, percent
+from envoi_web.mailings.context import STAGE_LABELS
+from envoi_web.reports.words import OUTCOMES, held_reason, leave_reason
+
+_CROWDED = 20
+"""Bars from which on only every third one is labelled."""
+
+_SHOWN = {
+    MessageState.EXCLUDED: "excluded",
+    MessageState.CONTROL: "control",
+    MessageState.READY: "waiting",
+    MessageState.CLAIMED: "claimed",
+    MessageState.FAILED: "failed",
+    MessageState.UNCONFIRMED: "unconfirmed",
+    MessageState.BLOCKED: "blocked",
+    MessageState.EXPIRED: "expired",
+    MessageState.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True)
+class CustomerRow:
+    """A customer of a number's list, with the state that is shown."""
+
+    customer: CustomerOutcome
+    name: str
+    state: str
+    reason: str
+
+
+def customers_url(report: MailingReport, outcome: str, count: int) -> str:
+    """The list behind a number; none for zero or for who may not see customers."""
+    if not count or not allowed("reports.customers"):
+        return ""
+    return url_for("reports.customers", mailing_id=report.mailing_id, outcome=outcome)
+
+
+def cells(report: MailingReport) -> list[dict[str, Any]]:
+    """The four figures under the verdict."""
+    funnel, people = report.funnel, not report.with_machines
+    opened = _("Opened by people") if people else _("Opened, with machines")
+    clicked = _("Clicked by people") if people else _("Clicked, with machines")
+    return [
+        {
+            "label": _("Recipients"),
+            "value": number(funnel.recipients),
+            "note": _("of %(count)s customers", count=number(report.volume.customers)),
+        },
+        _rate_cell(opened, funnel.opened, funnel.delivered),
+        _rate_cell(clicked, funnel.clicked, funnel.delivered),
+        {
+            "label": _("Attributed receipts"),
+            "value": f"{number(report.sales.receipts)}, {money(report.sales.amount)}",
+            "note": ngettext(
+                "within %(num)s day of opening",
+                "within %(num)s days of opening",
+                report.attribution_days,
+            )
+            if report.attribution_days
+            else _("This mailing attributes no receipts"),
+        },
+    ]
+
+
+def _rate_cell(label: str, count: int, base: int) -> dict[str, Any]:
+    note = _("%(count)s of %(base)s", count=number(count), base=number(base))
+    return {"label": label, "value": percent(count / base) if base else NO_VALUE, "note": note}
+
+
+def volume(report: MailingReport) -> list[dict[str, Any]]:
+    """The waterfall as lines; stages that removed nobody are folded by the template."""
+    counted = report.volume
+    share = number(report.control_share) + "\u00a0%" if report.control_share else ""
+    stages = [
+        _line(
+            report, str(STAGE_LABELS[line.stage]), line.stage.name.lower(), line.count, minus=True
+        )
+        for line in counted.stages
+    ]
+    control = _("Control group, %(share)s", share=share) if share else _("Control group")
+    return [
+        _line(report, _("Customers"), "customers", counted.customers),
+        *stages,
+        _line(report, _("Good recipients"), "good", counted.good, kind="sum"),
+        _line(report, control, "control", counted.control, minus=True),
+        _line(report, _("Actual recipients"), "recipients", counted.recipients, kind="total"),
+    ]
+
+
+def _line(
+    report: MailingReport,
+    label: str,
+    outcome: str,
+    count: int,
+    *,
+    minus: bool = False,
+    kind: str = "",
+) -> dict[str, Any]:
+    sign = "−\u00a0" if minus and count else ""
+    url = customers_url(report, outcome, count)
+    return {"label": label, "text": sign + number(count), "url": url, "kind": kind, "count": count}
+
+
+def funnel(report: MailingReport) -> list[dict[str, Any]]:
+    """How far the messages came, each step with its rate and the base in words."""
+    counted = report.funnel
+    opens = counted.opens + (counted.machine_opens if report.with_machines else 0)
+    clicks = counted.clicks + (counted.machine_clicks if report.with_machines else 0)
+    of_opened = _rate(counted.bought, counted.opened, _("of opened"))
+
+    def of_delivered(count: int) -> str:
+        return _rate(count, counted.delivered, _("of delivered"))
+
+    steps = (
+        ("recipients", counted.recipients, "", percent(1, 0)),
+        ("sent", counted.sent, "", _rate(counted.sent, counted.recipients, _("of recipients"))),
+        ("delivered", counted.delivered, "", _rate(counted.delivered, counted.sent, _("of sent"))),
+        ("opened", counted.opened, _times(opens), of_delivered(counted.opened)),
+        ("clicked", counted.clicked, _times(clicks), of_delivered(counted.clicked)),
+        ("bought", counted.bought, _("attributed"), of_opened),
+    )
+    # With machines the numbers are not those of the lists, which show people.
+    linked = ("recipients", "sent", "delivered", "bought") if report.with_machines else OUTCOMES
+    return [
+        {
+            "label": str(OUTCOMES[name]),
+            "count": count,
+            "note": note,
+            "rate": rate,
+            "url": customers_url(report, name, count) if name in linked else "",
+            "colour": "green" if name == "bought" else "primary",
+        }
+        for name, count, note, rate in steps
+    ]
+
+
+def _rate(count: int, base: int, words: str) -> str:
+    return f"{percent(count / base)} {words}" if base else NO_VALUE
+
+
+def _times(count: int) -> str:
+    return str(ngettext("%(count)s time", "%(count)s times", count, count=number(count)))
+
+
+def days(report: MailingReport) -> list[DaySales]:
+    """Every day from the launch to now or to the window's end, also those without receipts."""
+    zone = current.company.zone
+    found = {day.day: day for day in report.sales.days}
+    first = min([report.launched_at.astimezone(zone).date(), *found])
+    window = report.launched_at + timedelta(days=report.attribution_days)
+    last = max([min(report.as_of, window).astimezone(zone).date(), first, *found])
+    every = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return [found.get(day, DaySales(day=day, receipts=0, amount=0)) for day in every]
+
+
+def chart(report: MailingReport, *, by_amount: bool) -> dict[str, Any]:
+    """The bars of purchases by day."""
+    shown = days(report)
+    crowded = len(shown) > _CROWDED
+    values = [float(plain_amount(d.amount)) if by_amount else d.receipts for d in shown]
+    labels = [_short(d.day) for d in shown]
+    bars = [
+        {
+            "label": label,
+            "value": value,
+            "text": number(round(value)) if value and not crowded else "",
+        }
+        for label, value in zip(labels, values, strict=True)
+    ]
+    receipts = _("Attributed receipts by day")
+    return {
+        "bars": bars,
+        "ticks": _ticks(max(values)),
+        "label": _("Amount of attributed receipts by day") if by_amount else receipts,
+        "unit": current.company.currency if by_amount else _("Receipts"),
+        "period": f"{labels[0]} – {labels[-1]}, {current.company.time_zone}",
+        "sum": _sum(report.sales),
+    }
+
+
+def _short(day: date) -> str:
+    return dates.format_date(day, "d MMM", locale=get_locale() or "en")
+
+
+def _sum(sales: Sales) -> str:
+    count, buyers = number(sales.receipts), number(sales.buyers)
+    receipts = ngettext("%(count)s receipt", "%(count)s receipts", sales.receipts, count=count)
+    customers = ngettext("%(count)s customer", "%(count)s customers", sales.buyers, count=buyers)
+    return f"{receipts}, {money(sales.amount)}, {customers}"
+
+
+def _ticks(top: float) -> list[int]:
+    """Four values at most, at steps of 1, 2 or 5 times a power of ten."""
+    if top <= 0:
+        return [0, 1]
+    rough = top / 3
+    power = 10 ** floor(log10(rough))
+    step = max(1, next(int(power * m) for m in (1, 2, 5, 10) if power * m >= rough))
+    return list(range(0, step * ceil(top / step) + 1, step))
+
+
+def reasons(report: MailingReport) -> list[dict[str, Any]]:
+    """The three cards: not delivered, not sent, unsubscribed."""
+    left = [(leave_reason(code), "", count) for code, count in report.unsubscribed.items()]
+    counted = report.funnel
+    bounced, held = _held(report.not_delivered), _held(report.not_sent)
+    return [
+        _card(report, _("Not delivered"), counted.bounced, bounced, "undelivered"),
+        _card(report, _("Not sent"), counted.not_sent, held, "not_sent"),
+        _card(report, _("Unsubscribed"), counted.unsubscribed, left, "unsubscribed"),
+    ]
+
+
+def _held(found: tuple[Reason, ...]) -> list[tuple[str, str, int]]:
+    return [(*held_reason(reason), reason.count) for reason in found]
+
+
+def _card(
+    report: MailingReport, title: str, count: int, rows: list[tuple[str, str, int]], outcome: str
+) -> dict[str, Any]:
+    url = customers_url(report, outcome, count)
+    return {"title": title, "count": count, "rows": rows, "url": url}
+
+
+def customer_row(row: CustomerOutcome) -> CustomerRow:
+    """A line of the list behind a number."""
+    name = f"{row.first_name} {row.last_name}".strip() or row.external_id
+    stage = str(STAGE_LABELS[row.stage]) if row.stage else ""
+    reason = ", ".join(part for part in (stage, row.detail) if part)
+    return CustomerRow(row, name, _state(row), reason)
+
+
+def _state(row: CustomerOutcome) -> str:
+    if row.state is not MessageState.ACCEPTED:
+        return _SHOWN[row.state]
+    facts = (
+        ("undelivered", row.bounced_at),
+        ("clicked", row.clicked_at),
+        ("opened", row.opened_at),
+    )
+    return next((name for name, at in facts if at), "sent")
+
+
+def plain_amount(minor: int) -> str:
+    """An amount as a number for files, without currency and separators."""
+    places = numbers.get_currency_precision(current.company.currency)
+    return str(Decimal(minor).scaleb(-places))

@@ -1,0 +1,208 @@
+"""What a report says in words: the verdict, and the names of outcomes and reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+
+from envoi.delivery.models import MessageState, Stage
+from envoi.mailings.lift import Lift, Verdict
+from envoi.mailings.report import MailingReport, Reason
+from envoi.mailings.statistics import SMALLEST_GROUP, Difference
+from envoi.subscriptions.service import Reason as LeaveReason
+from envoi.webkit.formats import clock, day, moment, money, number, percent
+from envoi_web.mailings.context import STAGE_LABELS
+
+OUTCOMES = {
+    "customers": lazy_gettext("Customers"),
+    "good": lazy_gettext("Good recipients"),
+    "control": lazy_gettext("Control group"),
+    "recipients": lazy_gettext("Recipients"),
+    "sent": lazy_gettext("Sent"),
+    "delivered": lazy_gettext("Delivered"),
+    "undelivered": lazy_gettext("Not delivered"),
+    "opened": lazy_gettext("Opened"),
+    "clicked": lazy_gettext("Clicked"),
+    "bought": lazy_gettext("Bought"),
+    "unsubscribed": lazy_gettext("Unsubscribed"),
+    "complained": lazy_gettext("Complained"),
+    "waiting": lazy_gettext("Waiting"),
+    "not_sent": lazy_gettext("Not sent"),
+    "failed": lazy_gettext("Failed"),
+    "unconfirmed": lazy_gettext("Unconfirmed"),
+    "blocked": lazy_gettext("Blocked"),
+    "expired": lazy_gettext("Expired"),
+    "cancelled": lazy_gettext("Cancelled"),
+}
+LEAVE_REASONS = {
+    LeaveReason.TOO_MANY: lazy_gettext("Too many messages"),
+    LeaveReason.NOT_INTERESTING: lazy_gettext("Not interesting to me"),
+    LeaveReason.NEVER_ASKED: lazy_gettext("Never asked for them"),
+    LeaveReason.OTHER: lazy_gettext("Another reason"),
+    "": lazy_gettext("No reason given"),
+}
+_AFTER_COLLECTION = {
+    Stage.ADDRESS_ISSUE: lazy_gettext("Address issue after collection"),
+    Stage.CHANNEL_OPT_OUT: lazy_gettext("Unsubscribed after collection"),
+    Stage.CATEGORY_OPT_OUT: lazy_gettext("Unsubscribed from the category after collection"),
+    Stage.SUPPRESSED: lazy_gettext("Suppressed after collection"),
+}
+_IN_THE_END = {
+    Verdict.MORE: lazy_gettext(
+        "Recipients bought more often than the control group: %(main)s against %(control)s."
+    ),
+    Verdict.FEWER: lazy_gettext(
+        "Recipients bought less often than the control group: %(main)s against %(control)s."
+    ),
+    Verdict.NOT_SIGNIFICANT: lazy_gettext(
+        "No effect on buying can be told from chance: %(main)s of recipients bought, %(control)s of"
+        " the control group. Not significant."
+    ),
+}
+_SO_FAR = {
+    Verdict.MORE: lazy_gettext(
+        "So far recipients have bought more often than the control group: %(main)s against"
+        " %(control)s."
+    ),
+    Verdict.FEWER: lazy_gettext(
+        "So far recipients have bought less often than the control group: %(main)s against"
+        " %(control)s."
+    ),
+    Verdict.NOT_SIGNIFICANT: lazy_gettext(
+        "So far no effect on buying can be told from chance: %(main)s of recipients have bought,"
+        " %(control)s of the control group. Not significant."
+    ),
+}
+_MORE_BASIS = lazy_gettext(
+    "That is %(points)s percentage points more, and with 95 %% confidence between %(low)s and"
+    " %(high)s."
+)
+_FEWER_BASIS = lazy_gettext(
+    "That is %(points)s percentage points less, and with 95 %% confidence between %(low)s and"
+    " %(high)s."
+)
+_HIGHER = {
+    True: lazy_gettext("Revenue per customer was %(amount)s higher, which is more than chance."),
+    False: lazy_gettext(
+        "Revenue per customer was %(amount)s higher, which may still be chance: not significant."
+    ),
+}
+_LOWER = {
+    True: lazy_gettext("Revenue per customer was %(amount)s lower, which is more than chance."),
+    False: lazy_gettext(
+        "Revenue per customer was %(amount)s lower, which may still be chance: not significant."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """The verdict: the sentence, what it rests on, and how it looks."""
+
+    headline: str
+    basis: str
+    remark: str
+    tone: str
+    icon: str
+
+
+def outcome_label(outcome: str) -> str:
+    """The name of an outcome; stages have theirs."""
+    if outcome in OUTCOMES:
+        return str(OUTCOMES[outcome])
+    return str(STAGE_LABELS[Stage[outcome.upper()]])
+
+
+def leave_reason(code: str) -> str:
+    """Why a customer unsubscribed; a text that is no code of ours is shown as it is."""
+    return str(LEAVE_REASONS.get(code, code))
+
+
+def held_reason(reason: Reason) -> tuple[str, str]:
+    """Why a message did not go out, and a note beside it."""
+    if reason.state is MessageState.BLOCKED and reason.stage:
+        label = _AFTER_COLLECTION.get(reason.stage, STAGE_LABELS[reason.stage])
+        return str(label), reason.text
+    labels = {
+        MessageState.FAILED: _("Refused by the gateway") if reason.code else _("Failed"),
+        MessageState.UNCONFIRMED: _("Unconfirmed"),
+        MessageState.BLOCKED: _("Blocked"),
+        MessageState.EXPIRED: _("Expired: its time was over"),
+        MessageState.CANCELLED: _("Cancelled"),
+        MessageState.ACCEPTED: reason.text or _("Returned by the recipient's server"),
+    }
+    code = _("code %(code)s", code=reason.code) if reason.code else ""
+    sample = "" if reason.state is MessageState.ACCEPTED else reason.text
+    return labels[reason.state], ", ".join(part for part in (code, sample) if part)
+
+
+def lead(report: MailingReport) -> str:
+    """When it was sent, and how fresh the figures are."""
+    began = f"{day(report.launched_at)}, {clock(report.launched_at)}"
+    ended = f"–{clock(report.finished_at)}" if report.finished_at else ""
+    return " ".join(
+        (
+            _("Sent %(time)s.", time=began + ended),
+            _("Figures as of %(time)s.", time=moment(report.as_of)),
+        )
+    )
+
+
+def verdict(lift: Lift) -> Said:
+    """Say what can be said about the effect, and no more."""
+    if lift.verdict is Verdict.NO_CONTROL:
+        return Said(
+            _("Whether the mailing had an effect cannot be told: there was no control group."),
+            _(
+                "Attributed receipts followed an opened message; how many of them would have come"
+                " anyway is not known."
+            ),
+            "",
+            "",
+            "info-circle",
+        )
+    if lift.verdict is Verdict.TOO_FEW or lift.conversion is None:
+        return Said(
+            _("The groups are too small to compare."),
+            _(
+                "Both need at least %(count)s customers; the control group has %(control)s.",
+                count=SMALLEST_GROUP,
+                control=number(lift.control.customers),
+            ),
+            "",
+            "",
+            "info-circle",
+        )
+    headline, tone, icon = _headline(lift)
+    return Said(headline, _basis(lift.conversion), _revenue(lift), tone, icon)
+
+
+def _headline(lift: Lift) -> tuple[str, str, str]:
+    """The sentence, its tone and its icon."""
+    texts = _SO_FAR if lift.is_open else _IN_THE_END
+    rates = {"main": percent(lift.main.conversion), "control": percent(lift.control.conversion)}
+    looks = {
+        Verdict.MORE: ("good", "trending-up"),
+        Verdict.FEWER: ("bad", "trending-down"),
+        Verdict.NOT_SIGNIFICANT: ("", "info-circle"),
+    }
+    return str(texts[lift.verdict]) % rates, *looks[lift.verdict]
+
+
+def _basis(difference: Difference) -> str:
+    text = _MORE_BASIS if difference.value >= 0 else _FEWER_BASIS
+    return str(text) % {
+        "points": number(abs(difference.value) * 100, 1),
+        "low": number(difference.low * 100, 1),
+        "high": number(difference.high * 100, 1),
+    }
+
+
+def _revenue(lift: Lift) -> str:
+    each = lift.revenue_per_customer
+    if each is None:
+        return ""
+    texts = _HIGHER if each.value >= 0 else _LOWER
+    return str(texts[each.is_significant]) % {"amount": money(round(abs(each.value)))}

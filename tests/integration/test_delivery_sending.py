@@ -256,3 +256,44 @@ def test_a_run_whose_lifetime_is_over_expires(
         assert sink.recipients == []
     assert set(states(database, tenant_id, run).values()) == {MessageState.EXPIRED}
     assert course(database, tenant_id, run) == RunStatus.SENT
+
+
+def test_a_server_that_throttles_gets_everything_in_the_end(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    with SmtpSink(Script(close_after=7)) as sink:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
+            run = a_run(session, tenant_id, gateway, 50, block_size=20)
+        send(installation, tenant_id, run, threads=2)
+        assert len(sink.recipients) == len(set(sink.recipients)) == 50
+    assert course(database, tenant_id, run) == RunStatus.SENT
+
+
+def test_a_server_that_hangs_after_the_dot_leaves_it_unconfirmed(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    with SmtpSink(Script(rules=(("c-3@", "hang_after"),))) as sink:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port, final_timeout=0.5)
+            run = a_run(session, tenant_id, gateway, 5)
+            hold(session, tenant_id)
+        send(installation, tenant_id, run)
+    found = list(states(database, tenant_id, run).values())
+    assert found[2] == MessageState.UNCONFIRMED
+    assert found.count(MessageState.ACCEPTED) == 4
+
+
+def test_content_that_cannot_be_compiled_pauses_the_run_with_the_reason(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    with SmtpSink() as sink:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
+            run = a_run(session, tenant_id, gateway, 2, content=email_content("{% if %}"))
+        send(installation, tenant_id, run)
+        assert sink.recipients == []
+    with database.tenant_session(tenant_id) as session:
+        paused = get_run(session, tenant_id, run.id)
+    assert paused.status == RunStatus.PAUSED
+    assert "Line 1" in paused.pause_reason

@@ -19,7 +19,7 @@ from envoi_workers.scheduler import Scheduler
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 from factories.workers import die_at, worker_settings, workers
 from processes import wait_until
-from smtp_sink import SmtpSink
+from smtp_sink import Script, SmtpSink
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,26 @@ def test_the_scheduler_wakes_senders_and_finds_lost_work(
         thread.join()
         assert len(sink.recipients) == len(set(sink.recipients)) == 60
     installation.database.engine.dispose()
+
+
+def test_a_restart_in_the_middle_sends_nothing_twice(
+    database: Database,
+    plugins: Plugins,
+    tenant_id: int,
+    postgres_url: str,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    with SmtpSink(Script(delay_ms=(5, 15))) as sink:
+        run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 200)
+        with workers(postgres_url, redis_url, tmp_path, 1, 2):
+            wait_until(lambda: len(sink.recipients) > 30, seconds=40, what="sending")
+        assert len(sink.recipients) < 200
+        assert list((tmp_path / "senders").iterdir()) == []
+        assert MessageState.CLAIMED not in states(database, tenant_id, run).values()
+        with workers(postgres_url, redis_url, tmp_path, 1, 2):
+            wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
+        assert len(sink.recipients) == len(set(sink.recipients)) == 200
 
 
 @pytest.mark.parametrize(

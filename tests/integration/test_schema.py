@@ -94,6 +94,8 @@ def test_a_tenant_sees_and_writes_only_its_own(database: Database, tenant_id: in
 
 
 def test_nothing_of_a_tenant_stays_on_a_connection(database: Database, tenant_id: int) -> None:
+    # Other tests may have left several connections in the pool.
+    database.engine.dispose()
     with database.tenant_session(tenant_id) as session:
         pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with database.engine.connect() as connection:

@@ -80,13 +80,14 @@ class Lookout:
     def run(self, sender: SenderSession | None, engine: Engine | None) -> None:
         """Look until the process is to stop, or its session is over."""
         stopping = self._workshop.stopping
-        while not stopping.wait(LOOK_SECONDS):
+        while not stopping.is_set():
             try:
                 self._look(engine)
             except SQLAlchemyError as error:
                 log.warning("lookout_failed", error=str(error))
             if sender is not None and sender.has_ended:
                 stopping.set()
+            stopping.wait(LOOK_SECONDS)
 
     def join(self, deadline: float) -> None:
         """Wait for the threads at work, but not beyond a moment of the monotonic clock."""

@@ -55,7 +55,7 @@ def customers(database: Database, tenant_id: int) -> list[int]:
         return customer_ids(connection, tenant_id)
 
 
-def _body(answer: Response, status: int = 200) -> str:
+def _body(answer: Response | TestResponse, status: int = 200) -> str:
     assert answer.status_code == status, answer.get_data(as_text=True)
     return answer.get_data(as_text=True)
 

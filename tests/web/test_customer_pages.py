@@ -6,10 +6,11 @@ import re
 from io import BytesIO
 
 import pytest
-from flask import Flask, Response
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
 
 from envoi.accounts.permissions import Role
 from envoi.app import create_app
@@ -55,7 +56,7 @@ def customers(database: Database, tenant_id: int) -> list[int]:
         return customer_ids(connection, tenant_id)
 
 
-def _body(answer: Response | TestResponse, status: int = 200) -> str:
+def _body(answer: Response, status: int = 200) -> str:
     assert answer.status_code == status, answer.get_data(as_text=True)
     return answer.get_data(as_text=True)
 

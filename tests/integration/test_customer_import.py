@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from envoi.customers.error_file import ErrorFile
+from envoi.customers.fields import delete_field, fields_of
 from envoi.customers.importing import import_customers
 from envoi.customers.models import FieldType
 from envoi.customers.queries import count_customers, customer_profile, list_customers
 from envoi.customers.staging import ImportCounts
 from envoi.db import Database
-from envoi.errors import ValidationFailedError
+from envoi.errors import NotFoundError, ValidationFailedError
 from envoi.tenants.service import create_tenant
 
 Load = Callable[[str], ImportCounts]
@@ -291,3 +292,16 @@ def test_a_new_name_is_found_and_the_old_one_is_not(
             for word in ("müller", "schmidt", "engel", "schmidt-e", "anna")
         }
     assert found == {"müller": 0, "schmidt": 1, "engel": 1, "schmidt-e": 1, "anna": 1}
+
+
+def test_a_deleted_field_takes_its_values_along(
+    database: Database, tenant_id: int, load: Load
+) -> None:
+    load("external_id,field.size\nC-1,XL\n")
+    with database.tenant_session(tenant_id) as session:
+        (field,) = fields_of(session, tenant_id)
+        delete_field(session, tenant_id, field.id)
+        assert fields_of(session, tenant_id) == []
+        with pytest.raises(NotFoundError):
+            delete_field(session, tenant_id, field.id)
+    assert _rows(database, tenant_id, "SELECT 1 FROM customer_value WHERE tenant_id = :t") == []

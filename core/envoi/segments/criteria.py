@@ -13,12 +13,12 @@ from envoi.plugins import Plugins, fence
 from envoi.segments.tree import Condition, Match, Node
 from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
 
-Translate = Callable[[str], str]
-
 _LONGEST_TEXT = 1000
 _LONGEST_LIST = 10_000
 _LARGEST = 2_000_000_000
 _YEARS = range(1900, 2200)
+_NAMED = 5
+"""How many values of a list a sentence names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,52 +200,80 @@ _READERS: Mapping[InputKind, Callable[[Any], Any]] = {
 
 
 _JOINTS = {Match.ALL: "{a} and {b}", Match.ANY: "{a} or {b}", Match.NONE: "{a} or {b}"}
+INCOMPLETE = "a condition that is not complete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """How texts, numbers and dates are said in a language."""
+
+    text: Callable[[str], str] = str
+    number: Callable[[float], str] = str
+    day: Callable[[date], str] = str
 
 
 def in_words(
     node: Node,
     catalogue: Catalogue,
     plugins: Plugins,
-    translate: Translate = str,
-    *,
-    top: bool = True,
+    translate: Callable[[str], str] = str,
+    words: Words | None = None,
 ) -> str:
-    """Say a tree in words; a condition that cannot be read is said to be broken."""
-    if isinstance(node, Condition):
-        return _condition_in_words(node, catalogue, plugins, translate)
-    parts = [in_words(n, catalogue, plugins, translate, top=False) for n in node.nodes]
-    text = parts[0]
-    for part in parts[1:]:
-        text = translate(_JOINTS[node.match]).format(a=text, b=part)
-    if node.match is Match.NONE:
-        return translate("not ({conditions})").format(conditions=text)
-    return text if top or len(parts) == 1 else f"({text})"
+    """Say a tree in words; a condition that cannot be read is said to be incomplete."""
+    return _Sentence(catalogue, plugins, words or Words(text=translate)).say(node, top=True)
 
 
-def _condition_in_words(
-    condition: Condition, catalogue: Catalogue, plugins: Plugins, translate: Translate
-) -> str:
-    try:
-        checked = check(condition, catalogue, plugins, "")
-    except ValidationFailedError:
-        return translate("a condition that is not complete")
-    if checked.criterion is None or checked.operator is None:
-        return translate(checked.spec.label)
-    shown = {
-        field.name: _shown(field, checked.settings.get(field.name), translate)
-        for field in (*checked.operator.inputs, *checked.criterion.inputs)
-    }
-    said = [translate(checked.criterion.label), translate(checked.operator.phrase).format(**shown)]
-    for field in checked.criterion.inputs:
-        if field.name in checked.settings:
-            said += [translate(field.before), shown[field.name], translate(field.after)]
-    return " ".join(part for part in said if part)
+@dataclass(frozen=True)
+class _Sentence:
+    catalogue: Catalogue
+    plugins: Plugins
+    words: Words
 
+    def say(self, node: Node, *, top: bool = False) -> str:
+        if isinstance(node, Condition):
+            return self._condition(node)
+        parts = [self.say(child) for child in node.nodes]
+        text = parts[0] if parts else ""
+        for part in parts[1:]:
+            text = self.words.text(_JOINTS[node.match]).format(a=text, b=part)
+        if node.match is Match.NONE:
+            return self.words.text("not ({conditions})").format(conditions=text)
+        return text if top or len(parts) == 1 else f"({text})"
 
-def _shown(field: Input, value: Any, translate: Translate) -> str:
-    if field.kind is InputKind.CHOICE:
-        return next((translate(c.label) for c in field.choices if c.value == value), "")
-    if field.kind is InputKind.TEXTS and isinstance(value, list):
-        rest = len(value) - 5
-        return ", ".join(value[:5]) + (f" (+{rest})" if rest > 0 else "")
-    return "" if value is None else str(value)
+    def _condition(self, condition: Condition) -> str:
+        try:
+            checked = check(condition, self.catalogue, self.plugins, "")
+        except ValidationFailedError:
+            return self.words.text(INCOMPLETE)
+        if checked.criterion is None or checked.operator is None:
+            return self.words.text(checked.spec.label)
+        fields = (*checked.operator.inputs, *checked.criterion.inputs)
+        shown = {f.name: self._shown(f, checked.settings.get(f.name)) for f in fields}
+        said = [
+            self.words.text(checked.criterion.label),
+            self.words.text(checked.operator.phrase).format(**shown)
+            if checked.operator.phrase
+            else "",
+        ]
+        for period in checked.criterion.inputs:
+            if period.name in checked.settings:
+                said += [self.words.text(period.before), shown[period.name]]
+        return " ".join(part for part in said if part)
+
+    def _shown(self, field: Input, value: Any) -> str:
+        if value is None:
+            return ""
+        said = self._value(field, value)
+        return f"{said} {self.words.text(field.after)}" if field.after else said
+
+    def _value(self, field: Input, value: Any) -> str:
+        if field.kind is InputKind.CHOICE:
+            return next((self.words.text(c.label) for c in field.choices if c.value == value), "")
+        if field.kind is InputKind.TEXTS:
+            rest = len(value) - _NAMED
+            return ", ".join(value[:_NAMED]) + (f" (+{rest})" if rest > 0 else "")
+        if field.kind is InputKind.DATE:
+            return self.words.day(date.fromisoformat(value))
+        if field.kind in {InputKind.NUMBER, InputKind.WHOLE}:
+            return self.words.number(value)
+        return str(value)

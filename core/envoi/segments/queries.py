@@ -22,6 +22,17 @@ from envoi.sql import CustomerIds
 SAMPLE_SIZE = 10
 
 
+@dataclass(frozen=True)
+class SegmentUse:
+    """What uses a segment: a mailing or another segment, by its name."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"the {self.kind} {self.name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SegmentRow:
     """A line of the list of segments."""
@@ -31,7 +42,7 @@ class SegmentRow:
     customers: int | None
     counted_at: datetime | None
     updated_at: datetime
-    used_by: tuple[str, ...] = field(default=())
+    used_by: tuple[SegmentUse, ...] = field(default=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +88,27 @@ def list_segments(session: Session, tenant_id: int) -> list[SegmentRow]:
     ]
 
 
-def users_of(session: Session, tenant_id: int, segment_id: int) -> list[str]:
+def users_of(session: Session, tenant_id: int, segment_id: int) -> list[SegmentUse]:
     """Name the mailings and segments that use a segment."""
     return _users(session, tenant_id)[segment_id]
 
 
-def _users(session: Session, tenant_id: int) -> dict[int, list[str]]:
-    users: dict[int, list[str]] = defaultdict(list)
+def _users(session: Session, tenant_id: int) -> dict[int, list[SegmentUse]]:
+    users: dict[int, list[SegmentUse]] = defaultdict(list)
     mailing, segment = table(Mailing).c, table(Segment).c
     for segment_id, name in session.execute(
         select(mailing.segment_id, mailing.name)
         .where(mailing.tenant_id == tenant_id, mailing.segment_id.is_not(None))
         .order_by(mailing.id)
     ):
-        users[segment_id].append(f"the mailing {name}")
+        users[segment_id].append(SegmentUse("mailing", name))
     for name, tree in session.execute(
         select(segment.name, segment.tree)
         .where(segment.tenant_id == tenant_id)
         .order_by(segment.name)
     ):
         for used in _segments_in(tree):
-            users[used].append(f"the segment {name}")
+            users[used].append(SegmentUse("segment", name))
     return users
 
 

@@ -87,7 +87,7 @@ def delete_segment(session: Session, tenant_id: int, segment_id: int) -> None:
     if users:
         raise ConflictError(
             f"The segment {segment.name} cannot be deleted, because it is used by"
-            f" {', '.join(users)}. Choose another segment there first."
+            f" {', '.join(map(str, users))}. Choose another segment there first."
         )
     session.delete(segment)
     session.flush()

@@ -95,18 +95,18 @@ EMPTINESS = (
 
 def numbers(unit: str = "", kind: InputKind = InputKind.NUMBER) -> tuple[Operator, ...]:
     """Operators of a number, with the unit shown behind its fields."""
-    number, tail = _one(kind, unit), f" {unit}" if unit else ""
+    number = _one(kind, unit)
     return (
-        Operator(name="ge", label="at least", phrase="at least {value}" + tail, inputs=number),
-        Operator(name="gt", label="more than", phrase="more than {value}" + tail, inputs=number),
-        Operator(name="le", label="at most", phrase="at most {value}" + tail, inputs=number),
-        Operator(name="lt", label="less than", phrase="less than {value}" + tail, inputs=number),
-        Operator(name="eq", label="exactly", phrase="exactly {value}" + tail, inputs=number),
-        Operator(name="ne", label="not", phrase="not {value}" + tail, inputs=number),
+        Operator(name="ge", label="at least", phrase="at least {value}", inputs=number),
+        Operator(name="gt", label="more than", phrase="more than {value}", inputs=number),
+        Operator(name="le", label="at most", phrase="at most {value}", inputs=number),
+        Operator(name="lt", label="less than", phrase="less than {value}", inputs=number),
+        Operator(name="eq", label="exactly", phrase="exactly {value}", inputs=number),
+        Operator(name="ne", label="not", phrase="not {value}", inputs=number),
         Operator(
             name="between",
             label="between",
-            phrase="between {value} and {upper}" + tail,
+            phrase="between {value} and {upper}",
             inputs=_range(kind, unit),
         ),
     )
@@ -116,13 +116,11 @@ def dates() -> tuple[Operator, ...]:
     """Operators of a date; days are the company's, `days` before today and today itself."""
     day = _one(InputKind.DATE)
     return (
-        Operator(
-            name="in_last", label="in the last", phrase="in the last {days} days", inputs=DAYS
-        ),
+        Operator(name="in_last", label="in the last", phrase="in the last {days}", inputs=DAYS),
         Operator(
             name="not_in_last",
             label="not in the last",
-            phrase="not in the last {days} days",
+            phrase="not in the last {days}",
             inputs=DAYS,
         ),
         Operator(name="eq", label="on", phrase="on {value}", inputs=day),
@@ -140,7 +138,7 @@ def dates() -> tuple[Operator, ...]:
         Operator(
             name="anniversary_within",
             label="anniversary in the next",
-            phrase="has its day within the next {days} days",
+            phrase="has its day within the next {days}",
             inputs=DAYS,
         ),
         Operator(

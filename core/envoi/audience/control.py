@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import md5
 from math import ceil, sqrt
-from typing import Any
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Integer, cast, func, select
+from sqlalchemy import CTE, BigInteger, Integer, cast, func, select
 
 PERMILLE = 1000
 """A control share has one decimal of a per cent, so thousandths are exact."""
@@ -67,11 +66,10 @@ def variant_sizes(recipients: int, shares: Sequence[float]) -> list[int]:
 
 def places(name: str, parts: CTE, denominator: int) -> CTE:
     """Allot in SQL: from `key, weight` to `key, places`; the twin of `allot`."""
-    weight, key = parts.c.weight, parts.c.key
-    whole, rest = _divided(weight, denominator), weight % denominator
-    total = _divided(
-        _HALF_UP * cast(func.sum(weight).over(), BigInteger) + denominator, _HALF_UP * denominator
-    )
+    weight, key = cast(parts.c.weight, BigInteger), parts.c.key
+    whole, rest = weight // denominator, weight % denominator
+    owed = _HALF_UP * cast(func.sum(weight).over(), BigInteger)
+    total = (owed + denominator) // (_HALF_UP * denominator)
     left = total - cast(func.sum(whole).over(), BigInteger)
     more = func.row_number().over(order_by=(rest.desc(), key)) <= left
     return select(key.label("key"), (whole + cast(more, Integer)).label("places")).cte(name)
@@ -97,11 +95,6 @@ def control_needed(total: int, difference: float, base_rate: float = 0.1) -> int
     if inside < 0:
         return None
     return ceil((total - sqrt(inside)) / 2)
-
-
-def _divided(number: ColumnElement[Any], denominator: int) -> ColumnElement[int]:
-    """Divide whole numbers as PostgreSQL does; SQLAlchemy's `/` would make decimals."""
-    return cast(number, BigInteger).op("/")(denominator)
 
 
 __all__ = [

@@ -6,14 +6,15 @@ They compare customers with each other, so they are decided once and never again
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    FromClause,
     Integer,
     SmallInteger,
+    Subquery,
     Text,
     and_,
     case,
@@ -30,7 +31,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from envoi.audience.control import PERMILLE, permille, places, share_units
 from envoi.audience.request import AudienceRequest
-from envoi.audience.stages import Judged
+from envoi.audience.stages import Judged, shared_addresses
 from envoi.delivery.models import Stage
 
 
@@ -50,7 +51,7 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
     rows = judged.query.cte("judged")
     if not request.one_per_address:
         return Outcomes(rows, judged.may_defer)
-    shared = _shared_addresses(rows)
+    shared = _shared_addresses(rows, request)
     duplicate = and_(shared.c.keeper.is_not(None), shared.c.keeper != rows.c.customer_id)
     lost = or_(duplicate, rows.c.stage.is_not(None))
     query = select(
@@ -67,45 +68,64 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
 
 def drawn(found: Outcomes, request: AudienceRequest) -> CTE:
     """Add `control` (whether drawn into it) and `variant` (null unless a recipient)."""
-    rows = found.rows
-    if not permille(request.control_share) and len(request.shares) == 1:
-        nobody = literal(False).label("control")
-        return select(rows, nobody, _variant(rows.c.stage.is_(None), literal(1))).cte("drawn")
-    ordered = _ordered(rows, request)
-    if permille(request.control_share):
-        weights = _weights(rows, request)
-        seats = places("seats", weights, PERMILLE)
-        picked = select(
-            *ordered.c,
-            and_(ordered.c.stage.is_(None), ordered.c.place <= seats.c.places).label("is_control"),
-        ).select_from(ordered.outerjoin(seats, seats.c.key == ordered.c.stratum))
-    else:
-        picked = select(*ordered.c, literal(False).label("is_control"))
-    return _with_variants(picked.cte("picked"), request)
+    rows, variants = found.rows, len(request.shares) > 1
+    source: FromClause = rows
+    control: ColumnElement[bool] = literal(False)
+    number: ColumnElement[int] = literal(1)
+    if permille(request.control_share) or variants:
+        picked = _picked(rows, request)
+        held = select(picked.c.customer_id).where(picked.c.held).subquery("held")
+        source = source.outerjoin(held, held.c.customer_id == rows.c.customer_id)
+        control = held.c.customer_id.is_not(None)
+        if variants:
+            cut = _variants(picked, request)
+            source = source.outerjoin(cut, cut.c.customer_id == rows.c.customer_id)
+            number = cut.c.variant
+    recipient = and_(rows.c.stage.is_(None), ~control)
+    variant = case((recipient, cast(number, SmallInteger)))
+    query = select(rows, control.label("control"), variant.label("variant"))
+    return query.select_from(source).cte("drawn")
 
 
-def _shared_addresses(rows: CTE) -> CTE:
-    """Choose who is kept of those who share an address: the first who passes all else."""
+def _shared_addresses(rows: CTE, request: AudienceRequest) -> Subquery:
+    """Choose who is kept of those who share an address: the first who passes all else.
+
+    Addresses that two customers of the base have are found in the index; grouping all
+    addresses of the audience would cost several times as much.
+    """
+    twins = shared_addresses(request).subquery("twins")
     keeper = func.min(rows.c.customer_id).filter(rows.c.stage.is_(None))
     return (
         select(rows.c.address, keeper.label("keeper"))
-        .where(rows.c.address.is_not(None))
+        .join_from(rows, twins, twins.c.address == rows.c.address)
         .group_by(rows.c.address)
-        .having(and_(func.count() > 1, keeper.is_not(None)))
-        .cte("shared")
+        .having(keeper.is_not(None))
+        .subquery("shared")
     )
 
 
-def _ordered(rows: CTE, request: AudienceRequest) -> CTE:
+def _picked(rows: CTE, request: AudienceRequest) -> CTE:
+    """Draw among the eligible: `held` are the control group, `ticket` is everybody's draw."""
     seed = literal(request.seed, BigInteger)
-    eligible = rows.c.stage.is_(None)
-    number = case((eligible, func.envoi_draw(seed, rows.c.customer_id, type_=BigInteger)))
-    tickets = select(rows, number.label("ticket")).cte("ticket")
-    place = func.row_number().over(
-        partition_by=(tickets.c.stage.is_(None), tickets.c.stratum),
-        order_by=(tickets.c.ticket, tickets.c.customer_id),
+    ticket = func.envoi_draw(seed, rows.c.customer_id, type_=BigInteger).label("ticket")
+    tickets = (
+        select(rows.c.customer_id, rows.c.stratum, ticket)
+        .where(rows.c.stage.is_(None))
+        .subquery("ticket")
     )
-    return select(tickets, place.label("place")).cte("ordered")
+    if not permille(request.control_share):
+        return select(tickets, literal(False).label("held")).cte("picked")
+    place = func.row_number().over(
+        partition_by=tickets.c.stratum, order_by=(tickets.c.ticket, tickets.c.customer_id)
+    )
+    ordered = select(tickets, place.label("place")).subquery("ordered")
+    seats = places("seats", _weights(rows, request), PERMILLE)
+    held = (ordered.c.place <= seats.c.places).label("held")
+    return (
+        select(ordered.c.customer_id, ordered.c.ticket, held)
+        .join_from(ordered, seats, seats.c.key == ordered.c.stratum)
+        .cte("picked")
+    )
 
 
 def _weights(rows: CTE, request: AudienceRequest) -> CTE:
@@ -118,31 +138,19 @@ def _weights(rows: CTE, request: AudienceRequest) -> CTE:
     )
 
 
-def _with_variants(picked: CTE, request: AudienceRequest) -> CTE:
-    kept = [c for c in picked.c if c.name not in ("is_control", "place", "ticket")]
-    control = picked.c.is_control.label("control")
-    recipient = and_(picked.c.stage.is_(None), ~picked.c.is_control)
-    if len(request.shares) == 1:
-        return select(*kept, control, _variant(recipient, literal(1))).cte("drawn")
+def _variants(picked: CTE, request: AudienceRequest) -> Subquery:
+    """Cut the recipients, in the order of their draws, by the variants' shares."""
     units = share_units(request.shares)
     share = values(column("key", Integer), column("unit", Integer), name="share").data(
         list(enumerate(units))
     )
-    count = select(func.count()).select_from(picked).where(recipient).scalar_subquery()
+    count = select(func.count()).select_from(picked).where(~picked.c.held).scalar_subquery()
     weights = select(share.c.key, (cast(count, BigInteger) * share.c.unit).label("weight"))
     sizes = places("variant_size", weights.cte("variant_weight"), sum(units))
-    upto = select(
-        sizes.c.key, func.sum(sizes.c.places).over(order_by=sizes.c.key).label("upto")
-    ).subquery("variant_end")
-    ends = select(
-        func.array_agg(aggregate_order_by(cast(upto.c.upto, BigInteger), upto.c.key))
-    ).scalar_subquery()
-    place = func.row_number().over(
-        partition_by=recipient, order_by=(picked.c.ticket, picked.c.customer_id)
-    )
-    number = func.width_bucket(place - 1, ends, type_=Integer) + 1
-    return select(*kept, control, _variant(recipient, number)).cte("drawn")
-
-
-def _variant(recipient: ColumnElement[bool], number: Any) -> ColumnElement[Any]:
-    return case((recipient, cast(number, SmallInteger))).label("variant")
+    upto = func.sum(sizes.c.places).over(order_by=sizes.c.key)
+    ends = select(sizes.c.key, cast(upto, BigInteger).label("upto")).subquery("variant_end")
+    bounds = select(func.array_agg(aggregate_order_by(ends.c.upto, ends.c.key))).scalar_subquery()
+    place = func.row_number().over(order_by=(picked.c.ticket, picked.c.customer_id))
+    number = func.width_bucket(place - 1, bounds, type_=Integer) + 1
+    query = select(picked.c.customer_id, number.label("variant")).where(~picked.c.held)
+    return query.subquery("cut")

@@ -20,6 +20,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     SmallInteger,
+    Subquery,
     Text,
     and_,
     case,
@@ -31,6 +32,8 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
+    union_all,
 )
 from sqlalchemy.orm import Session
 
@@ -53,6 +56,7 @@ BY_ADDRESS = "address"
 
 
 _QUARTER = 15 * 60
+_CHANNEL, _CATEGORY, _SUPPRESSED = "channel", "category", "suppressed"
 
 
 class AddressIssue:
@@ -91,6 +95,18 @@ def segment_of(
     return customer_ids(session, request.tenant_id, request.tree, now=request.now, plugins=plugins)
 
 
+def shared_addresses(request: AudienceRequest) -> Select[Any]:
+    """Return the addresses that more than one customer of the base has."""
+    customer = table(Customer).c
+    address, _ = _address(request.address_kind, customer)
+    return (
+        select(address.label("address"))
+        .where(customer.tenant_id == request.tenant_id, address.is_not(None))
+        .group_by(address)
+        .having(func.count() > 1)
+    )
+
+
 def judge_rows(
     plugins: Plugins,
     request: AudienceRequest,
@@ -105,6 +121,7 @@ def judge_rows(
     """
     customer = table(Customer)
     frame = _Frame(request, customer, only)
+    frame.refuse()
     rules = bind_rules(plugins, request.rules)
     verdict = judge(plugins, rules, frame.rule_columns(rules))
     stages = _row_stages(frame, verdict)
@@ -150,13 +167,12 @@ def _row_stages(frame: _Frame, verdict: Verdict) -> list[RowStage]:
     stages = [
         RowStage(Stage.GLOBAL_CONTROL, false(), nothing),
         RowStage(Stage.ADDRESS_ISSUE, frame.address_issue.is_not(None), frame.address_issue),
-        RowStage(Stage.CHANNEL_OPT_OUT, *frame.opted_out("channel", WHOLE_CHANNEL)),
+        RowStage(Stage.CHANNEL_OPT_OUT, *frame.opted_out(_CHANNEL)),
         RowStage(Stage.SUPPRESSED, frame.suppressed(), nothing),
         RowStage(Stage.POLICY, verdict.blocked, verdict.reason),
     ]
     if request.category_id is not None:
-        category = frame.opted_out("category", request.category_id)
-        stages.append(RowStage(Stage.CATEGORY_OPT_OUT, *category))
+        stages.append(RowStage(Stage.CATEGORY_OPT_OUT, *frame.opted_out(_CATEGORY)))
     return sorted(stages, key=lambda s: s.stage)
 
 
@@ -172,38 +188,64 @@ class _Frame:
         self.source: FromClause = customer
         self.address, self.address_issue = _address(request.address_kind, customer.c)
 
-    def opted_out(self, name: str, category_id: int) -> tuple[ColumnElement[bool], Any]:
-        """Join the opt-outs of a channel or category, by customer and by address."""
-        opt_out = table(OptOut).c
-        kept = (
-            opt_out.tenant_id == self.request.tenant_id,
-            opt_out.channel == self.request.channel,
-            opt_out.category_id == category_id,
-        )
-        people = select(opt_out.customer_id).where(*kept, *self._among(opt_out.customer_id))
-        addresses = select(opt_out.address).where(*kept, opt_out.address.is_not(None))
-        addresses = addresses.where(*self._among_addresses(opt_out.address)).distinct()
-        by_customer, by_address = (
-            people.subquery(f"{name}_left"),
-            addresses.subquery(f"{name}_gone"),
-        )
-        self._join(by_customer, by_customer.c.customer_id == self.customer.c.id)
-        self._join(by_address, by_address.c.address == self.address)
-        himself = by_customer.c.customer_id.is_not(None)
-        lost = or_(himself, by_address.c.address.is_not(None))
+    def refuse(self) -> None:
+        """Join who and which addresses are out, each with all ways in which they are."""
+        people, addresses = self._people(), self._addresses()
+        self._join(people, people.c.customer_id == self.customer.c.id)
+        self._join(addresses, addresses.c.address == self.address)
+        self._by_customer, self._by_address = people.c, addresses.c
+
+    def opted_out(self, way: str) -> tuple[ColumnElement[bool], Any]:
+        """Tell who left, himself or by his address, and the detail of that."""
+        himself = func.coalesce(self._by_customer[way], False)
+        lost = or_(himself, func.coalesce(self._by_address[way], False))
         return lost, case((himself, None), else_=literal(BY_ADDRESS, Text))
 
     def suppressed(self) -> ColumnElement[bool]:
-        """Join the suppression list of the channel."""
-        suppression = table(Suppression).c
-        query = select(suppression.address).where(
+        """Tell whose address is on the suppression list."""
+        return func.coalesce(self._by_address[_SUPPRESSED], False)
+
+    def _people(self) -> Subquery:
+        opt_out = table(OptOut).c
+        ways = [func.bool_or(opt_out.category_id == c).label(w) for w, c in self._ways().items()]
+        query = select(opt_out.customer_id, *ways).where(*self._left(opt_out))
+        query = query.where(*self._among(opt_out.customer_id)).group_by(opt_out.customer_id)
+        return query.subquery("people_out")
+
+    def _addresses(self) -> Subquery:
+        opt_out, suppression = table(OptOut).c, table(Suppression).c
+        ways = self._ways()
+        left = select(
+            opt_out.address,
+            *((opt_out.category_id == category).label(way) for way, category in ways.items()),
+            false().label(_SUPPRESSED),
+        ).where(*self._left(opt_out), opt_out.address.is_not(None))
+        barred = select(
+            suppression.address, *(false().label(way) for way in ways), true().label(_SUPPRESSED)
+        ).where(
             suppression.tenant_id == self.request.tenant_id,
             suppression.channel == self.request.channel,
-            *self._among_addresses(suppression.address),
         )
-        found = query.subquery("suppressed")
-        self._join(found, found.c.address == self.address)
-        return found.c.address.is_not(None)
+        out = union_all(
+            left.where(*self._among_addresses(opt_out.address)),
+            barred.where(*self._among_addresses(suppression.address)),
+        ).subquery("out")
+        flags = [func.bool_or(out.c[way]).label(way) for way in (*ways, _SUPPRESSED)]
+        return select(out.c.address, *flags).group_by(out.c.address).subquery("addresses_out")
+
+    def _ways(self) -> dict[str, int]:
+        """The opt-outs that matter: of the channel, and of the mailing's category."""
+        ways = {_CHANNEL: WHOLE_CHANNEL}
+        if self.request.category_id is not None:
+            ways[_CATEGORY] = self.request.category_id
+        return ways
+
+    def _left(self, opt_out: Any) -> tuple[ColumnElement[bool], ...]:
+        return (
+            opt_out.tenant_id == self.request.tenant_id,
+            opt_out.channel == self.request.channel,
+            opt_out.category_id.in_(self._ways().values()),
+        )
 
     def rule_columns(self, rules: Sequence[BoundRule]) -> RuleColumns:
         """Join what the rules need, each once, and hand it out as columns."""

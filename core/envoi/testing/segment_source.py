@@ -46,7 +46,7 @@ class SegmentSourceContract(Contract):
     def prepare(self, session: Session, tenant_id: int) -> Collection[str]:
         """Make what the source looks at; return the external ids that it must find."""
 
-    @pytest.fixture
+    @pytest.fixture(scope="class")
     def segment_database(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         """A migrated database; override it where the tests share one."""
         with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:

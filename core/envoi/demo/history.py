@@ -27,6 +27,7 @@ from envoi.delivery.runs import store_links
 from envoi.installation import Installation
 from envoi.jobs import Work, withdraw
 from envoi.mailings import launch
+from envoi.mailings.models import Mailing
 from envoi.receipts.attribution import attribute
 from envoi.tracking.ledger import Hit, write
 from envoi.tracking.models import EventKind
@@ -103,9 +104,16 @@ def _accept(
         .where(run.c.tenant_id == tenant_id, run.c.id == run_id)
         .values(
             status=int(RunStatus.SENT),
+            created_at=at,
             collected_at=at,
             finished_at=at + timedelta(seconds=len(accepted) / PER_SECOND),
         )
+    )
+    mailing = table(Mailing)
+    session.execute(
+        update(mailing)
+        .where(mailing.c.tenant_id == tenant_id, mailing.c.run_id == run_id)
+        .values(created_at=at - timedelta(days=1))
     )
     withdraw(session, tenant_id, Work.SEND, run_id)
     return [row for row in accepted if row.accepted_at is not None]

@@ -21,6 +21,9 @@ from envoi.types import Envelope
 CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
 """Compiling only to see whether it can be: no message leaves with this envelope."""
 
+OF_EVERY_MESSAGE = ("unsubscribe_url",)
+"""Variables that are not the customer's."""
+
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
     """Say what keeps the content from being sent, or nothing."""
@@ -37,7 +40,7 @@ def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str
 
 def content_warnings(session: Session, mailing: Mailing) -> list[str]:
     """Name the variables that no customer has; they would stay empty."""
-    known = known_variables(session, mailing.tenant_id)
+    known = [*known_variables(session, mailing.tenant_id), *OF_EVERY_MESSAGE]
     found: dict[str, None] = {}
     for variant in variants_of(session, mailing):
         for text in variant.content.values():

@@ -47,14 +47,6 @@ class Step:
     state: str
 
 
-@dataclass(frozen=True)
-class Crumb:
-    """One place of the breadcrumb; the last has no address."""
-
-    label: str
-    url: str
-
-
 def volume_data(mailing: Mailing) -> dict[str, Any] | None:
     """Make the volume box's data from the volume counted last; None before the first count."""
     volume = Volume.from_document(mailing.volume)
@@ -83,7 +75,7 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     """Make the stepper: each step with its result in words."""
     recipients = mailing.volume.get("recipients") if mailing.volume else None
     who = _("%(count)s recipients", count=number(recipients)) if recipients is not None else ""
-    subject = str(content.get("subject", ""))
+    subject = "".join(t + name for t, name in template_parts(str(content.get("subject", ""))))
     start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
     results = {
         "who": (_("Who"), who or _("Segment and control group"), mailing.segment_id is not None),
@@ -101,13 +93,12 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     ]
 
 
-def crumbs(name: str = "") -> list[Crumb]:
-    """Make the breadcrumb of a mailing's page."""
-    places = [
-        Crumb(_("Mass messaging"), url_for("mailings.index")),
-        Crumb(_("Email"), url_for("mailings.index", channel="email")),
-    ]
-    return [*places, Crumb(name[:60], "")] if name else [places[0], Crumb(_("Mailings"), "")]
+def crumbs(name: str = "") -> list[tuple[str, str]]:
+    """Make the breadcrumb of a mailing's page, or of the list."""
+    section = (_("Mass messaging"), url_for("mailings.index"))
+    if not name:
+        return [section, (_("Mailings"), "")]
+    return [section, (_("Email"), url_for("mailings.index", channel="email")), (name[:60], "")]
 
 
 def home_url(mailing_id: int, status: Status) -> str:

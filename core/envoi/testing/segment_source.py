@@ -47,7 +47,8 @@ class SegmentSourceContract(Contract):
         """Make what the source looks at; return the external ids that it must find."""
 
     @pytest.fixture(scope="class")
-    def segment_database(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    @classmethod
+    def segment_database(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         """A migrated database; override it where the tests share one."""
         with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
             database = connect(server.url)

@@ -78,6 +78,11 @@ class Funnel:
         return self.states[MessageState.ACCEPTED]
 
     @property
+    def failed(self) -> int:
+        """Those whose message the gateway, or the content, refused for good."""
+        return self.states[MessageState.FAILED]
+
+    @property
     def unconfirmed(self) -> int:
         """Those of whom it is not known whether the gateway accepted the message."""
         return self.states[MessageState.UNCONFIRMED]

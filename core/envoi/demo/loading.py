@@ -31,7 +31,8 @@ from envoi.tenants.service import create_tenant, tenant_settings
 
 SLUG = "fieldmarket"
 DEMO_LOGIN = ("anna.keller@fieldmarket.test", "fieldmarket-demo")
-SENT_DAYS_AGO = 16
+SENT_DAYS_AGO = 23
+"""The attribution window has ended, and purchases go on beyond it."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     DateTime,
     Select,
@@ -38,6 +39,8 @@ LONGEST_LIFETIME = timedelta(days=61)
 _LAST_CONTACT_HOURS = 24 * 365
 _WAITING = (MessageState.READY, MessageState.CLAIMED)
 _COUNTED = (*_WAITING, MessageState.ACCEPTED, MessageState.UNCONFIRMED)
+
+_LAST = 2**63 - 1
 
 HISTORY_NEEDS = (Need.MESSAGE_COUNT, Need.LAST_CONTACT)
 
@@ -142,17 +145,26 @@ def _narrowed(
     query = query.where(message.c.customer_id == func.any(only))
     if request.exclude_run is None:
         return query
-    own = message.alias("own")
-    mine = and_(
-        own.c.tenant_id == request.tenant_id,
-        own.c.run_id == request.exclude_run,
-        own.c.launched_on == request.launched_on,
-        own.c.customer_id == message.c.customer_id,
-        own.c.step == 1,
+    return query.where(or_(~waiting, message.c.seq < _own_place(request, only)))
+
+
+def _own_place(request: AudienceRequest, only: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return where the run stands among reservations; before its collection, behind all others.
+
+    Collections of a company never interleave, so any row of a run stands for all of them.
+    """
+    own = table(Message).alias("own")
+    place = (
+        select(own.c.seq)
+        .where(
+            own.c.tenant_id == request.tenant_id,
+            own.c.run_id == request.exclude_run,
+            own.c.launched_on == request.launched_on,
+            own.c.customer_id == func.any(only),
+        )
+        .limit(1)
     )
-    # Before the collection there is no own message, and everything else is earlier.
-    earlier = or_(own.c.seq.is_(None), message.c.seq < own.c.seq)
-    return query.outerjoin(own, mine).where(or_(~waiting, earlier))
+    return func.coalesce(place.scalar_subquery(), literal(_LAST, BigInteger))
 
 
 def _hours(need: NeedRequest) -> int:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, select, text
 
 from envoi.audience.request import AudienceRequest, request_of_run
 from envoi.audience.stages import judge_rows
 from envoi.delivery.claim import Verdict
 from envoi.delivery.models import Run
 from envoi.plugins import Plugins
+
+# Starting a parallel worker takes longer than a whole block's re-check.
+_ALONE = text("SELECT set_config('max_parallel_workers_per_gather', '0', true)")
 
 
 class Recheck:
@@ -29,6 +32,7 @@ class Recheck:
         self, connection: Connection, customer_ids: Sequence[int], now: datetime | None = None
     ) -> Sequence[Verdict]:
         parameters = {"customer_ids": list(customer_ids), "now": now or datetime.now(UTC)}
+        connection.execute(_ALONE)
         rows = connection.execute(self.statement, parameters)
         return [Verdict(*row) for row in rows]
 

@@ -14,6 +14,7 @@ from envoi_web.own.views import own
 from envoi_web.plugins_page import plugins_page
 from envoi_web.policies import policies
 from envoi_web.reports import reports
+from envoi_web.segments import segments
 from envoi_web.shell import shell
 
 hookimpl = HookimplMarker("envoi")
@@ -22,4 +23,4 @@ hookimpl = HookimplMarker("envoi")
 @hookimpl
 def register_blueprints() -> Iterable[Blueprint]:
     """Bring the shell and every area's pages."""
-    return [shell, own, customers, imports, mailings, demo, policies, plugins_page, reports]
+    return [shell, own, customers, imports, mailings, demo, policies, plugins_page, reports, segments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -44,7 +45,7 @@ def receipts_file(folder: Path) -> Path:
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> Product:
+def product(tmp_path: Path) -> Iterator[Product]:
     """The whole product, started for this journey."""
     with running_product(tmp_path) as started:
         yield started
@@ -78,7 +79,7 @@ def sign_in(page: Page) -> None:
 
 def import_file(page: Page, kind: str, path: Path) -> None:
     page.goto("/customers/import")
-    page.check(f"input[name=kind][value={kind}]")
+    page.check(f"input[name=kind][value={kind}]", force=True)
     page.set_input_files("input[type=file]", path)
     page.get_by_role("button", name=re.compile("Import")).click()
     expect(page.locator("main")).to_contain_text("Done", timeout=30_000)
@@ -86,7 +87,13 @@ def import_file(page: Page, kind: str, path: Path) -> None:
 
 def build_segment(page: Page) -> None:
     page.goto("/segments/new")
-    raise NotImplementedError
+    page.fill("#name", "Women")
+    page.get_by_label("What the new condition is about").select_option(label="Gender")
+    page.get_by_role("button", name="Add condition").click()
+    page.get_by_label(re.compile("Gender: Value")).select_option(label="female")
+    expect(page.locator("#result")).to_contain_text(str(CUSTOMERS), timeout=15_000)
+    page.get_by_role("button", name="Save segment").click()
+    page.wait_for_url(re.compile(r"/segments/\d*$"))
 
 
 def write_mailing(page: Page) -> None:
@@ -106,6 +113,7 @@ def write_mailing(page: Page) -> None:
     preview = page.frame_locator("iframe[name=preview]")
     expect(preview.locator("body")).to_contain_text("coffee is cheaper", timeout=15_000)
     page.get_by_role("button", name="Continue to When and review").click()
+    page.wait_for_url("**/when")
 
 
 def send(page: Page) -> None:

@@ -117,7 +117,10 @@ def update_mailing(
         ValidationFailedError: A value was refused.
     """
     given = _checked(changes)
-    mailing = _draft(session, tenant_id, mailing_id, version)
+    mailing = _draft(session, tenant_id, mailing_id)
+    if all(getattr(mailing, field) == value for field, value in given.items()):
+        return mailing
+    _refuse_stale(mailing, version)
     if given.get("segment_id"):
         _require(session, Segment, tenant_id, given["segment_id"], "segment")
     if given.get("policy_id"):
@@ -137,11 +140,15 @@ def save_content(
     number: int = 1,
 ) -> Mailing:
     """Store a variant's content as it stands; a draft may be incomplete."""
-    mailing = _draft(session, tenant_id, mailing_id, version)
+    mailing = _draft(session, tenant_id, mailing_id)
     variant = session.get(Variant, (tenant_id, mailing_id, number))
     if variant is None:
         raise NotFoundError("There is no such variant. It may have been deleted.")
-    variant.content = {**variant.content, **content}
+    changed = {**variant.content, **content}
+    if changed == variant.content:
+        return mailing
+    _refuse_stale(mailing, version)
+    variant.content = changed
     _touch(mailing)
     return mailing
 
@@ -213,18 +220,22 @@ def delete_mailing(session: Session, tenant_id: int, mailing_id: int) -> Status:
     return status
 
 
-def _draft(session: Session, tenant_id: int, mailing_id: int, version: int) -> Mailing:
+def _draft(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if mailing.state != MailingState.DRAFT:
         raise ConflictError(
             "This mailing is confirmed and can no longer be changed. Copy it, or undo the start."
         )
+    return mailing
+
+
+def _refuse_stale(mailing: Mailing, version: int) -> None:
+    """Refuse to write over somebody else's save; the same values again are no conflict."""
     if mailing.version != version:
         raise ConflictError(
             "Somebody else saved this mailing while you were editing. Nothing of yours is lost:"
             " compare with the saved version, then save again."
         )
-    return mailing
 
 
 def _touch(mailing: Mailing) -> None:

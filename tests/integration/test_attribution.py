@@ -133,8 +133,8 @@ def test_as_the_twin_says(
         purchases.append(Purchase(receipt, customers[customer], at, cancelled))
 
     expected = twin(list(touches.values()), purchases)
-    for run in made:
-        attribute(database, tenant_id, run.run_id)
+    for launched in made:
+        attribute(database, tenant_id, launched.run_id)
     assert attributed(database, tenant_id) == expected
     assert attribute(database, tenant_id, now=NOW) == 0
     assert attributed(database, tenant_id) == expected

@@ -174,7 +174,7 @@ def test_the_page_speaks_the_companys_language(
 
 def test_every_text_has_a_translation() -> None:
     folder = translations.__path__[0] + "/.."
-    used = {found[2] for found in extract_from_dir(folder, [("templates/**.html", "jinja2")])}
+    used = {str(found[2]) for found in extract_from_dir(folder, [("templates/**.html", "jinja2")])}
     russian = translations.translations("ru")
     assert len(used) > 10
     assert [text for text in used if russian.gettext(text) == text] == []

@@ -39,7 +39,7 @@ _GROUPS = text(
         coalesce(covar_samp(revenue, receipts), 0) AS covariance
     FROM (
         SELECT bool_or(control) AS control, count(amount)::float8 AS receipts,
-            coalesce(sum(amount), 0)::float8 AS revenue
+            coalesce(sum(amount::float8), 0) AS revenue
         FROM (
             SELECT customer_id, state = :control AS control, CAST(NULL AS bigint) AS amount
             FROM message
@@ -161,6 +161,8 @@ def _groups(
         "control": int(MessageState.CONTROL),
         "excluded": int(MessageState.EXCLUDED),
     }
+    # A million customers are added up in memory; by default they would go through the disk.
+    session.execute(text("SET LOCAL work_mem = '128MB'"))
     rows = [dict(row._mapping) for row in session.execute(_GROUPS, values)]
     return {row.pop("control"): Group(**row) for row in rows}
 

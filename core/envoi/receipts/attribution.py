@@ -148,6 +148,7 @@ def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: 
     others = _windows(connection, tenant_id, since - LATE_OPENS, until)
     # The statistics of a month that has just begun may promise a handful of messages.
     connection.execute(text("SET LOCAL enable_nestloop = off"))
+    connection.execute(text("SET LOCAL work_mem = '128MB'"))
     # One at a time: two that decide the same receipts would wait for each other in turn.
     lock = func.pg_advisory_xact_lock(func.hashtext("attribution"), tenant_id)
     connection.execute(select(lock))

@@ -41,7 +41,8 @@ def _make_role(role: str) -> None:
     """Make the application role, unless the operator has; several databases may share it."""
     op.execute(
         f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN"
-        f" CREATE ROLE {role} NOLOGIN; END IF; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        f" CREATE ROLE {role} NOLOGIN; END IF;"
+        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )
     op.execute(
         f"DO $$ BEGIN IF NOT pg_has_role(current_user, '{role}', 'SET') THEN"

@@ -80,7 +80,7 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
     return {
         "mailing": mailing,
         "run": run,
-        "status": status,
+        "course": status,
         "finished": status in FINISHED,
         "counted": counted,
         "parts": _parts(counted),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 
 import httpx
@@ -51,9 +55,7 @@ def product(tmp_path: Path) -> Iterator[Product]:
         yield started
 
 
-def test_from_signing_in_to_the_report(
-    product: Product, chromium: Browser, tmp_path: Path
-) -> None:
+def test_from_signing_in_to_the_report(product: Product, chromium: Browser, tmp_path: Path) -> None:
     page = chromium.new_context(
         base_url=product.address, viewport={"width": 1440, "height": 1000}
     ).new_page()
@@ -124,13 +126,18 @@ def send(page: Page) -> None:
 
 
 def open_and_click(product: Product) -> None:
-    message = product.sink.messages[0].data.decode()
-    unfolded = message.replace("=\r\n", "").replace("=3D", "=")
-    pixel = re.search(r"http://[^\s\"<>]+/o/[^\s\"<>]+", unfolded)
-    link = re.search(r"http://[^\s\"<>]+/c/[^\s\"<>]+", unfolded)
+    message = message_from_bytes(product.sink.received[0].data, policy=default)
+    assert isinstance(message, EmailMessage)
+    body = message.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
+    assert re.search(r"Hello Anna\d+, coffee is cheaper", html)
+    pixel = re.search(r"http://[^\s\"<>]+/o/[^\s\"<>]+", html)
+    link = re.search(r"http://[^\s\"<>]+/c/[^\s\"<>]+", html)
     assert pixel
     assert link
-    agent = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/146.0"}
+    wait_until(lambda: time.time() - product.sink.received[0].at > 3, what="a person's pace")
+    agent = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Gecko/20100101 Firefox/146.0"}
     assert httpx.get(pixel[0], headers=agent).status_code == 200
     answer = httpx.get(link[0], headers=agent)
     assert answer.status_code == 302
@@ -142,3 +149,5 @@ def read_report(page: Page) -> None:
     main = page.locator("main")
     expect(main).to_contain_text("Address issue")
     expect(main).to_contain_text("Unsubscribed from channel")
+    expect(main).to_contain_text(re.compile(r"Opened\s+1 times\s+1\s"))
+    expect(main).to_contain_text(re.compile(r"Clicked\s+1 times\s+1\s"))

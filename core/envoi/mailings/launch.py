@@ -219,7 +219,7 @@ def launch_draft(
 ) -> int:
     """Launch a draft without waiting, dated `at`, and return its run; for demo and benchmarks."""
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
-    volume = estimate_mailing(session, plugins, tenant_id, mailing_id, at)
+    volume = estimate_mailing(session, plugins, tenant_id, mailing_id)
     mailing.confirmed_at = mailing.starts_at = at
     mailing.confirmed_count = volume.recipients
     return _launch(session, plugins, settings, mailing, at)

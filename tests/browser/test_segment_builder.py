@@ -1,0 +1,54 @@
+"""The segment builder in a real browser: build, count while typing, save; no errors of access."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from envoi.db import Database
+from factories.customers import make_customers
+
+pytestmark = pytest.mark.browser
+
+SOON = 20_000
+
+
+def test_a_segment_is_built_and_saved(desk: Page, database: Database, tenant_id: int) -> None:
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 40)
+    desk.goto("/segments/new")
+    desk.fill("#name", "Siberia")
+    add(desk, "attribute:city")
+    shows(desk.locator("#result"), "Complete the conditions")
+    value = desk.locator('[id="t.0.value"]')
+    value.fill("omsk")
+    value.press("Tab")
+    shows(desk.locator("#result"), "25.0")
+    desk.select_option('[id="t.0.operator"]', "in")
+    values = desk.locator('[id="t.0.values"]')
+    expect(values).to_have_value("omsk", timeout=SOON)
+    values.fill("Omsk, Kazan")
+    values.press("Tab")
+    expect(desk.locator("#result .ev-big")).to_have_text("20", timeout=SOON)
+    shows(desk.locator("#follows"), "City is one of: Omsk, Kazan.")
+    add(desk, "attribute:gender")
+    desk.select_option('[id="t.1.value"]', "female")
+    shows(desk.locator("#follows"), " and Gender is female")
+    desk.locator("label", has_text="Any").click()
+    shows(desk.locator("#follows"), " or Gender is female")
+    desk.get_by_role("button", name="Save segment").first.click()
+    shows(desk.locator("h1"), "Siberia")
+    shows(desk.locator("#result"), "Exact")
+    found = Axe().run(desk)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def shows(part: Locator, words: str) -> None:
+    """Wait for an answer of the server."""
+    expect(part).to_contain_text(words, timeout=SOON)
+
+
+def add(page: Page, criterion: str) -> None:
+    page.select_option('[name="t.new"]', criterion)
+    page.get_by_role("button", name="Add condition").click()

@@ -73,7 +73,7 @@ def collection_statement(
     found = outcomes(judge_rows(plugins, request, segment=segment), request)
     size = RunSettings.model_validate(run.settings).block_size
     due = _due(drawn(found, request), request)
-    rows = _blocks(due, size, one_moment=not found.may_defer)
+    rows = _blocks_by_moment(due, size) if found.may_defer else _blocks(due, size)
     return tally(rows).add_cte(
         _messages(rows, run).cte("written"), _run_blocks(rows, run).cte("blocks")
     )
@@ -104,22 +104,26 @@ def _due(rows: CTE, request: AudienceRequest) -> CTE:
     return select(rows, due_at.label("due_at")).cte("due")
 
 
-def _blocks(rows: CTE, size: int, *, one_moment: bool) -> CTE:
-    """Number the blocks: none mixes moments, and later moments come in later blocks.
+def _blocks(rows: CTE, size: int) -> CTE:
+    """Number the blocks of the one moment at which everybody is due.
 
-    Where nobody is deferred there is one moment, which saves a sort of everybody.
+    Counting the rows as they come saves a sort; which recipients share a block is no matter.
     """
+    so_far = func.count(rows.c.due_at).over(rows=(None, 0))
+    block = case((rows.c.due_at.is_not(None), (so_far - 1) // size + 1))
+    return select(rows, block.label("block")).cte("numbered")
+
+
+def _blocks_by_moment(rows: CTE, size: int) -> CTE:
+    """Number the blocks where some are deferred: none mixes moments, later ones come later."""
     place = func.row_number().over(partition_by=rows.c.due_at, order_by=rows.c.customer_id)
-    part = ((place - 1) // size).label("part")
-    placed = select(rows, part).cte("placed")
-    rank = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.part))
-    number = placed.c.part + 1 if one_moment else rank
+    placed = select(rows, ((place - 1) // size).label("part")).cte("placed")
+    number = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.part))
     block = case((placed.c.due_at.is_not(None), number))
     return select(placed, block.label("block")).cte("numbered")
 
 
 def _messages(rows: CTE, run: Run) -> Insert:
-    """Write the rows in the order of their blocks and customers, in which they come."""
     state = case(
         (rows.c.stage.is_not(None), MessageState.EXCLUDED.value),
         (rows.c.control, MessageState.CONTROL.value),

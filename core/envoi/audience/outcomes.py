@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from envoi.audience.control import PERMILLE, permille, places, share_units
 from envoi.audience.request import AudienceRequest
-from envoi.audience.stages import Judged, shared_addresses
+from envoi.audience.stages import Judged
 from envoi.delivery.models import Stage
 
 
@@ -51,8 +51,8 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
     rows = judged.query.cte("judged")
     if not request.one_per_address:
         return Outcomes(rows, judged.may_defer)
-    shared = _shared_addresses(rows, request)
-    duplicate = and_(shared.c.keeper.is_not(None), shared.c.keeper != rows.c.customer_id)
+    kept = _keepers(rows)
+    duplicate = and_(kept.c.keeper.is_not(None), kept.c.keeper != rows.c.customer_id)
     lost = or_(duplicate, rows.c.stage.is_not(None))
     query = select(
         rows.c.customer_id,
@@ -62,7 +62,7 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
         ).label("stage"),
         case((duplicate, cast(null(), Text)), else_=rows.c.detail).label("detail"),
         case((~lost, rows.c.deferred_until)).label("deferred_until"),
-    ).select_from(rows.outerjoin(shared, shared.c.address == rows.c.address))
+    ).select_from(rows.outerjoin(kept, kept.c.shared_address == rows.c.shared_address))
     return Outcomes(query.cte("outcome"), judged.may_defer)
 
 
@@ -87,20 +87,15 @@ def drawn(found: Outcomes, request: AudienceRequest) -> CTE:
     return query.select_from(source).cte("drawn")
 
 
-def _shared_addresses(rows: CTE, request: AudienceRequest) -> Subquery:
-    """Choose who is kept of those who share an address: the first who passes all else.
-
-    Addresses that two customers of the base have are found in the index; grouping all
-    addresses of the audience would cost several times as much.
-    """
-    twins = shared_addresses(request).subquery("twins")
+def _keepers(rows: CTE) -> Subquery:
+    """Choose who is kept of those who share an address: the first who passes all else."""
     keeper = func.min(rows.c.customer_id).filter(rows.c.stage.is_(None))
     return (
-        select(rows.c.address, keeper.label("keeper"))
-        .join_from(rows, twins, twins.c.address == rows.c.address)
-        .group_by(rows.c.address)
+        select(rows.c.shared_address, keeper.label("keeper"))
+        .where(rows.c.shared_address.is_not(None))
+        .group_by(rows.c.shared_address)
         .having(keeper.is_not(None))
-        .subquery("shared")
+        .subquery("kept")
     )
 
 

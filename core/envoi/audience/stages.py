@@ -95,18 +95,6 @@ def segment_of(
     return customer_ids(session, request.tenant_id, request.tree, now=request.now, plugins=plugins)
 
 
-def shared_addresses(request: AudienceRequest) -> Select[Any]:
-    """Return the addresses that more than one customer of the base has."""
-    customer = table(Customer).c
-    address, _ = _address(request.address_kind, customer)
-    return (
-        select(address.label("address"))
-        .where(customer.tenant_id == request.tenant_id, address.is_not(None))
-        .group_by(address)
-        .having(func.count() > 1)
-    )
-
-
 def judge_rows(
     plugins: Plugins,
     request: AudienceRequest,
@@ -116,8 +104,9 @@ def judge_rows(
 ) -> Judged:
     """Apply the row stages to a segment, to the customers in an array, or to everybody.
 
-    Columns: customer_id, address, stratum, stage, detail, deferred_until; the detail of a
-    customer who is deferred is the rule's reason.
+    Columns: customer_id, shared_address (only for a segment, and null unless another customer
+    has it too), stratum, stage, detail, deferred_until; the detail of a customer who is
+    deferred is the rule's reason.
     """
     customer = table(Customer)
     frame = _Frame(request, customer, only)
@@ -133,10 +122,12 @@ def judge_rows(
     if segment is not None:
         base.append(customer.c.id.in_(segment))
     today = request.now.astimezone(UTC).date()
+    compares = only is None and request.one_per_address
+    shared = frame.shared_address() if compares else cast(null(), Text)
     query = (
         select(
             customer.c.id.label("customer_id"),
-            frame.address.label("address"),
+            shared.label("shared_address"),
             stratum(request.strata, customer.c, today).label("stratum"),
             stage.label("stage"),
             detail.label("detail"),
@@ -166,7 +157,7 @@ def _row_stages(frame: _Frame, verdict: Verdict) -> list[RowStage]:
     request, nothing = frame.request, cast(null(), Text)
     stages = [
         RowStage(Stage.GLOBAL_CONTROL, false(), nothing),
-        RowStage(Stage.ADDRESS_ISSUE, frame.address_issue.is_not(None), frame.address_issue),
+        RowStage(Stage.ADDRESS_ISSUE, frame.unusable, frame.address_issue),
         RowStage(Stage.CHANNEL_OPT_OUT, *frame.opted_out(_CHANNEL)),
         RowStage(Stage.SUPPRESSED, frame.suppressed(), nothing),
         RowStage(Stage.POLICY, verdict.blocked, verdict.reason),
@@ -186,7 +177,9 @@ class _Frame:
         self.customer = customer
         self.only = only
         self.source: FromClause = customer
-        self.address, self.address_issue = _address(request.address_kind, customer.c)
+        self.address, quality = _address(request.address_kind, customer.c)
+        self.unusable = or_(self.address.is_(None), quality >= Quality.NO_ADDRESS)
+        self.address_issue = _address_issue(self.address, quality)
 
     def refuse(self) -> None:
         """Join who and which addresses are out, each with all ways in which they are."""
@@ -204,6 +197,20 @@ class _Frame:
     def suppressed(self) -> ColumnElement[bool]:
         """Tell whose address is on the suppression list."""
         return func.coalesce(self._by_address[_SUPPRESSED], False)
+
+    def shared_address(self) -> ColumnElement[Any]:
+        """Join the addresses that more than one customer of the base has.
+
+        The index finds them; grouping all addresses of an audience costs several times as much.
+        """
+        customer = table(Customer).alias("twin").c
+        address, _ = _address(self.request.address_kind, customer)
+        query = select(address.label("address")).where(
+            customer.tenant_id == self.request.tenant_id, address.is_not(None)
+        )
+        twins = query.group_by(address).having(func.count() > 1).subquery("twins")
+        self._join(twins, twins.c.address == self.address)
+        return twins.c.address
 
     def _people(self) -> Subquery:
         opt_out = table(OptOut).c
@@ -279,30 +286,36 @@ class _Frame:
         return [] if self.only is None else [customer_id == func.any(self.only)]
 
     def _among_addresses(self, address: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-        """Keep a block's re-check from reading every address that ever left."""
+        """Keep a block's re-check from reading every address that ever left.
+
+        An array is looked up address by address; joined as a set, the planner may read the
+        whole index of customers' addresses for each block.
+        """
         if self.only is None:
             return []
         other = table(Customer).alias()
         theirs, _ = _address(self.request.address_kind, other.c)
         mine = and_(other.c.tenant_id == self.request.tenant_id, other.c.id == func.any(self.only))
-        return [address.in_(select(theirs).where(mine))]
+        return [address == func.any(func.array(select(theirs).where(mine).scalar_subquery()))]
 
 
-def _address(kind: AddressKind, customer: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Return the address a channel uses and the issue with it, null when there is none."""
+def _address(kind: AddressKind, customer: Any) -> tuple[ColumnElement[Any], ColumnElement[int]]:
+    """Return the address that a channel uses and its quality code."""
     if kind is AddressKind.EMAIL:
-        address, quality = customer.email, customer.email_quality
-    elif kind is AddressKind.PHONE:
-        address, quality = customer.phone, customer.phone_quality
-    else:  # Devices are not part of a customer's data yet.
-        return cast(null(), Text), literal(AddressIssue.WITHOUT, Text)
-    issue = case(
+        return customer.email, customer.email_quality
+    if kind is AddressKind.PHONE:
+        return customer.phone, customer.phone_quality
+    # Devices are not part of a customer's data yet.
+    return cast(null(), Text), literal(Quality.NO_ADDRESS.value, SmallInteger)
+
+
+def _address_issue(address: ColumnElement[Any], quality: ColumnElement[int]) -> ColumnElement[Any]:
+    return case(
         (or_(address.is_(None), quality == Quality.NO_ADDRESS), AddressIssue.WITHOUT),
         (quality == Quality.FORMAT_ERROR, AddressIssue.INVALID),
         (quality == Quality.LANDLINE, AddressIssue.LANDLINE),
-        (quality >= Quality.NO_ADDRESS, AddressIssue.QUALITY),
+        else_=AddressIssue.QUALITY,
     )
-    return address, issue
 
 
 def _customer_columns(customer: Any) -> CustomerColumns:

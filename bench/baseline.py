@@ -26,7 +26,9 @@ def _rate(port: int, size: int, processes: int, seconds: float) -> float:
     started = [_FORKS.Process(target=_send, args=arguments) for _ in range(processes)]
     for process in started:
         process.start()
-    total = sum(rates.get() for _ in started)
+    total = 0.0
+    for _ in started:
+        total += rates.get()
     for process in started:
         process.join()
     return total

@@ -39,7 +39,7 @@ FROM generate_series(1, CAST(:count AS int)) AS i
 _LEFT = text(
     """
 INSERT INTO opt_out (tenant_id, channel, category_id, customer_id, address)
-SELECT :tenant, 'email', 0, -i, 'left.' || i || '@mail' || i % 50 || '.test'
+SELECT :tenant, 'email', 0, -i, 'person.' || i || '.left@mail' || i % 50 || '.test'
 FROM generate_series(1, CAST(:count AS int)) AS i
 """
 )
@@ -47,7 +47,7 @@ FROM generate_series(1, CAST(:count AS int)) AS i
 _SUPPRESSED = text(
     """
 INSERT INTO suppression (tenant_id, channel, address)
-SELECT :tenant, 'email', 'gone.' || i || '@mail' || i % 50 || '.test'
+SELECT :tenant, 'email', 'person.' || i || '.gone@mail' || i % 50 || '.test'
 FROM generate_series(1, CAST(:count AS int)) AS i
 """
 )

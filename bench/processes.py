@@ -115,7 +115,7 @@ def _listens(port: int) -> bool:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(found.name) for found in Path("/proc").iterdir() if found.name.isdigit()]
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -150,7 +150,8 @@ def _sending_seconds(stage: Stage, run: Run) -> float:
         message.launched_on == run.launched_on,
     )
     with stage.database.tenant_session(run.tenant_id) as session:
-        return (session.scalars(last).one() - session.scalars(first).one()).total_seconds()
+        took: timedelta = session.scalars(last).one() - session.scalars(first).one()
+    return took.total_seconds()
 
 
 def _cpu(watched: Mapping[str, Sequence[int]]) -> dict[str, float]:

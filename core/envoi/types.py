@@ -322,7 +322,6 @@ class Criterion:
     label: str
     operators: tuple[Operator, ...]
     inputs: tuple[Input, ...] = ()
-    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from envoi.errors import Problem, ValidationFailedError
 from envoi.plugins import Plugins, fence
-from envoi.segments.tree import Condition, Match, Node
+from envoi.segments.tree import Condition, Group, Match, Node, child_path
 from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
 
 _LONGEST_TEXT = 1000
@@ -58,6 +58,17 @@ def check(condition: Condition, catalogue: Catalogue, plugins: Plugins, path: st
     settings = {"criterion": criterion.name, "operator": operator.name}
     settings |= _values(fields, condition.settings, path)
     return Checked(spec=spec, settings=settings, criterion=criterion, operator=operator)
+
+
+def normalised(node: Node, catalogue: Catalogue, plugins: Plugins, path: str = "") -> Node:
+    """Return a tree with its settings as they are stored: complete, typed, in one order."""
+    if isinstance(node, Condition):
+        return Condition(node.source, check(node, catalogue, plugins, path).settings)
+    children = (
+        normalised(child, catalogue, plugins, child_path(path, node.match, number))
+        for number, child in enumerate(node.nodes)
+    )
+    return Group(node.match, tuple(children))
 
 
 def _criterion(

@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
 from envoi.plugins import Plugins
+from envoi.segments.catalogue import load_catalogue
 from envoi.segments.compile import customer_ids
+from envoi.segments.criteria import normalised
 from envoi.segments.models import Segment
 from envoi.segments.queries import users_of
 from envoi.segments.tree import Group, dump, parse
@@ -113,6 +115,14 @@ def count_segment(
     return count
 
 
+def stored_form(session: Session, tenant_id: int, group: Group, plugins: Plugins) -> Group:
+    """Return a tree as it is stored, so that two spellings of one tree compare equal."""
+    catalogue = load_catalogue(session, tenant_id)
+    found = normalised(group, catalogue, plugins.for_tenant(session, tenant_id))
+    assert isinstance(found, Group)
+    return found
+
+
 def _checked(
     session: Session,
     tenant_id: int,
@@ -128,6 +138,7 @@ def _checked(
         group = tree if isinstance(tree, Group) else parse(tree)
         now = datetime.now(UTC)
         customer_ids(session, tenant_id, group, now=now, plugins=plugins, segment_id=segment_id)
+        group = stored_form(session, tenant_id, group, plugins)
     except ValidationFailedError as error:
         problems += error.problems
     if problems:

@@ -11,7 +11,7 @@ from flask_babel import gettext
 from envoi.plugins import Plugins
 from envoi.segments.criteria import criteria_of
 from envoi.segments.tree import MAX_DEPTH_OF_BUILDER
-from envoi.types import Catalogue, Criterion, Input, InputKind
+from envoi.types import Catalogue, Criterion, Input, InputKind, Operator
 from envoi_web.segments.draft import ROOT, Draft, json_of, match_of
 
 Options = Sequence[tuple[str, str]]
@@ -43,6 +43,7 @@ class ShownCondition:
     operator: str
     operators: Options
     inputs: Sequence[ShownInput]
+    period: Sequence[ShownInput]
     fields: str
     first: bool
     last: bool
@@ -87,6 +88,24 @@ class Builder:
                 found.append((gettext(spec.label), options))
         return found
 
+    def settled(self, node: Draft) -> Draft:
+        """Keep of each condition what its operator knows; a text goes over to a list and back."""
+        match = match_of(node)
+        if match:
+            return {match: [self.settled(child) for child in node[match]]}
+        settings = node["settings"]
+        criterion = self._criterion(str(node["source"]), settings)
+        if criterion is None:
+            return node
+        operator = _chosen(criterion, settings)
+        kept = {"criterion": criterion.name, "operator": operator.name}
+        typed = settings.get("value") or settings.get("values") or ""
+        for field in (*operator.inputs, *criterion.inputs):
+            other = typed if field.kind in (InputKind.TEXT, InputKind.TEXTS) else ""
+            given = settings.get(field.name)
+            kept[field.name] = other if given in (None, "") else given
+        return {"source": node["source"], "settings": kept}
+
     def _group(self, node: Draft, place: str, level: int, at: int, of: int) -> ShownGroup:
         match = match_of(node)
         children = node[match]
@@ -130,18 +149,23 @@ class Builder:
     def _condition(
         self, criterion: Criterion, settings: Mapping[str, Any], shared: dict[str, Any]
     ) -> ShownCondition:
-        named = [o for o in criterion.operators if o.name == settings.get("operator")]
-        operator = named[0] if named else criterion.operators[0]
-        inputs = (*operator.inputs, *criterion.inputs)
+        operator = _chosen(criterion, settings)
+        fields = (*operator.inputs, *criterion.inputs)
         return ShownCondition(
             **shared,
             title=gettext(criterion.label),
             criterion=criterion.name,
             operator=operator.name,
             operators=[(o.name, gettext(o.label)) for o in criterion.operators],
-            inputs=[self._input(i, settings.get(i.name), shared["place"]) for i in inputs],
-            fields=" ".join(i.name for i in inputs),
+            inputs=self._inputs(operator.inputs, settings, shared["place"]),
+            period=self._inputs(criterion.inputs, settings, shared["place"]),
+            fields=" ".join(field.name for field in fields),
         )
+
+    def _inputs(
+        self, fields: Sequence[Input], settings: Mapping[str, Any], place: str
+    ) -> list[ShownInput]:
+        return [self._input(field, settings.get(field.name), place) for field in fields]
 
     def _input(self, field: Input, value: Any, place: str) -> ShownInput:
         name = f"{place}.{field.name}"
@@ -156,6 +180,12 @@ class Builder:
             options=[("", gettext("Choose")), *options] if options else options,
             error=self.errors.get(name, ""),
         )
+
+
+def _chosen(criterion: Criterion, settings: Mapping[str, Any]) -> Operator:
+    """The operator that is chosen; a new condition begins with the first."""
+    named = [o for o in criterion.operators if o.name == settings.get("operator")]
+    return named[0] if named else criterion.operators[0]
 
 
 def _typed(field: Input, value: Any) -> str:
@@ -173,6 +203,7 @@ def _raw(settings: Mapping[str, Any], shared: dict[str, Any]) -> ShownCondition:
         operator="",
         operators=(),
         inputs=(),
+        period=(),
         fields="",
         json=json_of(settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,6 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from envoi.errors import ConflictError, Problem, ValidationFailedError
-from envoi.plugins import Plugins
 from envoi.segments.catalogue import load_catalogue
 from envoi.segments.counting import Count, SupersededError, live_count, sample
 from envoi.segments.criteria import Words, in_words
@@ -23,10 +22,10 @@ from envoi.segments.service import (
     delete_segment,
     get_segment,
     store_count,
+    stored_form,
     update_segment,
 )
 from envoi.segments.tree import Group, dump, parse, parse_json
-from envoi.types import Catalogue
 from envoi.webkit import (
     Blueprint,
     allowed,
@@ -136,18 +135,26 @@ def preview() -> Response:
 
 def _posted(segment: Segment | None) -> Edited:
     form, action = request.form, request.form.get("do", "")
-    draft = read_draft(form)
-    edited = Edited(
-        segment=segment, name=form.get("name", ""), draft=changed(draft, action, form), asked=True
-    )
-    if action != "json":
-        return edited
-    text = form.get("json", "")
+    edited = Edited(segment=segment, name=form.get("name", ""), draft=empty_draft(), asked=True)
+    if action == "json":
+        return _from_json(edited, form.get("json", ""))
+    with current.session() as session:
+        builder = _builder(session)
+    return replace(edited, draft=builder.settled(changed(read_draft(form), action, form)))
+
+
+def _from_json(edited: Edited, text: str) -> Edited:
+    """Take a pasted tree over; one that cannot be read leaves the builder as it was."""
     try:
         return replace(edited, draft=dump(parse_json(text)))
     except ValidationFailedError as error:
         found = [Problem("json", _(problem.message)) for problem in error.problems]
-        return replace(edited, problems=found, json=text)
+        return replace(edited, draft=read_draft(request.form), problems=found, json=text)
+
+
+def _builder(session: Session, errors: Mapping[str, str] | None = None) -> Builder:
+    catalogue = load_catalogue(session, current.tenant_id)
+    return Builder(catalogue, current.plugins.for_tenant(session, current.tenant_id), errors or {})
 
 
 def _counted(edited: Edited) -> Edited:
@@ -166,13 +173,19 @@ def _counted(edited: Edited) -> Edited:
             plugins=current.plugins,
         )
     except ValidationFailedError as error:
-        return replace(edited, problems=_placed(error))
+        return edited if _just_begun() else replace(edited, problems=_placed(error))
     return replace(edited, count=count, samples=_samples(edited, group, count))
+
+
+def _just_begun() -> bool:
+    """Whether the button made something new, which cannot be complete yet."""
+    return request.form.get("do", "").startswith(("add:", "group:"))
 
 
 def _samples(edited: Edited, group: Group, count: Count) -> Sequence[SampledCustomer]:
     with current.session() as session:
-        if edited.segment and count.exact and edited.segment.tree == dump(group):
+        same = stored_form(session, current.tenant_id, group, current.plugins)
+        if edited.segment and count.exact and edited.segment.tree == dump(same):
             store_count(
                 session, current.tenant_id, edited.segment.id, count.customers, count.counted_at
             )
@@ -237,9 +250,9 @@ def _page(edited: Edited) -> Response:
 def _fragments(edited: Edited) -> Response:
     """The part that asked, and out of band what else follows from the draft."""
     context = _context(edited)
-    blocks = ["result", "follows"]
+    blocks = ["result", "follows", "bar"]
     if target() == "builder":
-        blocks = ["builder", "result", "follows"]
+        blocks = ["builder", "result", "follows", "bar"]
     parts = [
         fragment(_PAGE, block, **context, oob=number > 0).get_data(as_text=True)
         for number, block in enumerate(blocks)
@@ -248,12 +261,10 @@ def _fragments(edited: Edited) -> Response:
 
 
 def _context(edited: Edited) -> dict[str, Any]:
-    with current.session() as session:
-        catalogue = load_catalogue(session, current.tenant_id)
-        plugins = current.plugins.for_tenant(session, current.tenant_id)
-        users = users_of(session, current.tenant_id, edited.segment.id) if edited.segment else []
     errors = {problem.field: problem.message for problem in edited.problems}
-    builder = Builder(catalogue, plugins, errors)
+    with current.session() as session:
+        builder = _builder(session, errors)
+        users = users_of(session, current.tenant_id, edited.segment.id) if edited.segment else []
     title = edited.segment.name if edited.segment else _("New segment")
     return {
         "edited": edited,
@@ -265,7 +276,7 @@ def _context(edited: Edited) -> dict[str, Any]:
         "json": edited.json or json_of(edited.draft),
         "problems": edited.problems,
         "errors": errors,
-        "sentence": _sentence(edited.draft, catalogue, plugins),
+        "sentence": _sentence(edited, builder),
         "title": title,
         "crumbs": [
             (_("Customers"), ""),
@@ -275,10 +286,9 @@ def _context(edited: Edited) -> dict[str, Any]:
     }
 
 
-def _sentence(draft: Draft, catalogue: Catalogue, plugins: Plugins) -> str:
-    try:
-        group = parse(draft)
-    except ValidationFailedError:
+def _sentence(edited: Edited, builder: Builder) -> str:
+    """The conditions in words, once they are complete."""
+    if (edited.asked and edited.count is None) or edited.draft == empty_draft():
         return ""
     words = Words(text=_, number=number, day=day)
-    return in_words(group, catalogue, plugins, words=words)
+    return in_words(parse(edited.draft), builder.catalogue, builder.plugins, words=words)

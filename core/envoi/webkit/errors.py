@@ -17,6 +17,7 @@ from envoi.errors import (
     ValidationFailedError,
 )
 from envoi.webkit import htmx
+from envoi.webkit.formats import translated
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ def _expected(error: EnvoiError) -> Response:
     status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
     if status == 500:
         return _bug(error)
-    return _answer(status, str(error))
+    return _answer(status, translated(str(error)))
 
 
 def _http(error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""Numbers, money and dates by the employee's language and the company's zone."""
+"""Numbers, money, dates and the core's words by the employee's language and company's zone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 from flask import Flask
-from flask_babel import get_locale
+from flask_babel import get_locale, gettext
 
 from envoi.webkit.current import current
 
@@ -19,7 +19,7 @@ _FIXED = "\u00a0"
 
 def init_app(app: Flask) -> None:
     """Make the formats available in templates as filters."""
-    filters = (number, money, percent, points, signed, day, moment, clock, abbreviated)
+    filters = (number, money, percent, points, signed, day, moment, clock, abbreviated, translated)
     app.jinja_env.filters.update({function.__name__: function for function in filters})
 
 
@@ -30,6 +30,14 @@ def _locale() -> str:
 def _polished(text: str) -> str:
     """Give a number the true minus and, in Russian, the narrow space between thousands."""
     return text.replace("-", "−").replace(_FIXED, _THIN if _locale().startswith("ru") else _FIXED)
+
+
+def translated(text: str) -> str:
+    """A text that comes from a variable in the employee's language, or as it is.
+
+    Unlike `_()` in a template it takes the text for a text: `%` stays and HTML is escaped.
+    """
+    return str(gettext(text)) if text else ""
 
 
 def number(value: float | Decimal | None, decimals: int | None = None) -> str:

@@ -15,7 +15,7 @@ from envoi.customers.queries import Profile, ProfileMessage, Total
 from envoi.delivery.models import MessageState, Stage
 from envoi.webkit import allowed
 from envoi.webkit.formats import NO_VALUE, day, number
-from envoi_web.mailings.context import STAGE_LABELS
+from envoi_web.mailings.context import STAGE_LABELS, detail_words
 
 _MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
 _MILLION = 1_000_000
@@ -172,7 +172,7 @@ def _reason(message: ProfileMessage) -> str:
     )
     label = STAGE_LABELS.get(Stage(message.stage)) if message.stage else None
     parts = [str(label)] if label else []
-    parts += [message.detail] if message.detail else []
+    parts += [detail_words(message.detail)] if message.detail else []
     return ", ".join([*parts, *(word for word, at in facts if at)])
 
 

@@ -12,12 +12,14 @@ from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
+from envoi.audience.stages import BY_ADDRESS, AddressIssue
 from envoi.audience.volume import Volume
 from envoi.delivery.models import Stage
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
+from envoi.policies.rules import reason_words
 from envoi.webkit import current
-from envoi.webkit.formats import clock, moment, number
+from envoi.webkit.formats import clock, moment, number, translated
 from envoi_web.mailings.blueprint import mailings
 
 _VARIABLE = re.compile(r"\{\{\s*(?:[a-z_]+\.)*([a-z_0-9]+)[^}]*\}\}", re.IGNORECASE)
@@ -30,6 +32,13 @@ STAGE_LABELS = {
     Stage.CATEGORY_OPT_OUT: lazy_gettext("Unsubscribed from mailing category"),
     Stage.SUPPRESSED: lazy_gettext("Suppressed"),
     Stage.POLICY: lazy_gettext("Blocked by communication policy"),
+}
+DETAIL_LABELS = {
+    AddressIssue.WITHOUT: lazy_gettext("no address"),
+    AddressIssue.INVALID: lazy_gettext("not a valid address"),
+    AddressIssue.QUALITY: lazy_gettext("by its quality code"),
+    AddressIssue.LANDLINE: lazy_gettext("landline"),
+    BY_ADDRESS: lazy_gettext("another customer with this address"),
 }
 STRATA_LABELS = {
     "gender": lazy_gettext("Gender"),
@@ -45,6 +54,13 @@ class Step:
     hint: str
     url: str
     state: str
+
+
+def detail_words(code: str | None) -> str:
+    """Say why in detail; a policy's reason in its words, what is no code of ours as it is."""
+    if code in DETAIL_LABELS:
+        return str(DETAIL_LABELS[code])
+    return translated(reason_words(current.plugins, code or ""))
 
 
 def volume_data(mailing: Mailing) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from envoi.mailings import queries, service
 from envoi.mailings.status import Status
 from envoi.segments.queries import list_segments
 from envoi.webkit import current, page, paging_of, permission, see_other, toast
-from envoi.webkit.formats import money, number
+from envoi.webkit.formats import money, number, translated
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs, home_url, options
 
@@ -159,7 +159,7 @@ def _tabs(counts: dict[str, int], channel: str | None) -> list[dict[str, object]
 def _channels() -> list[tuple[str, str]]:
     with current.session() as session:
         mine = current.plugins.for_tenant(session, current.tenant_id)
-    return [(spec.name, spec.label) for spec in mine.channels.values()]
+    return [(spec.name, translated(spec.label)) for spec in mine.channels.values()]
 
 
 def _account_id() -> int | None:

@@ -9,10 +9,11 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from flask_babel import gettext
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from werkzeug.datastructures import MultiDict
+
+from envoi.webkit.formats import translated
 
 Options = Sequence[tuple[str, str]]
 Choices = Mapping[str, Options]
@@ -52,13 +53,13 @@ def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str
 
 def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) -> Field:
     kind = _plain(info.annotation)
-    shared = {
+    shared: dict[str, Any] = {
         "name": path,
-        "label": gettext(info.title or name.replace("_", " ").capitalize()),
-        "hint": gettext(info.description) if info.description else "",
+        "label": translated(info.title or name.replace("_", " ").capitalize()),
+        "hint": translated(info.description or ""),
     }
     if isinstance(kind, type) and issubclass(kind, Enum):
-        options = [(str(m.value), gettext(str(m.value).capitalize())) for m in kind]
+        options = [(str(m.value), translated(str(m.value).capitalize())) for m in kind]
         return Field(**shared, kind="select", value=getattr(value, "value", value), options=options)
     if _is_list(kind):
         chosen = [str(item) for item in value or ()]

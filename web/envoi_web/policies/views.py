@@ -23,6 +23,7 @@ from envoi.policies.service import (
 )
 from envoi.subscriptions.queries import list_categories
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
+from envoi.webkit.formats import translated
 from envoi_web.policies.fields import Choices, fields_of, read_settings
 
 policies = Blueprint("policies", __name__, url_prefix="/settings/policies")
@@ -154,7 +155,7 @@ def _form(
         name=name,
         version=request.form.get("version", policy.version if policy else 0),
         rules=cards,
-        kinds=[(kind.name, _(kind.label)) for kind in plugins.rule_kinds.values()],
+        kinds=[(kind.name, translated(kind.label)) for kind in plugins.rule_kinds.values()],
         problems=problems,
         errors={problem.field: problem.message for problem in problems},
         crumbs=_crumbs(policy.name if policy else _("New policy")),
@@ -164,7 +165,7 @@ def _form(
 def _choices(session: Session, plugins: Plugins) -> Choices:
     categories = list_categories(session, current.tenant_id)
     return {
-        "channels": [(spec.name, spec.label) for spec in plugins.channels.values()],
+        "channels": [(spec.name, translated(spec.label)) for spec in plugins.channels.values()],
         "categories": [(str(category.id), category.name) for category in categories],
     }
 

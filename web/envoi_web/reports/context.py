@@ -18,7 +18,7 @@ from envoi.mailings.outcomes import CustomerOutcome
 from envoi.mailings.report import DaySales, MailingReport, Reason, Sales
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import NO_VALUE, money, number, percent
-from envoi_web.mailings.context import STAGE_LABELS
+from envoi_web.mailings.context import STAGE_LABELS, detail_words
 from envoi_web.reports.words import OUTCOMES, held_reason, leave_reason
 
 _CROWDED = 20
@@ -245,7 +245,7 @@ def customer_row(row: CustomerOutcome) -> CustomerRow:
     """A line of the list behind a number."""
     name = f"{row.first_name} {row.last_name}".strip() or row.external_id
     stage = str(STAGE_LABELS[row.stage]) if row.stage else ""
-    reason = ", ".join(part for part in (stage, row.detail) if part)
+    reason = ", ".join(part for part in (stage, detail_words(row.detail)) if part)
     return CustomerRow(row, name, _state(row), reason)
 
 

@@ -13,7 +13,7 @@ from envoi.mailings.report import MailingReport, Reason
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference
 from envoi.subscriptions.service import Reason as LeaveReason
 from envoi.webkit.formats import clock, day, moment, money, number, percent
-from envoi_web.mailings.context import STAGE_LABELS
+from envoi_web.mailings.context import STAGE_LABELS, detail_words
 
 OUTCOMES = {
     "customers": lazy_gettext("Customers"),
@@ -124,7 +124,7 @@ def held_reason(reason: Reason) -> tuple[str, str]:
     """Why a message did not go out, and a note beside it."""
     if reason.state is MessageState.BLOCKED and reason.stage:
         label = _AFTER_COLLECTION.get(reason.stage, STAGE_LABELS[reason.stage])
-        return str(label), reason.text
+        return str(label), detail_words(reason.detail)
     labels = {
         MessageState.FAILED: _("Refused by the gateway") if reason.code else _("Failed"),
         MessageState.UNCONFIRMED: _("Unconfirmed"),

@@ -135,8 +135,8 @@ FROM generate_series(1, CAST(:count AS int)) AS i
 _RECEIPTS = text(
     """
 INSERT INTO receipt (tenant_id, customer_id, at, amount, items, bucket, external_id)
-SELECT :tenant, id, now() - make_interval(mins => (('x' || substr(md5(id || ':' || n), 1, 8))::bit(32)::bigint
-        % 525600)::int),
+SELECT :tenant, id, now() - make_interval(mins =>
+        (('x' || substr(md5(id || ':' || n), 1, 8))::bit(32)::bigint % 525600)::int),
     500 + (id * 31 + n * 997) % 9500, 1 + n % 3, bucket, external_id || '-' || n
 FROM customer CROSS JOIN generate_series(1, CAST(:each AS int)) AS n WHERE tenant_id = :tenant
 """

@@ -21,7 +21,7 @@ from factories.customers import make_customers
 
 CUSTOMERS = 100
 SENDER = 1
-CAP = {"kind": "frequency_cap", "settings": {"most": 1, "period": 1, "unit": "day"}}
+CAP: dict[str, Any] = {"kind": "frequency_cap", "settings": {"most": 1, "period": 1, "unit": "day"}}
 
 
 def make_run(database: Database, tenant_id: int, *rules: dict[str, Any]) -> int:

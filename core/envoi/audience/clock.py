@@ -6,7 +6,7 @@ One zone name that the database does not know would abort a whole statement.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Subquery,
     Text,
+    bindparam,
     column,
     func,
     literal,
@@ -27,26 +28,24 @@ from envoi.audience.request import AudienceRequest
 from envoi.db import table
 from envoi.tenants.models import TenantSettings, TimeZone
 
+_MOMENT = DateTime(timezone=True)
+
 
 def zone_clock(
     request: AudienceRequest, zone_id: ColumnElement[Any]
 ) -> tuple[Subquery, ColumnElement[Any]]:
     """Return the clock by zone and the zone of a customer, the company's where it is unknown."""
-    names, minutes, midnights = local_times(
-        request.now.astimezone(UTC).replace(second=0, microsecond=0)
-    )
+    values = clock_parameters(request.now)
     clock = (
         func.unnest(
-            literal(names, ARRAY(Text)),
-            literal(minutes, ARRAY(Integer)),
-            literal(midnights, ARRAY(DateTime(timezone=True))),
+            literal(zone_names(), ARRAY(Text)),
+            bindparam("local_minutes", values["local_minutes"], ARRAY(Integer)),
+            bindparam("local_midnights", values["local_midnights"], ARRAY(_MOMENT)),
         )
         .table_valued(
-            column("name", Text),
-            column("local_minute", Integer),
-            column("local_midnight", DateTime(timezone=True)),
+            column("name", Text), column("local_minute", Integer), column("local_midnight", _MOMENT)
         )
-        .alias("clock")
+        .render_derived("clock")
     )
     zone, settings = table(TimeZone), table(TenantSettings)
     clocks = select(zone.c.id, clock.c.local_minute, clock.c.local_midnight).join_from(
@@ -61,13 +60,25 @@ def zone_clock(
     return clocks.subquery("zone_clock"), func.coalesce(zone_id, company)
 
 
+def clock_parameters(moment: datetime) -> dict[str, Any]:
+    """Return the parameters of the clock, for a statement that is run again."""
+    minutes, midnights = _local_times(moment.astimezone(UTC).replace(second=0, microsecond=0))
+    return {"local_minutes": minutes, "local_midnights": midnights}
+
+
+@cache
+def zone_names() -> list[str]:
+    """Return every known zone in the order of the clock's parameters."""
+    return sorted(available_timezones())
+
+
 @lru_cache(maxsize=4)
-def local_times(moment: datetime) -> tuple[list[str], list[int], list[datetime]]:
-    """Return every zone's name, minute of its day, and the moment at which that day began."""
-    names, minutes, midnights = sorted(available_timezones()), [], []
-    for name in names:
+def _local_times(moment: datetime) -> tuple[list[int], list[datetime]]:
+    """Return every zone's minute of its day, and the moment at which that day began."""
+    minutes, midnights = [], []
+    for name in zone_names():
         local = moment.astimezone(ZoneInfo(name))
         minutes.append(local.hour * 60 + local.minute)
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        midnight = local.replace(hour=0, minute=0, fold=0)
         midnights.append(midnight.astimezone(UTC))
-    return names, minutes, midnights
+    return minutes, midnights

@@ -8,11 +8,14 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, select, text
 
+from envoi.audience.clock import clock_parameters
 from envoi.audience.request import AudienceRequest, request_of_run
 from envoi.audience.stages import judge_rows
 from envoi.delivery.claim import Verdict
 from envoi.delivery.models import Run
 from envoi.plugins import Plugins
+from envoi.policies.rules import bind_rules
+from envoi.types import Need
 
 # Starting a parallel worker takes longer than a whole block's re-check.
 _ALONE = text("SELECT set_config('max_parallel_workers_per_gather', '0', true)")
@@ -27,11 +30,16 @@ class Recheck:
 
     def __init__(self, plugins: Plugins, request: AudienceRequest) -> None:
         self.statement = recheck(plugins, request)
+        rules = bind_rules(plugins, request.rules)
+        self.clocked = any(n.need == Need.ZONE_CLOCK for rule in rules for n in rule.needs)
 
     def __call__(
         self, connection: Connection, customer_ids: Sequence[int], now: datetime | None = None
     ) -> Sequence[Verdict]:
-        parameters = {"customer_ids": list(customer_ids), "now": now or datetime.now(UTC)}
+        now = now or datetime.now(UTC)
+        parameters = {"customer_ids": list(customer_ids), "now": now}
+        if self.clocked:
+            parameters |= clock_parameters(now)
         connection.execute(_ALONE)
         rows = connection.execute(self.statement, parameters)
         return [Verdict(*row) for row in rows]

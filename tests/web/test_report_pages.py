@@ -29,8 +29,9 @@ def tenant_id(database: Database) -> int:
     return create_tenant(database, slug=f"t{uuid4().hex[:12]}", name="Fieldmarket").id
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def worked(database: Database, tenant_id: int) -> LedgerRun:
+    """The worked example, there first whichever test a worker begins with."""
     return worked_example(database, tenant_id, LAUNCHED)
 
 

@@ -372,7 +372,7 @@ def found(database: Database, base: Base, plugins: Plugins, tree: dict[str, Any]
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(tree=trees)
 def test_a_tree_finds_whom_it_says(

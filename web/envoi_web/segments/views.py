@@ -189,10 +189,15 @@ def _samples(edited: Edited, group: Group, count: Count) -> Sequence[SampledCust
             store_count(
                 session, current.tenant_id, edited.segment.id, count.customers, count.counted_at
             )
-        if not allowed("segments.samples"):
+        if not count.customers or not allowed("segments.samples"):
             return ()
         return sample(
-            session, current.tenant_id, group, now=count.counted_at, plugins=current.plugins
+            session,
+            current.tenant_id,
+            group,
+            now=count.counted_at,
+            plugins=current.plugins,
+            whole=count.exact,
         )
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench [--only GROUP]`: a table, and `var/bench.json`; status 1 when a bound is missed."""
+"""`python -m bench [--only GROUP]`: a table and `var/bench.json`; status 1 for a missed bound."""
 
 from __future__ import annotations
 

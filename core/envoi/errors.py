@@ -39,7 +39,9 @@ class ValidationFailedError(EnvoiError):
     """Input was refused; carries every problem found, so that a person sees all at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems))
+        super().__init__(
+            "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
+        )
         self.problems = tuple(problems)
 
 

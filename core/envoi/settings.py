@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     )
     mail_url: SecretStr = Field(
         SecretStr(""),
-        description="Server for password resets, smtp://user:password@host:port (or smtp+starttls); "
-        "empty writes them to the log.",
+        description="Server for password resets, smtp://user:password@host:port (or "
+        "smtp+starttls); empty writes them to the log.",
     )
     smtp_demo_port: int = Field(
         0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 is the web port plus 2."

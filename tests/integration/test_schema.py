@@ -15,7 +15,8 @@ from envoi.schema import PARTITIONED, TABLES_WITHOUT_RLS, all_tables, migrate, u
 TABLES = text(
     "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,"
     " (SELECT string_agg(p.polcmd::text || ':' || pg_get_expr(p.polqual, c.oid) || ':'"
-    "   || pg_get_expr(p.polwithcheck, c.oid), '|') FROM pg_policy p WHERE p.polrelid = c.oid) AS policy,"
+    "   || pg_get_expr(p.polwithcheck, c.oid), '|')"
+    "   FROM pg_policy p WHERE p.polrelid = c.oid) AS policy,"
     " (SELECT string_agg(DISTINCT g.privilege_type, ',' ORDER BY g.privilege_type)"
     "   FROM aclexplode(c.relacl) g WHERE g.grantee <> c.relowner) AS granted"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -127,9 +128,8 @@ def test_unrestricted_shows_the_owner_all_rows_and_closes_again(
     with database.tenant_session(tenant_id) as session:
         session.add(Customer(tenant_id=tenant_id, external_id="C-1", bucket=0))
     count = text("SELECT count(*) FROM customer")
-    with database.engine.begin() as connection:
-        with unrestricted(connection, "customer"):
-            assert connection.execute(count).scalar_one() >= 1
+    with database.engine.begin() as connection, unrestricted(connection, "customer"):
+        assert connection.execute(count).scalar_one() >= 1
     with pytest.raises(DBAPIError), database.engine.begin() as connection:
         connection.execute(count)
 

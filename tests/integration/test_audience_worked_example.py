@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from factories.customers import WORKED_CONTROL, WORKED_STRATA, make_worked_example
 
 from envoi.audience.collection import collect
-from envoi.audience.estimate import balance, customers_behind, estimate, why
+from envoi.audience.estimate import estimate
 from envoi.audience.request import AudienceRequest
 from envoi.db import Database
 from envoi.delivery.models import RunKind, Stage
 from envoi.delivery.runs import RunSettings, VariantContent, create_run
 from envoi.plugins import Plugins
 from envoi.types import AddressKind
+from factories.customers import WORKED_CONTROL, WORKED_STRATA, make_worked_example
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from envoi.plugins import Plugins, load_plugins
 from envoi.schema import migrate
 from envoi.tenants.service import create_tenant
 
-
 # A busy machine is no reason to fail: what must be fast has a test of its own that says so.
 settings.register_profile("envoi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("envoi")

@@ -23,4 +23,15 @@ hookimpl = HookimplMarker("envoi")
 @hookimpl
 def register_blueprints() -> Iterable[Blueprint]:
     """Bring the shell and every area's pages."""
-    return [shell, own, customers, imports, mailings, demo, policies, plugins_page, reports, segments]
+    return [
+        shell,
+        own,
+        customers,
+        imports,
+        mailings,
+        demo,
+        policies,
+        plugins_page,
+        reports,
+        segments,
+    ]

@@ -26,6 +26,7 @@ def create_app(installation: Installation) -> Flask:
     app = Flask("envoi", static_folder=None)
     app.config.update(_configuration(installation.settings))
     app.extensions["envoi"] = installation
+    app.url_map.converters["int"] = pages.IdConverter
     brought = installation.plugins.blueprints()
     blueprints = [blueprint for _, blueprint in brought]
     switched = {b.name: info.name for info, b in brought if not info.always_on}

@@ -19,6 +19,7 @@ CORE_WORDS = (
     _("There is no such mailing. It may have been deleted."),
     _("There is no such variant. It may have been deleted."),
     _("There is no such policy. It may have been deleted."),
+    _("This channel is not enabled for the company."),
     _("There is no such customer."),
     _("There is no such import."),
     _("There is no such message in the mailbox."),
@@ -52,5 +53,7 @@ CORE_WORDS = (
     _("There is already a policy with this name. Enter another one."),
     _("This kind of rule is not enabled for the company."),
     _("Your role does not include this. An administrator can change your role."),
+    _("Your role includes this only for what you made yourself. Ask a senior marketer."),
+    _("There is no such company. Choose one from the list."),
     _("You do not belong to a company any more. Ask an administrator to invite you."),
 )

@@ -89,7 +89,8 @@ def list_mailings(session: Session, tenant_id: int, wanted: MailingFilter) -> Ma
     counted = session.scalar(select(func.count()).select_from(base.subquery())) or 0
     everything = _matching(tenant_id, MailingFilter(channel=wanted.channel))
     total = session.scalar(select(func.count()).select_from(everything.subquery())) or 0
-    offset = (max(wanted.page, 1) - 1) * wanted.size
+    last = max(1, -(-counted // wanted.size))
+    offset = (min(max(wanted.page, 1), last) - 1) * wanted.size
     page = session.execute(
         base.order_by(*_order(wanted.sort)).limit(wanted.size).offset(offset)
     ).all()

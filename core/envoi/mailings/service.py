@@ -24,6 +24,8 @@ from envoi.tenants.service import tenant_settings
 
 STRATA = ("gender", "age_band")
 MAX_CONTROL_SHARE = 50
+MAX_ATTRIBUTION_DAYS = 365
+MAX_LIFETIME_HOURS = 60 * 24
 
 
 class MailingChanges(BaseModel):
@@ -38,8 +40,8 @@ class MailingChanges(BaseModel):
     control_share: float | None = Field(None, ge=0, le=MAX_CONTROL_SHARE)
     strata: list[str] | None = None
     one_per_address: bool | None = None
-    attribution_days: int | None = Field(None, ge=0, le=365)
-    lifetime_minutes: int | None = Field(None, ge=1, le=60 * 24 * 60)
+    attribution_days: int | None = Field(None, ge=0, le=MAX_ATTRIBUTION_DAYS)
+    lifetime_minutes: int | None = Field(None, ge=1, le=60 * MAX_LIFETIME_HOURS)
     starts_at: datetime | None = None
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import structlog
 from flask import Flask, Response, current_app, redirect, request, url_for
 
-from envoi.accounts.permissions import PERMISSIONS, allows
+from envoi.accounts.permissions import OWN_ONLY, PERMISSIONS, allows
 from envoi.errors import ForbiddenError, NotFoundError
 from envoi.webkit import htmx
 from envoi.webkit.current import current
@@ -50,6 +50,16 @@ def require(name: str) -> None:
     if not allowed(name):
         raise ForbiddenError(
             "Your role does not include this. An administrator can change your role."
+        )
+
+
+def require_author(name: str, account_id: int | None) -> None:
+    """Stop with 403 where the role may do this only with what the employee made."""
+    employee = current.employee
+    only_own = employee is not None and (employee.role, name) in OWN_ONLY
+    if employee is not None and only_own and account_id != employee.account_id:
+        raise ForbiddenError(
+            "Your role includes this only for what you made yourself. Ask a senior marketer."
         )
 
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, current_app, render_template, request, url_for
 from jinja2_fragments.flask import render_block
+from werkzeug.routing import IntegerConverter, Map
 
 from envoi.webkit import htmx
 
 PAGE_SIZES = (10, 25, 50, 100)
+
+
+class IdConverter(IntegerConverter):
+    """The number of a thing in an address; nothing has one that the database cannot hold."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
 
 
 def page(
@@ -60,7 +69,9 @@ def page_url(**changes: Any) -> str:
     if "page" not in changes:
         query.pop("page", None)
     kept = {name: value for name, value in query.items() if value is not None}
-    return url_for(request.endpoint or "", **{**(request.view_args or {}), **kept})
+    here = url_for(request.endpoint or "", **(request.view_args or {}))
+    # The query is never given to `url_for`, which takes names such as `_scheme` for its own.
+    return f"{here}?{urlencode(kept, doseq=True)}" if kept else here
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,6 +155,8 @@ class _Clicks:
 
 
 def _html(content: EmailContent, kit: ContentKit) -> str:
+    # Checked first as it was written, so that an error names a line that a person can see.
+    kit.template(content.body, html=True)
     html = kit.mjml(content.body) if content.body_format is BodyFormat.MJML else content.body
     if not content.preheader:
         return html

@@ -11,6 +11,8 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from envoi.errors import Problem, ValidationFailedError
+from envoi.mailings.service import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_HOURS
+from envoi.webkit.formats import number
 
 Form = MultiDict[str, str]
 
@@ -39,8 +41,8 @@ def content_of(form: Form, fields: Mapping[str, Any]) -> dict[str, str]:
 def when_changes(form: Form, zone: ZoneInfo) -> dict[str, Any]:
     """Read the third step: start in the company's zone, lifetime, attribution."""
     changes: dict[str, Any] = {
-        "attribution_days": _whole(form, "attribution_days", _("Attribute receipts within")),
-        "lifetime_minutes": 60 * _whole(form, "lifetime_hours", _("Message lifetime")),
+        "attribution_days": _whole(form, "attribution_days", range(MAX_ATTRIBUTION_DAYS + 1)),
+        "lifetime_minutes": 60 * _whole(form, "lifetime_hours", range(1, MAX_LIFETIME_HOURS + 1)),
         "starts_at": None,
     }
     if form.get("start") == "later":
@@ -70,10 +72,11 @@ def _share(text: str) -> float:
     return round(share, 1)
 
 
-def _whole(form: Form, name: str, label: str) -> int:
+def _whole(form: Form, name: str, allowed: range) -> int:
     found = form.get(name, None, type=int)
-    if found is None or found < 0:
-        problem = _("%(field)s: enter a whole number, 0 or more.", field=label)
+    if found is None or found not in allowed:
+        bounds = {"low": number(allowed.start), "high": number(allowed.stop - 1)}
+        problem = _("Enter a whole number from %(low)s to %(high)s.", **bounds)
         raise ValidationFailedError([Problem(name, problem)])
     return found
 

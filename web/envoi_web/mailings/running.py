@@ -17,7 +17,7 @@ from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import FINISHED, Status
-from envoi.webkit import current, page, permission, see_other
+from envoi.webkit import current, page, permission, require_author, see_other
 from envoi.webkit.formats import clock, moment, number
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs, home_url
@@ -69,6 +69,8 @@ def resume(mailing_id: int) -> Response:
 def cancel(mailing_id: int) -> Response:
     """Stop a mailing for good."""
     with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        require_author("mailings.cancel", mailing.created_by)
         launch.cancel(session, current.tenant_id, mailing_id)
     return see_other(url_for("mailings.progress", mailing_id=mailing_id))
 

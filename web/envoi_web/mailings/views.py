@@ -5,10 +5,11 @@ from __future__ import annotations
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 
+from envoi.errors import NotFoundError
 from envoi.mailings import queries, service
 from envoi.mailings.status import Status
 from envoi.segments.queries import list_segments
-from envoi.webkit import current, page, paging_of, permission, see_other, toast
+from envoi.webkit import current, page, paging_of, permission, require_author, see_other, toast
 from envoi.webkit.formats import money, number, translated
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs, home_url, options
@@ -59,11 +60,14 @@ def new() -> Response:
 @permission("mailings.edit")
 def create() -> Response:
     """Make a draft and open its editor."""
+    channel = request.form.get("channel", "email")
+    if channel not in dict(_channels()):
+        raise NotFoundError("This channel is not enabled for the company.")
     with current.session() as session:
         made = service.create_draft(
             session,
             current.tenant_id,
-            channel=request.form.get("channel", "email"),
+            channel=channel,
             name=request.form.get("name", ""),
             segment_id=request.form.get("segment_id", None, type=int),
             account_id=_account_id(),
@@ -98,6 +102,8 @@ def copy(mailing_id: int) -> Response:
 def delete(mailing_id: int) -> Response:
     """Delete a mailing; what is unsent of a running one does not leave any more."""
     with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        require_author("mailings.delete", mailing.created_by)
         service.delete_mailing(session, current.tenant_id, mailing_id)
     toast(_("The mailing was deleted."))
     return see_other(url_for("mailings.index"))

@@ -1,0 +1,237 @@
+"""Two companies in one installation: every route, asked with the other company's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlmodel import SQLModel
+from werkzeug.routing import Rule
+
+from envoi.accounts.permissions import Role
+from envoi.accounts.service import create_account, set_role
+from envoi.app import create_app
+from envoi.customers.service import ImportKind, create_import
+from envoi.db import Database, connect
+from envoi.installation import Installation
+from envoi.mailings import service
+from envoi.plugins import Plugins, load_plugins
+from envoi.policies.service import create_policy
+from envoi.segments.service import create_segment
+from envoi.tenants.service import create_tenant
+from factories.customers import customer_ids, index_customers, make_customers
+from factories.delivery import an_installation, email_content, smtp_gateway
+from ledger_rows import NOW, add_messages, add_receipt, add_run
+from pages import PASSWORD, TEST_SETTINGS, sign_in, token
+
+SHARED = {"channel", "filename", "kind", "message_id", "name", "token"}
+"""Parts of addresses that name nothing a company owns."""
+
+TOO_LARGE = 2**70
+"""A number that no column holds."""
+
+APP = create_app(Installation(TEST_SETTINGS, connect("postgresql://"), load_plugins()))
+ASKED = sorted(
+    (
+        (method, rule)
+        for rule in APP.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ),
+    key=lambda asked: (asked[1].rule, asked[0]),
+)
+OWNED = [(method, rule) for method, rule in ASKED if set(rule.arguments) - SHARED]
+OTHERS = [(method, rule) for method, rule in ASKED if not set(rule.arguments) - SHARED]
+
+
+@dataclass(frozen=True)
+class Company:
+    """A company with one of everything; its word stands in every name."""
+
+    tenant_id: int
+    word: str
+    email: str
+    numbers: Mapping[str, tuple[int, ...]]
+    """What a company owns, by the name that routes use."""
+
+
+@pytest.fixture(scope="module")
+def ours(database: Database, plugins: Plugins, tmp_path_factory: pytest.TempPathFactory) -> Company:
+    return founded(database, plugins, tmp_path_factory.mktemp("ours"), "Goldfinch")
+
+
+@pytest.fixture(scope="module")
+def theirs(
+    database: Database, plugins: Plugins, tmp_path_factory: pytest.TempPathFactory
+) -> Company:
+    return founded(database, plugins, tmp_path_factory.mktemp("theirs"), "Nuthatch")
+
+
+@pytest.fixture(scope="module")
+def signed_in_once(app: Flask, ours: Company) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def browser(signed_in_once: FlaskClient, ours: Company) -> FlaskClient:
+    """Our administrator's; some routes end the session."""
+    if signed_in_once.get("/own/").status_code != 200:
+        sign_in(signed_in_once, ours.email)
+    return signed_in_once
+
+
+def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Company:
+    """Found a company whose everything is called by a word of its own."""
+    slug = f"{word.lower()}-{folder.name[-8:]}-{id(folder) % 10_000}"
+    tenant_id = create_tenant(database, slug=slug, name=word).id
+    email = f"anna@{slug}.example"
+    account = create_account(database, email=email, password=PASSWORD, name=word, language="en")
+    set_role(database, tenant_id=tenant_id, account_id=account, role=Role.ADMINISTRATOR)
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 3, prefix=f"{word}-")
+        index_customers(session.connection(), tenant_id)
+        people = customer_ids(session, tenant_id)
+        smtp_gateway(session, an_installation(database, plugins, folder), tenant_id, 25)
+        tree = {"all": [{"source": "all_customers", "settings": {}}]}
+        segment = create_segment(session, tenant_id, name=word, tree=tree, plugins=plugins)
+        policy = create_policy(session, plugins, tenant_id, name=word)
+        imported = create_import(
+            session, tenant_id, ImportKind.CUSTOMERS, f"{word}.csv", folder / "file.csv"
+        )
+        draft = service.create_draft(
+            session, tenant_id, channel="email", name=word, segment_id=segment.id
+        )
+        content = email_content(subject=word)
+        service.save_content(session, tenant_id, draft.id, draft.version, content)
+        numbers: dict[str, tuple[int, ...]] = {
+            "customer_id": (people[0],),
+            "segment_id": (segment.id,),
+            "policy_id": (policy.id,),
+            "import_id": (imported,),
+            "mailing_id": (draft.id,),
+        }
+    run = add_run(database, tenant_id, links={1: f"https://{word}.test/"})
+    add_messages(database, run, people)
+    add_receipt(database, tenant_id, people[0], NOW)
+    numbers["mailing_id"] += (run.mailing_id,)
+    return Company(tenant_id, word, email, numbers)
+
+
+def contents(database: Database, company: Company) -> dict[str, Any]:
+    """Count and digest every row that a company has, by table."""
+    tables = [t for t in SQLModel.metadata.sorted_tables if "tenant_id" in t.c]
+    parts = " UNION ALL ".join(
+        f"SELECT '{t.name}', count(*), md5(string_agg(x::text, '|' ORDER BY x::text))"
+        f' FROM "{t.name}" AS x WHERE tenant_id = :tenant'
+        for t in tables
+    )
+    with database.tenant_connection(company.tenant_id) as connection:
+        rows = connection.execute(text(parts), {"tenant": company.tenant_id})
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def ask(
+    browser: FlaskClient, method: str, rule: Rule, values: Mapping[str, Any], about: Company
+) -> tuple[int, str]:
+    """Ask a route; a form names everything that `about` owns."""
+    address = APP.url_map.bind("localhost").build(rule.endpoint, values, method=method)
+    fields = {name: found[0] for name, found in about.numbers.items()}
+    form = {
+        "csrf_token": token(browser, "/own/"),
+        "name": "Taken over",
+        "version": 1,
+        "recipients": 3,
+        "company": about.tenant_id,
+        "tenant_id": about.tenant_id,
+        "segment": fields["segment_id"],
+        "customer": fields["customer_id"],
+        **fields,
+    }
+    if method == "POST":
+        answer = browser.post(address, data=form)
+    else:
+        answer = browser.open(address, method=method, query_string=fields)
+    return answer.status_code, answer.get_data(as_text=True)
+
+
+def named(asked: tuple[str, Rule]) -> str:
+    return f"{asked[0]} {asked[1].rule}"
+
+
+@pytest.mark.parametrize("asked", OWNED, ids=named)
+def test_what_another_company_owns_is_not_there(
+    browser: FlaskClient, database: Database, theirs: Company, asked: tuple[str, Rule]
+) -> None:
+    method, rule = asked
+    [owned] = set(rule.arguments) - SHARED
+    assert owned in theirs.numbers, f"give both companies a {owned}, so that this route is asked"
+    before = contents(database, theirs)
+    for number in (*theirs.numbers[owned], TOO_LARGE):
+        status, page = ask(browser, method, rule, {owned: number}, theirs)
+        assert status == 404 or (status == 405 and number == TOO_LARGE)
+        assert theirs.word not in page
+    assert contents(database, theirs) == before
+
+
+@pytest.mark.parametrize("asked", [a for a in OWNED if a[0] == "GET"], ids=named)
+def test_what_the_own_company_owns_is_there(
+    browser: FlaskClient, ours: Company, asked: tuple[str, Rule]
+) -> None:
+    [owned] = set(asked[1].arguments) - SHARED
+    found = [ask(browser, *asked, {owned: number}, ours)[0] for number in ours.numbers[owned]]
+    assert {200, 303} & set(found) or asked[1].endpoint == "imports.errors"
+
+
+@pytest.mark.parametrize("asked", OTHERS, ids=named)
+def test_other_routes_tell_and_change_nothing_of_another_company(
+    browser: FlaskClient, database: Database, theirs: Company, asked: tuple[str, Rule]
+) -> None:
+    method, rule = asked
+    before = contents(database, theirs)
+    values = {name: "customers" if name == "kind" else "email" for name in rule.arguments}
+    status, page = ask(browser, method, rule, values, theirs)
+    assert status < 500
+    assert theirs.word not in page
+    assert contents(database, theirs) == before
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/mailings/{mailing}/why?customer={word}-1",
+        "/mailings/{mailing}/preview?customer={customer}",
+        "/mailings/new?segment={segment}",
+        "/mailings/{mailing}/customers?outcome=recipients&after={customer}",
+        "/customers/?q={word}",
+        "/mailings/?q={word}",
+    ],
+)
+def test_questions_about_another_companys_things(
+    browser: FlaskClient, ours: Company, theirs: Company, address: str
+) -> None:
+    values = {"mailing": ours.numbers["mailing_id"][-1], "word": theirs.word}
+    foreign = {k.removesuffix("_id"): v[0] for k, v in theirs.numbers.items() if k != "mailing_id"}
+    answer = browser.get(address.format(**values, **foreign))
+    page = answer.get_data(as_text=True)
+    assert answer.status_code in (200, 404)
+    for said in (f"{theirs.word}-2", f"{theirs.word}, ", f"mail1.{theirs.word}"):
+        assert said not in page
+    assert f'value="{foreign["segment"]}"' not in page
+
+
+def test_a_mailing_cannot_take_another_companys_segment_or_policy(
+    browser: FlaskClient, database: Database, ours: Company, theirs: Company
+) -> None:
+    mailing_id = ours.numbers["mailing_id"][0]
+    csrf = token(browser, "/own/")
+    for owned in ("segment_id", "policy_id"):
+        form = {"csrf_token": csrf, "version": 2, owned: theirs.numbers[owned][0]}
+        assert browser.post(f"/mailings/{mailing_id}/who", data=form).status_code == 422
+    with database.tenant_session(ours.tenant_id) as session:
+        mailing = service.get_mailing(session, ours.tenant_id, mailing_id)
+        assert mailing.segment_id == ours.numbers["segment_id"][0]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from psycopg import sql
 from sqlalchemy import func, select, text
 
-from envoi.db import Database, table
+from envoi.db import Database, connect, table
 from envoi.delivery.models import Message, MessageState, Run, RunStatus
 from envoi.delivery.runs import get_run
-from envoi.installation import open_installation
-from envoi.jobs import Work, withdraw
+from envoi.embedded import EmbeddedPostgres
+from envoi.installation import Installation, open_installation
+from envoi.jobs import Work, due, withdraw
 from envoi.plugins import Plugins
+from envoi.schema import migrate
 from envoi_workers.scheduler import Scheduler
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 from factories.workers import die_at, worker_settings, workers
@@ -22,12 +27,35 @@ from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
 
+@pytest.fixture(scope="module")
+def postgres_url(postgres: EmbeddedPostgres) -> str:
+    """A database of its own: whole workers do whatever they find in theirs."""
+    name = f"envoi_workers_{uuid4().hex[:12]}"
+    with postgres.connect() as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    return postgres.database_url(name)
+
+
+@pytest.fixture(scope="module")
+def database(postgres_url: str) -> Iterator[Database]:
+    """That database, migrated."""
+    found = connect(postgres_url)
+    migrate(found.engine)
+    yield found
+    found.engine.dispose()
+
+
 @pytest.fixture(autouse=True)
 def only_ours(database: Database) -> None:
-    """Take away due work and senders that other tests of this database left."""
+    """Take away due work and senders that the test before left."""
     with database.system_session() as session:
         session.execute(text("DELETE FROM due_work"))
         session.execute(text("UPDATE sender SET ended_at = now()"))
+
+
+def announced(installation: Installation) -> list[tuple[int, str, int]]:
+    with installation.database.system_session() as session:
+        return due(session)
 
 
 def is_sent(database: Database, tenant_id: int, run: Run) -> bool:
@@ -74,7 +102,8 @@ def test_the_scheduler_wakes_senders_and_finds_lost_work(
         run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 60)
         with database.tenant_session(tenant_id) as session:
             withdraw(session, tenant_id, Work.SEND, run.id)
-        assert scheduler.sweep() == 1
+        scheduler.sweep()
+        assert (tenant_id, Work.SEND.value, run.id) in announced(installation)
         stopping = threading.Event()
         thread = threading.Thread(target=scheduler.run, args=(stopping,))
         thread.start()

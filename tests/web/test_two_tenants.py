@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,21 +12,13 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 from werkzeug.routing import Rule
 
-from envoi.accounts.permissions import Role
-from envoi.accounts.service import create_account, set_role
 from envoi.app import create_app
-from envoi.customers.service import ImportKind, create_import
 from envoi.db import Database, connect
 from envoi.installation import Installation
 from envoi.mailings import service
 from envoi.plugins import Plugins, load_plugins
-from envoi.policies.service import create_policy
-from envoi.segments.service import create_segment
-from envoi.tenants.service import create_tenant
-from factories.customers import customer_ids, index_customers, make_customers
-from factories.delivery import an_installation, email_content, smtp_gateway
-from ledger_rows import NOW, add_messages, add_receipt, add_run
-from pages import PASSWORD, TEST_SETTINGS, sign_in, token
+from factories.companies import Company, founded
+from pages import TEST_SETTINGS, sign_in, token
 
 SHARED = {"channel", "filename", "kind", "message_id", "name", "token"}
 """Parts of addresses that name nothing a company owns."""
@@ -47,17 +37,6 @@ ASKED = sorted(
 )
 OWNED = [(method, rule) for method, rule in ASKED if set(rule.arguments) - SHARED]
 OTHERS = [(method, rule) for method, rule in ASKED if not set(rule.arguments) - SHARED]
-
-
-@dataclass(frozen=True)
-class Company:
-    """A company with one of everything; its word stands in every name."""
-
-    tenant_id: int
-    word: str
-    email: str
-    numbers: Mapping[str, tuple[int, ...]]
-    """What a company owns, by the name that routes use."""
 
 
 @pytest.fixture(scope="module")
@@ -83,43 +62,6 @@ def browser(signed_in_once: FlaskClient, ours: Company) -> FlaskClient:
     if signed_in_once.get("/own/").status_code != 200:
         sign_in(signed_in_once, ours.email)
     return signed_in_once
-
-
-def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Company:
-    """Found a company whose everything is called by a word of its own."""
-    slug = f"{word.lower()}-{folder.name[-8:]}-{id(folder) % 10_000}"
-    tenant_id = create_tenant(database, slug=slug, name=word).id
-    email = f"anna@{slug}.example"
-    account = create_account(database, email=email, password=PASSWORD, name=word, language="en")
-    set_role(database, tenant_id=tenant_id, account_id=account, role=Role.ADMINISTRATOR)
-    with database.tenant_session(tenant_id) as session:
-        make_customers(session, tenant_id, 3, prefix=f"{word}-")
-        index_customers(session.connection(), tenant_id)
-        people = customer_ids(session, tenant_id)
-        smtp_gateway(session, an_installation(database, plugins, folder), tenant_id, 25)
-        tree = {"all": [{"source": "all_customers", "settings": {}}]}
-        segment = create_segment(session, tenant_id, name=word, tree=tree, plugins=plugins)
-        policy = create_policy(session, plugins, tenant_id, name=word)
-        imported = create_import(
-            session, tenant_id, ImportKind.CUSTOMERS, f"{word}.csv", folder / "file.csv"
-        )
-        draft = service.create_draft(
-            session, tenant_id, channel="email", name=word, segment_id=segment.id
-        )
-        content = email_content(subject=word)
-        service.save_content(session, tenant_id, draft.id, draft.version, content)
-        numbers: dict[str, tuple[int, ...]] = {
-            "customer_id": (people[0],),
-            "segment_id": (segment.id,),
-            "policy_id": (policy.id,),
-            "import_id": (imported,),
-            "mailing_id": (draft.id,),
-        }
-    run = add_run(database, tenant_id, links={1: f"https://{word}.test/"})
-    add_messages(database, run, people)
-    add_receipt(database, tenant_id, people[0], NOW)
-    numbers["mailing_id"] += (run.mailing_id,)
-    return Company(tenant_id, word, email, numbers)
 
 
 def contents(database: Database, company: Company) -> dict[str, Any]:
@@ -230,7 +172,7 @@ def test_a_mailing_cannot_take_another_companys_segment_or_policy(
     mailing_id = ours.numbers["mailing_id"][0]
     csrf = token(browser, "/own/")
     for owned in ("segment_id", "policy_id"):
-        form = {"csrf_token": csrf, "version": 2, owned: theirs.numbers[owned][0]}
+        form = {"csrf_token": csrf, "version": 3, owned: theirs.numbers[owned][0]}
         assert browser.post(f"/mailings/{mailing_id}/who", data=form).status_code == 422
     with database.tenant_session(ours.tenant_id) as session:
         mailing = service.get_mailing(session, ours.tenant_id, mailing_id)

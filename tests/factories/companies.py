@@ -1,0 +1,80 @@
+"""A company that has one of everything, with an administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from envoi.accounts.permissions import Role
+from envoi.accounts.service import create_account, set_role
+from envoi.customers.service import ImportKind, create_import
+from envoi.db import Database
+from envoi.delivery.models import MessageState
+from envoi.mailings import service
+from envoi.plugins import Plugins
+from envoi.policies.service import create_policy
+from envoi.segments.service import create_segment
+from envoi.tenants.service import create_tenant
+from factories.customers import customer_ids, index_customers, make_customers
+from factories.delivery import an_installation, email_content, smtp_gateway
+from ledger_rows import NOW, add_messages, add_receipt, add_run
+from pages import PASSWORD
+
+RULE = {
+    "kind": "frequency_cap",
+    "settings": {"most": 2, "period": 1, "unit": "week", "over_limit": "drop"},
+}
+
+TREE = {"all": [{"source": "all_customers", "settings": {}}]}
+CUSTOMERS = 20
+
+
+@dataclass(frozen=True)
+class Company:
+    """A company with one of everything; its word stands in every name."""
+
+    tenant_id: int
+    word: str
+    email: str
+    numbers: Mapping[str, tuple[int, ...]]
+    """What a company owns, by the name that routes use."""
+
+
+def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Company:
+    """Found a company whose everything is called by a word of its own."""
+    slug = f"{word.lower()}-{uuid4().hex[:8]}"
+    tenant_id = create_tenant(database, slug=slug, name=word).id
+    email = f"anna@{slug}.example"
+    account = create_account(database, email=email, password=PASSWORD, name=word, language="en")
+    set_role(database, tenant_id=tenant_id, account_id=account, role=Role.ADMINISTRATOR)
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, CUSTOMERS, prefix=f"{word}-")
+        index_customers(session.connection(), tenant_id)
+        people = customer_ids(session, tenant_id)
+        smtp_gateway(session, an_installation(database, plugins, folder), tenant_id, 25)
+        segment = create_segment(session, tenant_id, name=word, tree=TREE, plugins=plugins)
+        policy = create_policy(session, plugins, tenant_id, name=word, rules=[RULE])
+        imported = create_import(
+            session, tenant_id, ImportKind.CUSTOMERS, f"{word}.csv", folder / "file.csv"
+        )
+        draft = service.create_draft(
+            session, tenant_id, channel="email", name=word, segment_id=segment.id
+        )
+        content = email_content(subject=word)
+        service.save_content(session, tenant_id, draft.id, draft.version, content)
+        changes = {"control_share": 20.0, "strata": ["gender"]}
+        service.update_mailing(session, tenant_id, draft.id, draft.version, changes)
+        numbers: dict[str, tuple[int, ...]] = {
+            "customer_id": (people[0],),
+            "segment_id": (segment.id,),
+            "policy_id": (policy.id,),
+            "import_id": (imported,),
+        }
+    run = add_run(database, tenant_id, links={1: f"https://{word}.test/"}, control_share=20)
+    add_messages(database, run, people[4:])
+    add_messages(database, run, people[:4], state=MessageState.CONTROL)
+    add_receipt(database, tenant_id, people[0], NOW)
+    mailings: dict[str, tuple[int, ...]] = {"mailing_id": (draft.id, run.mailing_id)}
+    return Company(tenant_id, word, email, numbers | mailings)

@@ -59,8 +59,7 @@ class Database:
 
         Args:
             tenant_id: The tenant; commits at the end, rolls back on an error.
-            durable: False lets the commit return before it is on disk, allowed only for
-                outcomes and hits, which the flight recorder or a rebuild can restore.
+            durable: False lets the commit return before it is on disk, allowed only for hits.
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             self._enter(session.connection(), tenant_id, durable=durable)

@@ -15,7 +15,7 @@ from envoi.customers.queries import Profile, ProfileMessage, Total
 from envoi.delivery.models import MessageState, Stage
 from envoi.webkit import allowed
 from envoi.webkit.formats import NO_VALUE, day, number
-from envoi_web.mailings.context import STAGE_LABELS, detail_words
+from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
 
 _MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
 _MILLION = 1_000_000
@@ -34,17 +34,6 @@ CHANNELS = {
     "email": lazy_gettext("Email"),
     "sms": lazy_gettext("SMS"),
     "push": lazy_gettext("Push"),
-}
-_SHOWN = {
-    MessageState.EXCLUDED: "excluded",
-    MessageState.CONTROL: "control",
-    MessageState.READY: "waiting",
-    MessageState.CLAIMED: "claimed",
-    MessageState.FAILED: "failed",
-    MessageState.UNCONFIRMED: "unconfirmed",
-    MessageState.BLOCKED: "blocked",
-    MessageState.EXPIRED: "expired",
-    MessageState.CANCELLED: "cancelled",
 }
 
 
@@ -155,7 +144,7 @@ def message_rows(profile: Profile) -> list[ShownMessage]:
 
 def _state(message: ProfileMessage) -> str:
     if message.state != MessageState.ACCEPTED:
-        return _SHOWN[message.state]
+        return SHOWN_STATES[message.state]
     facts = (
         ("undelivered", message.bounced_at),
         ("clicked", message.clicked_at),

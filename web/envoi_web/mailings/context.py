@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext
 
 from envoi.audience.stages import BY_ADDRESS, AddressIssue
 from envoi.audience.volume import Volume
-from envoi.delivery.models import Stage
+from envoi.delivery.models import MessageState, Stage
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
 from envoi.policies.rules import reason_words
@@ -40,6 +40,18 @@ DETAIL_LABELS = {
     AddressIssue.LANDLINE: lazy_gettext("landline"),
     BY_ADDRESS: lazy_gettext("another customer with this address"),
 }
+SHOWN_STATES = {
+    MessageState.EXCLUDED: "excluded",
+    MessageState.CONTROL: "control",
+    MessageState.READY: "waiting",
+    MessageState.CLAIMED: "claimed",
+    MessageState.FAILED: "failed",
+    MessageState.UNCONFIRMED: "unconfirmed",
+    MessageState.BLOCKED: "blocked",
+    MessageState.EXPIRED: "expired",
+    MessageState.CANCELLED: "cancelled",
+}
+"""The word for each state that says all; accepted messages are told by their facts."""
 STRATA_LABELS = {
     "gender": lazy_gettext("Gender"),
     "age_band": lazy_gettext("Age band"),

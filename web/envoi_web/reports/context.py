@@ -18,23 +18,11 @@ from envoi.mailings.outcomes import CustomerOutcome
 from envoi.mailings.report import DaySales, MailingReport, Reason, Sales
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import NO_VALUE, money, number, percent
-from envoi_web.mailings.context import STAGE_LABELS, detail_words
+from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
 from envoi_web.reports.words import OUTCOMES, held_reason, leave_reason
 
 _CROWDED = 20
 """Bars from which on only every third one is labelled."""
-
-_SHOWN = {
-    MessageState.EXCLUDED: "excluded",
-    MessageState.CONTROL: "control",
-    MessageState.READY: "waiting",
-    MessageState.CLAIMED: "claimed",
-    MessageState.FAILED: "failed",
-    MessageState.UNCONFIRMED: "unconfirmed",
-    MessageState.BLOCKED: "blocked",
-    MessageState.EXPIRED: "expired",
-    MessageState.CANCELLED: "cancelled",
-}
 
 
 @dataclass(frozen=True)
@@ -251,7 +239,7 @@ def customer_row(row: CustomerOutcome) -> CustomerRow:
 
 def _state(row: CustomerOutcome) -> str:
     if row.state is not MessageState.ACCEPTED:
-        return _SHOWN[row.state]
+        return SHOWN_STATES[row.state]
     facts = (
         ("undelivered", row.bounced_at),
         ("clicked", row.clicked_at),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import email.policy
 import itertools
+import re
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from envoi.settings import Settings
 
 KEPT = 20_000
 """Messages kept; older ones are removed when the server starts."""
+
+_ID = re.compile(r"[0-9]{20}-[0-9]{6,20}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def count_messages(folder: Path) -> int:
 def read_message(folder: Path, message_id: str) -> MailboxMessage:
     """Open one message, or raise `NotFoundError`."""
     path = folder / f"{message_id}.eml"
-    if not message_id.replace("-", "").isdigit() or not path.is_file():
+    if not _ID.fullmatch(message_id) or not path.is_file():
         raise NotFoundError("There is no such message in the mailbox.")
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)

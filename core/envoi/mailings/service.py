@@ -55,13 +55,14 @@ def create_draft(
     account_id: int | None = None,
 ) -> Mailing:
     """Make a draft with one empty variant, the default policy and the company's defaults."""
+    given = _checked({"name": name.strip() or "Untitled mailing"})
     defaults = tenant_settings(session, tenant_id)
     if segment_id is not None:
         _require(session, Segment, tenant_id, segment_id, "segment")
     mailing = Mailing(
         tenant_id=tenant_id,
         channel=channel,
-        name=name.strip() or "Untitled mailing",
+        name=given["name"],
         segment_id=segment_id,
         policy_id=_default_policy(session, tenant_id),
         attribution_days=defaults.attribution_days,

@@ -7,6 +7,7 @@ import secrets
 import structlog
 from flask import Flask, Response, render_template
 from flask_babel import gettext as _
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
 from envoi.errors import (
@@ -33,6 +34,7 @@ def init_app(app: Flask) -> None:
     """Turn every error into a page, or into a fragment that goes to the top of the page."""
     app.register_error_handler(EnvoiError, _expected)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DataError, _not_storable)
     app.register_error_handler(Exception, _bug)
 
 
@@ -49,6 +51,12 @@ def _http(error: HTTPException) -> Response:
         response = error.get_response()
         return Response(response.get_data(), response.status_code, response.headers)
     return _answer(status, "")
+
+
+def _not_storable(error: DataError) -> Response:
+    """Refuse a value that no column holds: a NUL, a number beyond all numbers."""
+    log.warning("a value was refused by the database", reason=str(error.orig))
+    return _answer(422, "")
 
 
 def _bug(error: Exception) -> Response:

@@ -16,6 +16,8 @@ from envoi.webkit.formats import number
 
 Form = MultiDict[str, str]
 
+_MOST_DIGITS = 18
+
 
 def version_of(form: Form) -> int:
     """Return the version of the mailing that the editor saw."""
@@ -52,8 +54,8 @@ def when_changes(form: Form, zone: ZoneInfo) -> dict[str, Any]:
 
 def typed_number(form: Form) -> int | None:
     """Return the number a person typed; separators and spaces do not matter."""
-    digits = "".join(c for c in form.get("typed", "") if c.isdigit())
-    return int(digits) if digits else None
+    digits = "".join(c for c in form.get("typed", "") if c.isdecimal())
+    return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
 
 
 def _share(text: str) -> float:

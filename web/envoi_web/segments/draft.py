@@ -47,7 +47,7 @@ def place_of(path: str) -> str:
 def changed(draft: Draft, action: str, form: Form) -> Draft:
     """Return the draft after a button such as `up:t.0.2`; unknown ones change nothing."""
     name, _, place = action.partition(":")
-    if name not in _ACTIONS or not re.fullmatch(rf"{ROOT}(\.\d+)*", place):
+    if name not in _ACTIONS or not re.fullmatch(rf"{ROOT}(\.\d{{1,4}})*", place):
         return draft
     draft = deepcopy(draft)
     steps = [int(step) for step in place.split(".")[1:]]

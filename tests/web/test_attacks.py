@@ -1,0 +1,212 @@
+"""What a hostile visitor or colleague tries: refused in words, and never a failure of ours."""
+
+from __future__ import annotations
+
+import io
+from itertools import product
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from envoi.accounts.permissions import Role
+from envoi.db import Database
+from envoi.mailings import service
+from factories.customers import customer_ids, make_customers
+from factories.delivery import email_content
+from pages import TEST_SETTINGS, SignIn, token
+
+DIGITS = "9" * 5_000
+LONG = "x" * 100_000
+TOO_LARGE = str(2**70)
+NUL = "a\0b"
+NO_UTF8 = b"\xff"
+FORM_VALUES = (NUL, DIGITS, TOO_LARGE, f"-{TOO_LARGE}", LONG, NO_UTF8)
+
+
+@pytest.fixture
+def browser(signed_in: SignIn) -> FlaskClient:
+    return signed_in(Role.ADMINISTRATOR)
+
+
+@pytest.fixture
+def draft(database: Database, tenant_id: int) -> int:
+    with database.tenant_session(tenant_id) as session:
+        return service.create_draft(session, tenant_id, channel="email", name="Harvest").id
+
+
+def post(browser: FlaskClient, address: str, **form: Any) -> TestResponse:
+    fields = {"csrf_token": token(browser, "/own/"), "version": 1, **form}
+    return browser.post(address, data=fields)
+
+
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        ("/mailings/new", "name segment_id channel"),
+        ("/mailings/{draft}/who", "version segment_id policy_id control_share strata"),
+        ("/mailings/{draft}/what", "version name subject body sender_address body_format"),
+        ("/mailings/{draft}/when", "version date time attribution_days lifetime_hours"),
+        ("/mailings/{draft}/confirm", "recipients typed"),
+        ("/segments/new", "name do json t.match t.size t.0.source"),
+        ("/settings/policies/new", "name kind remove add_kind rules.0.most"),
+        ("/own/", "language theme"),
+        ("/own/company", "company"),
+        ("/customers/import/", "kind"),
+        ("/reset", "email"),
+        ("/change", "password new_password"),
+    ],
+)
+def test_no_value_of_a_form_is_a_failure(
+    browser: FlaskClient, draft: int, address: str, fields: str
+) -> None:
+    base = {"attribution_days": 7, "lifetime_hours": 24, "start": "later", "kind": "frequency_cap"}
+    base |= {"csrf_token": token(browser, "/own/"), "version": 1}
+    failed = [
+        (field, value[:30])
+        for field, value in product(fields.split(), FORM_VALUES)
+        for answer in [browser.post(address.format(draft=draft), data={**base, field: value})]
+        if answer.status_code >= 500
+    ]
+    assert failed == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/mailings/?q={value}&page={value}&size={value}&sort={value}&status={value}",
+        "/mailings/new?segment={value}",
+        "/mailings/{draft}/why?customer={value}",
+        "/mailings/{draft}/preview?customer={value}",
+        "/mailings/{draft}/customers?outcome=recipients&after={value}",
+        "/customers/?q={value}&after={value}",
+        "/customers/?before={value}",
+        "/settings/plugins/{value}",
+        "/demo/mailbox/{value}",
+        "/segments/?q={value}",
+        "/login?next={value}",
+    ],
+)
+def test_no_question_is_a_failure(browser: FlaskClient, draft: int, address: str) -> None:
+    failed = [
+        value[:30]
+        for value in ("%00", "%ff", DIGITS, TOO_LARGE, f"-{TOO_LARGE}")
+        if browser.get(address.format(draft=draft, value=value)).status_code >= 500
+    ]
+    assert failed == []
+
+
+@pytest.mark.parametrize("typed", ["²", DIGITS])
+def test_a_typed_number(browser: FlaskClient, draft: int, typed: str) -> None:
+    answer = post(browser, f"/mailings/{draft}/confirm", recipients=5_000, typed=typed)
+    assert answer.status_code == 409
+
+
+def test_a_button_of_a_place_nobody_has(browser: FlaskClient) -> None:
+    answer = post(browser, "/segments/new", name="Bees", do=f"delete:t.{DIGITS}")
+    assert answer.status_code == 422
+    answer = post(browser, "/segments/preview", name="Bees", do=f"delete:t.{DIGITS}")
+    assert answer.status_code < 500
+
+
+def test_the_last_minute_there_is(browser: FlaskClient, draft: int) -> None:
+    form = {"start": "later", "date": "9999-12-31", "time": "23:59"}
+    answer = post(browser, f"/mailings/{draft}/when", attribution_days=7, lifetime_hours=24, **form)
+    assert answer.status_code in (200, 422)
+    assert browser.get(f"/mailings/{draft}/when").status_code == 200
+    assert browser.get("/mailings/").status_code == 200
+
+
+def test_file_names(browser: FlaskClient) -> None:
+    for name in (NUL, "../../etc/passwd", "x" * 5_000, "=1+1.csv", "<b>.csv"):
+        answer = post(
+            browser,
+            "/customers/import/",
+            kind="customers",
+            file=(io.BytesIO(b"external_id\n"), name),
+        )
+        assert answer.status_code < 500, name
+
+
+def test_passwords_are_not_tried_by_json(client: FlaskClient, employee: Any) -> None:
+    email = employee()
+    csrf = token(client, "/login")
+    found = [
+        client.post(
+            "/login",
+            json={"email": email, "password": f"wrong {number}"},
+            headers={"X-CSRFToken": csrf},
+        ).status_code
+        for number in range(12)
+    ]
+    assert found[-1] in (415, 429), found
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        " //evil.example",
+        "\x01//evil.example",
+    ],
+)
+def test_signing_in_leads_nowhere_else(client: FlaskClient, employee: Any, target: str) -> None:
+    form = {"email": employee(), "password": "correct horse battery", "next": target}
+    form["csrf_token"] = token(client, "/login")
+    answer = client.post("/login", query_string={"next": target}, data=form)
+    assert answer.status_code < 500
+    where = urljoin("http://localhost/login", answer.headers.get("Location", "/"))
+    assert urlsplit(where)[:2] == ("http", "localhost")
+
+
+def test_a_reset_link_never_leads_to_the_host_a_visitor_named(
+    app: Flask, client: FlaskClient, employee: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    mails = app.extensions["security"]._mail_util
+    monkeypatch.setattr(mails, "send_mail", lambda *given, **_more: sent.append(str(given[4])))
+    address = "http://evil.example/reset"
+    client.post(address, data={"email": employee(), "csrf_token": token(client, address)})
+    [body] = sent
+    assert f"{TEST_SETTINGS.web_url}/reset/" in body
+    assert "evil.example" not in body
+
+
+@pytest.fixture
+def telling(database: Database, tenant_id: int) -> tuple[str, int]:
+    """The preview of a message that tells all contacts, and a customer."""
+    told = "<p>{{ client.properties.first_name }} {{ client.properties.email }}</p>"
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 1)
+        [customer_id] = customer_ids(session, tenant_id)
+        made = service.create_draft(session, tenant_id, channel="email", name="Telling")
+        content = email_content(body=told, body_format="html")
+        service.save_content(session, tenant_id, made.id, made.version, content)
+        return f"/mailings/{made.id}/preview?customer={customer_id}", customer_id
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "contact"),
+    [
+        (Role.SENIOR_MARKETER, 200, True),
+        (Role.MARKETER, 200, False),
+        (Role.DESIGNER, 403, False),
+        (Role.ANALYST, 403, False),
+    ],
+)
+def test_a_preview_shows_what_the_role_may_see_of_a_customer(
+    signed_in: SignIn, telling: tuple[str, int], role: Role, status: int, contact: bool
+) -> None:
+    answer = signed_in(role).get(telling[0])
+    assert answer.status_code == status
+    assert ("@" in answer.get_data(as_text=True)) is contact

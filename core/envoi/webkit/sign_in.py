@@ -11,7 +11,7 @@ from flask_login import current_user, logout_user, user_logged_in
 from flask_security import RoleMixin, Security, UserDatastore, UserMixin
 from flask_security.signals import user_failed_authn
 from sqlalchemy import update
-from werkzeug.exceptions import TooManyRequests
+from werkzeug.exceptions import TooManyRequests, UnsupportedMediaType
 
 from envoi.accounts import queries
 from envoi.accounts.models import Account
@@ -135,6 +135,9 @@ def _slow_down() -> None:
     """Refuse the eleventh wrong password within a minute, whoever tries and from wherever."""
     if request.endpoint != "security.login" or request.method != "POST":
         return
+    if request.is_json:
+        # Flask-Security would read it, and the tries below are counted by the form's address.
+        raise UnsupportedMediaType
     with _store().database.system_session() as db:
         account = queries.account_by_email(db, request.form.get("email", ""))
     if account and account.failed_logins >= _TRIES and _recent(account.failed_at):

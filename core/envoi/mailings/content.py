@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from envoi.content.kit import Kit
 from envoi.content.templates import unknown_variables
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.delivery.recipients import known_variables, sample_person
+from envoi.delivery.recipients import Person, known_variables, sample_person
 from envoi.errors import EnvoiError, NotFoundError, TemplateError
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import validate_content, variants_of
@@ -20,6 +21,9 @@ from envoi.types import Envelope
 
 CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
 """Compiling only to see whether it can be: no message leaves with this envelope."""
+
+HIDDEN = "•••"
+"""Stands for a contact that the person who looks may not see."""
 
 OF_EVERY_MESSAGE = ("unsubscribe_url",)
 """Variables that are not the customer's."""
@@ -64,9 +68,17 @@ def preview_customers(session: Session, mailing: Mailing, limit: int = 20) -> li
 
 
 def preview(
-    session: Session, plugins: Plugins, mailing: Mailing, customer_id: int | None, number: int = 1
+    session: Session,
+    plugins: Plugins,
+    mailing: Mailing,
+    customer_id: int | None,
+    number: int = 1,
+    *,
+    contacts: bool = True,
 ) -> str:
     """Render a variant for one customer, by the code that sends; links are not tracked.
+
+    Without `contacts` the customer's address and number are hidden.
 
     Raises:
         EnvoiError: The content cannot be rendered; the message says why and where.
@@ -79,11 +91,17 @@ def preview(
     variables = {}
     if customer_id is not None:
         person = sample_person(session, mailing.tenant_id, customer_id, spec.address_kind)
-        variables = dict(person.variables)
+        variables = dict(person.variables) if contacts else _without_contacts(person)
     shown: str = fence(
         plugins, "channel", spec.name, lambda: spec.preview(content, Kit(), variables)
     )
     return shown
+
+
+def _without_contacts(person: Person) -> dict[str, Any]:
+    client = person.variables["client"]
+    hidden = {name: HIDDEN for name in ("email", "phone") if client["properties"].get(name)}
+    return {**person.variables, "client": {**client, "properties": client["properties"] | hidden}}
 
 
 def _unknown(text: str, known: list[str]) -> list[str]:

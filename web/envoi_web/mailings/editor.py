@@ -24,7 +24,7 @@ from envoi.segments.criteria import in_words
 from envoi.segments.models import Segment
 from envoi.segments.queries import list_segments
 from envoi.segments.tree import parse
-from envoi.webkit import current, page, permission, see_other, toast
+from envoi.webkit import allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import number
 from envoi_web.mailings import forms
 from envoi_web.mailings.blueprint import mailings
@@ -258,7 +258,7 @@ def _what_context(session: Session, mailing: Mailing) -> dict[str, Any]:
         "editor": spec.editor_template,
         "problem": check.problem,
         "warnings": content_warnings(session, mailing),
-        "customers": preview_customers(session, mailing),
+        "customers": preview_customers(session, mailing) if allowed("customers.view") else [],
     }
 
 

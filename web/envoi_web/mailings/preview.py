@@ -8,7 +8,7 @@ from markupsafe import Markup
 from envoi.errors import EnvoiError
 from envoi.mailings import service
 from envoi.mailings.content import preview
-from envoi.webkit import current, permission
+from envoi.webkit import allowed, current, permission, require
 from envoi_web.mailings.blueprint import mailings
 
 POLICY = "sandbox; default-src 'none'; img-src https: http: data:; style-src 'unsafe-inline'"
@@ -23,10 +23,18 @@ _PROBLEM = Markup(
 def show_preview(mailing_id: int) -> Response:
     """Render the saved message for a customer; only ever shown inside a sandboxed frame."""
     customer = request.args.get("customer", None, type=int)
+    if customer is not None:
+        require("customers.view")
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         try:
-            html = preview(session, current.plugins, mailing, customer)
+            html = preview(
+                session,
+                current.plugins,
+                mailing,
+                customer,
+                contacts=allowed("customers.contacts"),
+            )
         except EnvoiError as error:
             html = _PROBLEM.format(str(error))
     return foreign(html)

@@ -5,6 +5,7 @@ The database is the truth: a hint that is lost is found again in `due_work`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -74,10 +75,13 @@ def withdraw(session: Session, tenant_id: int, kind: Work, ref: int) -> None:
     session.execute(work.delete().where(*mine))
 
 
-def due(session: Session, limit: int = 100) -> list[tuple[int, str, int]]:
-    """List what is due now as (tenant_id, kind, ref), longest due first."""
+def due(
+    session: Session, kinds: Collection[Work] = tuple(Work), limit: int = 100
+) -> list[tuple[int, str, int]]:
+    """List what is due now of these kinds as (tenant_id, kind, ref), longest due first."""
     work = table(DueWork).c
     query = select(work.tenant_id, work.kind, work.ref).where(work.due_at <= func.now())
+    query = query.where(work.kind.in_([kind.value for kind in kinds]))
     rows = session.execute(query.order_by(work.due_at).limit(limit))
     return [(row.tenant_id, row.kind, row.ref) for row in rows]
 

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.audience.collection import collect
+from envoi.audience.estimate import customers_behind
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run
@@ -133,6 +134,33 @@ def test_pressed_fifty_times_it_starts_once(
     run = table(Run).c
     with installation.database.tenant_session(tenant_id) as session:
         assert session.scalar(select(func.count()).where(run.tenant_id == tenant_id)) == 1
+
+
+def test_the_control_group_is_the_one_that_was_shown(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+) -> None:
+    database, plugins = installation.database, installation.plugins
+    with database.tenant_session(tenant_id) as session:
+        draft = service.get_mailing(session, tenant_id, mailing)
+        draft.control_share = 25
+        request = launch.audience_request(session, plugins, tenant_id, draft, datetime.now(UTC))
+        shown = customers_behind(session.connection(), plugins, request, "control")
+    confirm()
+    run_id = launch.launch_due(installation, tenant_id, mailing)
+    assert run_id is not None
+    collect(database, plugins, tenant_id, run_id)
+    c = table(Message).c
+    with database.tenant_session(tenant_id) as session:
+        run = table(Run).c
+        mine = (run.tenant_id == tenant_id, run.id == run_id)
+        launched_on = session.scalar(select(run.launched_on).where(*mine))
+        query = select(c.customer_id).where(
+            c.tenant_id == tenant_id,
+            c.run_id == run_id,
+            c.launched_on == launched_on,
+            c.state == MessageState.CONTROL,
+        )
+        assert sorted(session.scalars(query)) == [answer.customer_id for answer in shown]
 
 
 def test_an_undone_start_is_a_draft_again(

@@ -101,7 +101,7 @@ class Lookout:
             reconcile(installation.database, installation.settings.data_dir)
         self._busy = [thread for thread in self._busy if thread.is_alive()]
         with installation.database.system_session() as session:
-            found = [w for w in due(session) if Work(w[1]) in self._kinds]
+            found = due(session, self._kinds)
         for place in range(self._threads - len(self._busy) if found else 0):
             tenant_id, kind, ref = found[place % len(found)]
             arguments = (self._workshop, Work(kind), tenant_id, ref)

@@ -67,16 +67,16 @@ class Scheduler:
 
     def give_hints(self) -> None:
         """Wake workers for what is due: as many as can work, never more than wait already."""
-        with self._database.system_session() as session:
-            works = [(tenant, Work(kind), ref) for tenant, kind, ref in due(session)]
-        for queue in {QUEUES[kind] for _, kind, _ in works}:
-            mine = [w for w in works if QUEUES[w[1]] == queue]
-            for place in range(self._room(queue)):
+        for queue in sorted(set(QUEUES.values())):
+            # Each queue is asked for alone: many runs being sent must not hide a launch.
+            with self._database.system_session() as session:
+                mine = due(session, [kind for kind in Work if QUEUES[kind] == queue])
+            for place in range(self._room(queue) if mine else 0):
                 # A run may use every sender; everything else is done once.
                 if queue != QUEUES[Work.SEND] and place >= len(mine):
                     break
                 tenant_id, kind, ref = mine[place % len(mine)]
-                if not hint(self._installation.broker, kind, tenant_id, ref):
+                if not hint(self._installation.broker, Work(kind), tenant_id, ref):
                     return
 
     def reconcile(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DataError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from envoi.audience.outcomes import drawn, outcomes
@@ -30,7 +32,7 @@ from envoi.audience.volume import Volume, account, tally
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
-from envoi.errors import PluginError, ValidationFailedError
+from envoi.errors import ConflictError, PluginError, ValidationFailedError
 from envoi.plugins import Plugins
 
 _LARGE = 50_000
@@ -55,9 +57,11 @@ def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -
             if run.status != RunStatus.COLLECTING:
                 return None
             volume = _collect(session, plugins, run)
-    except (PluginError, ValidationFailedError) as error:
-        with database.tenant_session(tenant_id) as session:
-            pause_run(session, tenant_id, run_id, str(error))
+    except (PluginError, ValidationFailedError, DataError, ProgrammingError) as error:
+        reason = getattr(error, "orig", None) or error
+        # Somebody may have paused or cancelled it meanwhile.
+        with suppress(ConflictError), database.tenant_session(tenant_id) as session:
+            pause_run(session, tenant_id, run_id, f"Working out who gets it failed: {reason}")
         return None
     if volume.segment > _LARGE:
         _analyze(database, volume.computed_at)
@@ -72,7 +76,7 @@ def collection_statement(
     segment = segment_of(connection, plugins, request)
     found = outcomes(judge_rows(plugins, request, segment=segment), request)
     size = RunSettings.model_validate(run.settings).block_size
-    due = _due(drawn(found, request), request)
+    due = _due(drawn(found, request), request, run.expires_at)
     rows = _blocks_by_moment(due, size) if found.may_defer else _blocks(due, size)
     return tally(rows).add_cte(
         _messages(rows, run).cte("written"), _run_blocks(rows, run).cte("blocks")
@@ -96,11 +100,16 @@ def _analyze(database: Database, moment: datetime) -> None:
         owner.execute(text(f"ANALYZE message_{moment:%Y_%m}"))
 
 
-def _due(rows: CTE, request: AudienceRequest) -> CTE:
-    """Add when a recipient's message is due; null for everybody else."""
+def _due(rows: CTE, request: AudienceRequest, expires_at: datetime | None) -> CTE:
+    """Add when a recipient's message is due; null for everybody else.
+
+    What may only leave after the lifetime is due at its end and expires then, so that the run
+    ends and the reservation with it.
+    """
     recipient = and_(rows.c.stage.is_(None), ~rows.c.control)
     now = literal(request.now, DateTime(timezone=True))
-    due_at = case((recipient, func.coalesce(rows.c.deferred_until, now)))
+    end = literal(expires_at, DateTime(timezone=True))
+    due_at = case((recipient, func.least(func.coalesce(rows.c.deferred_until, now), end)))
     return select(rows, due_at.label("due_at")).cte("due")
 
 

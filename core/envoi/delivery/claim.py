@@ -66,7 +66,8 @@ def claim_block(
     if found.expires_at and found.expires_at <= datetime.now(UTC):
         connection.execute(move(MessageState.READY, MessageState.EXPIRED).where(messages_of(key)))
     else:
-        _sort_out(connection, key, recheck(connection, _waiting(connection, key)))
+        verdicts = recheck(connection, _waiting(connection, key))
+        _sort_out(connection, key, verdicts, found.expires_at)
     c = table(Message).c
     claimed = move(MessageState.READY, MessageState.CLAIMED).where(messages_of(key))
     returned = connection.execute(claimed.returning(c.customer_id, c.step, c.variant, c.attempt))
@@ -103,12 +104,16 @@ def _waiting(connection: Connection, key: BlockKey) -> Sequence[int]:
     return connection.scalars(query).all()
 
 
-def _sort_out(connection: Connection, key: BlockKey, verdicts: Sequence[Verdict]) -> None:
+def _sort_out(
+    connection: Connection, key: BlockKey, verdicts: Sequence[Verdict], expires_at: datetime | None
+) -> None:
+    """Block or defer; what would be due after the lifetime comes back at its end and expires."""
     blocked = [v for v in verdicts if v.stage is not None]
     later: dict[datetime, list[int]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.stage is None and verdict.deferred_until is not None:
-            later[verdict.deferred_until].append(verdict.customer_id)
+            due_at = min(verdict.deferred_until, expires_at or verdict.deferred_until)
+            later[due_at].append(verdict.customer_id)
     if blocked:
         _block(connection, key, blocked)
     for due_at, customer_ids in later.items():

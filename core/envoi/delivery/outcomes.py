@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import (
     BigInteger,
     Connection,
+    DateTime,
     SmallInteger,
     TableValuedAlias,
     Text,
@@ -38,13 +39,17 @@ RESENT = "resent"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one claimed message: ACCEPTED, FAILED, UNCONFIRMED, or READY to try again."""
+    """What became of one claimed message: ACCEPTED, FAILED, UNCONFIRMED, or READY to try again.
+
+    `accepted_at` is when the provider took it; without it, the moment of writing stands.
+    """
 
     customer_id: int
     step: int
     state: MessageState
     code: int = 0
     detail: str | None = None
+    accepted_at: datetime | None = None
 
 
 def record(
@@ -90,14 +95,16 @@ def _finish(connection: Connection, key: BlockKey, outcomes: Sequence[Outcome]) 
         state=([int(o.state) for o in outcomes], SmallInteger()),
         code=([o.code for o in outcomes], SmallInteger()),
         detail=([o.detail for o in outcomes], Text()),
+        accepted_at=([o.accepted_at for o in outcomes], DateTime(timezone=True)),
     )
+    accepted_at = func.coalesce(new.c.accepted_at, func.now())
     c = table(Message).c
     update = move(
         MessageState.CLAIMED,
         new.c.state,
         code=new.c.code,
         detail=func.coalesce(new.c.detail, c.detail),
-        accepted_at=case((new.c.state == MessageState.ACCEPTED, func.now())),
+        accepted_at=case((new.c.state == MessageState.ACCEPTED, accepted_at)),
     )
     connection.execute(
         update.where(messages_of(key), c.customer_id == new.c.customer_id, c.step == new.c.step)

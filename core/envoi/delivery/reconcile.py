@@ -87,22 +87,31 @@ def _restore_everywhere(database: Database, sender_id: int, traces: Sequence[Tra
         tenants = session.scalars(select(table(Tenant).c.id)).all()
     for tenant_id in tenants:
         with database.tenant_session(tenant_id) as session:
-            for key in _claimed_blocks(session, tenant_id, sender_id):
-                outcomes = _unknown(session, key) if traces is None else _known(key, traces)
+            for key, claimed_at in _claimed_blocks(session, tenant_id, sender_id):
+                if traces is None:
+                    outcomes = _unknown(session, key)
+                else:
+                    outcomes = _known(key, traces, claimed_at)
                 rest_due_at = None if traces is None else datetime.now(UTC)
                 record(session, sender_id, key, outcomes, rest_due_at=rest_due_at)
 
 
-def _claimed_blocks(session: Session, tenant_id: int, sender_id: int) -> Sequence[BlockKey]:
+def _claimed_blocks(
+    session: Session, tenant_id: int, sender_id: int
+) -> Sequence[tuple[BlockKey, datetime]]:
     c = table(RunBlock).c
-    query = select(c.tenant_id, c.run_id, c.number, c.launched_on).where(
+    query = select(c.tenant_id, c.run_id, c.number, c.launched_on, c.claimed_at).where(
         c.tenant_id == tenant_id, c.sender_id == sender_id, c.state == BlockState.CLAIMED
     )
-    return [BlockKey(*row) for row in session.execute(query)]
+    return [(BlockKey(*key), claimed_at) for *key, claimed_at in session.execute(query)]
 
 
-def _known(key: BlockKey, traces: Sequence[Trace]) -> Sequence[Outcome]:
-    """What the recorder knows of a block; a block it does not name had not been begun."""
+def _known(key: BlockKey, traces: Sequence[Trace], claimed_at: datetime) -> Sequence[Outcome]:
+    """What the recorder knows of a block; a block it does not name had not been begun.
+
+    The recorder keeps no times. A block is soon sent, so the claim is close to every answer
+    in it, while the process may have been found dead much later.
+    """
     place = (key.tenant_id, key.run_id, key.number)
     outcomes: dict[tuple[int, int], Outcome] = {}
     for trace in traces:
@@ -112,8 +121,9 @@ def _known(key: BlockKey, traces: Sequence[Trace]) -> Sequence[Outcome]:
             outcomes[trace.on_wire] = Outcome(*trace.on_wire, MessageState.UNCONFIRMED)
         for one in trace.outcomes:
             state = MessageState(one.status)
-            outcome = Outcome(one.customer_id, one.step, state, one.code)
-            outcomes[one.customer_id, one.step] = outcome
+            outcomes[one.customer_id, one.step] = Outcome(
+                one.customer_id, one.step, state, one.code, accepted_at=claimed_at
+            )
     return list(outcomes.values())
 
 

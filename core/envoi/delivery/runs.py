@@ -110,8 +110,12 @@ def create_run(
     gateway_id: int | None,
     settings: RunSettings,
     now: datetime,
+    seed: int | None = None,
 ) -> Run:
-    """Make a run whose audience is yet to be collected; the caller announces that."""
+    """Make a run whose audience is yet to be collected; the caller announces that.
+
+    With the seed of an estimate the run draws exactly the customers that were shown.
+    """
     launched_on = now.astimezone(UTC).date()
     make_month(session.connection(), launched_on)
     run = Run(
@@ -121,7 +125,7 @@ def create_run(
         gateway_id=gateway_id,
         channel=channel,
         launched_on=launched_on,
-        seed=secrets.randbits(63),
+        seed=secrets.randbits(63) if seed is None else seed,
         settings=settings.model_dump(mode="json"),
         expires_at=now + timedelta(minutes=settings.lifetime_minutes),
     )
@@ -252,16 +256,25 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
 def settle(
     session: Session, tenant_id: int, run_id: int, not_before: datetime | None = None
 ) -> None:
-    """See what is left of a run of which nothing can be sent now, and when to look again."""
+    """See what is left of a run of which nothing can be sent now, and when to look again.
+
+    The announcement goes before the look: a sender that gives a block back meanwhile is waited
+    for and its block is seen, or it announces after us. The other way round its announcement
+    would be lost.
+    """
     run = get_run(session, tenant_id, run_id, lock=True)
     connection = session.connection()
-    if run.status == RunStatus.CANCELLED:
-        cancel_waiting(connection, tenant_id, run_id, run.launched_on)
+    withdraw(session, tenant_id, Work.SEND, run_id)
+    more = run.status == RunStatus.CANCELLED and cancel_waiting(
+        connection, tenant_id, run_id, run.launched_on
+    )
     if finish_if_done(session, tenant_id, run_id):
         return
-    withdraw(session, tenant_id, Work.SEND, run_id)
     if run.status in (RunStatus.SENDING, RunStatus.CANCELLED):
-        due_at = next_due(connection, tenant_id, run_id) or datetime.now(UTC) + LOOK_AGAIN
+        now = datetime.now(UTC)
+        # What is cancelled need not wait until it would have been due.
+        next_at = now if more else next_due(connection, tenant_id, run_id)
+        due_at = next_at or now + LOOK_AGAIN
         announce(session, tenant_id, Work.SEND, run_id, max(due_at, not_before or due_at))
 
 

@@ -30,6 +30,10 @@ EXPIRES_AFTER = 45.0
 before they take a session of unknown fate for dead."""
 
 
+class SenderEndedError(Exception):
+    """The session is being closed, so nothing more may be claimed."""
+
+
 def recorder_folder(data_dir: Path) -> Path:
     """Where the flight recorders of this machine are."""
     return data_dir / "senders"
@@ -50,6 +54,7 @@ class SenderSession:
         self._recorder = FlightRecorder(recorder_folder(data_dir) / f"{uuid4().hex}.rec", slots)
         self._free: SimpleQueue[Slot] = SimpleQueue()
         self._dirty: set[int] = set()
+        self._claiming = threading.Lock()
         for number in range(slots):
             self._free.put(self._recorder.slot(number))
         self._has_ended = False
@@ -73,7 +78,8 @@ class SenderSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing.set()
+        with self._claiming:
+            self._closing.set()
         self._heart.join()
         if self._dirty:
             # The file knows more than the database: the reconciler reads it when we are gone.
@@ -106,10 +112,18 @@ class SenderSession:
     def unrecorded(self, slot: Slot) -> Iterator[None]:
         """Mark what happens inside as unknown to the database until it ends well.
 
-        If it does not, the session is over: the slot must not be used again, and only the
-        reconciler can put right what it holds.
+        Entered before a claim is committed: a commit may arrive although its answer does not,
+        and a block that nobody knows of would be claimed for ever. If it does not end well, the
+        session is over: the slot must not be used again, and only the reconciler can put right
+        what it holds.
+
+        Raises:
+            SenderEndedError: The session is being closed; the claim must not be committed.
         """
-        self._dirty.add(slot.number)
+        with self._claiming:
+            if self._closing.is_set():
+                raise SenderEndedError
+            self._dirty.add(slot.number)
         try:
             yield
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -20,7 +20,7 @@ from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.recipients import Person
 from envoi.delivery.recorder import Slot
 from envoi.delivery.runs import pause_run, settle
-from envoi.delivery.sender import SenderSession
+from envoi.delivery.sender import SenderEndedError, SenderSession
 from envoi.errors import (
     ConflictError,
     EnvoiError,
@@ -67,7 +67,8 @@ class _Sheet:
     ) -> None:
         """Add what became of one message."""
         short = detail[:MAX_DETAIL].replace("\0", "") if detail else None
-        outcome = Outcome(message.customer_id, message.step, state, code, short)
+        at = datetime.now(UTC) if state is MessageState.ACCEPTED else None
+        outcome = Outcome(message.customer_id, message.step, state, code, short, at)
         self.outcomes.append(outcome)
 
 
@@ -91,7 +92,7 @@ class Engine:
             Whether more is to be sent at once.
         """
         until = monotonic() + WORK_SECONDS
-        with self._sender.slot() as slot:
+        with suppress(SenderEndedError), self._sender.slot() as slot:
             while not stop() and self._sender.is_alive():
                 if monotonic() >= until:
                     return True
@@ -112,29 +113,31 @@ class Engine:
         if opens_at := self._circuit.opens_at(plan.gateway):
             self._settle(tenant_id, run_id, not_before=opens_at)
             return False
-        try:
-            claim, people = self._claim(plan)
-        except (EnvoiError, DataError, ProgrammingError) as error:
+        sheet = _Sheet()
+        with ExitStack() as unrecorded:
+            try:
+                claim, people = self._claim(plan, slot, unrecorded)
+            except (EnvoiError, DataError, ProgrammingError) as error:
+                sheet.pause_reason = f"Asking again who may get the mailing failed: {error}"
+            else:
+                if claim is None:
+                    self._settle(tenant_id, run_id)
+                    return False
+                failpoints.hit("after_claim")
+                if claim.messages:
+                    slot.begin(tenant_id, run_id, claim.key.number)
+                    sheet = self._work_through(plan, claim, people, slot, stop)
+                    failpoints.hit("before_record")
+                    self._record(claim, sheet, stop)
+                    failpoints.hit("after_record")
+        if sheet.pause_reason:
             self._plans.forget(tenant_id, run_id)
-            self._pause(tenant_id, run_id, f"Asking again who may get the mailing failed: {error}")
-            return False
-        if claim is None:
-            self._settle(tenant_id, run_id)
-            return False
-        failpoints.hit("after_claim")
-        if claim.messages:
-            with self._sender.unrecorded(slot):
-                slot.begin(tenant_id, run_id, claim.key.number)
-                sheet = self._work_through(plan, claim, people, slot, stop)
-                failpoints.hit("before_record")
-                self._record(claim, sheet, stop)
-                failpoints.hit("after_record")
-            if sheet.pause_reason:
-                self._plans.forget(tenant_id, run_id)
-                self._pause(tenant_id, run_id, sheet.pause_reason)
+            self._pause(tenant_id, run_id, sheet.pause_reason)
         return True
 
-    def _claim(self, plan: Plan) -> tuple[Claim | None, dict[int, Person]]:
+    def _claim(
+        self, plan: Plan, slot: Slot, unrecorded: ExitStack
+    ) -> tuple[Claim | None, dict[int, Person]]:
         with self._database.tenant_connection(plan.tenant_id) as connection:
             claim = claim_block(
                 connection, plan.tenant_id, plan.run_id, self._sender.id, plan.recheck
@@ -142,7 +145,9 @@ class Engine:
             if claim is None or not claim.messages:
                 return claim, {}
             customer_ids = [m.customer_id for m in claim.messages]
-            return claim, plan.people.fetch(connection, customer_ids)
+            people = plan.people.fetch(connection, customer_ids)
+            unrecorded.enter_context(self._sender.unrecorded(slot))
+            return claim, people
 
     def _work_through(
         self,

@@ -269,6 +269,7 @@ def _launch(
         gateway_id=gateway.id if gateway else None,
         settings=_run_settings(session, settings, mailing, request),
         now=now,
+        seed=request.seed,
     )
     mailing.state, mailing.run_id = MailingState.LAUNCHED, run.id
     withdraw(session, mailing.tenant_id, Work.LAUNCH, mailing.id)

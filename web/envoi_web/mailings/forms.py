@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -85,12 +85,11 @@ def _whole(form: Form, name: str, allowed: range) -> int:
 
 def _moment(date: str, time: str, zone: ZoneInfo) -> datetime:
     try:
-        local = datetime.fromisoformat(f"{date}T{time}")
-    except ValueError:
+        moment = datetime.fromisoformat(f"{date}T{time}").replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         problem = _("Enter date and time of the start, or choose Now.")
         raise ValidationFailedError([Problem("date", problem)]) from None
-    moment = local.replace(tzinfo=zone)
-    if moment <= datetime.now(zone):
+    if moment <= datetime.now(UTC):
         problem = _("This moment has passed. Choose a later one, or choose Now.")
         raise ValidationFailedError([Problem("date", problem)])
     return moment

@@ -169,7 +169,7 @@ def test_an_undone_start_is_a_draft_again(
     confirm()
     assert due(installation, tenant_id) == {"launch"}
     with installation.database.tenant_session(tenant_id) as session:
-        launch.undo(session, tenant_id, mailing)
+        launch.undo(session, installation.settings, tenant_id, mailing)
     assert status(installation, tenant_id, mailing) is Status.DRAFT
     assert due(installation, tenant_id) == set()
     assert launch.launch_due(installation, tenant_id, mailing) is None
@@ -185,6 +185,9 @@ def test_a_postponed_mailing_waits_for_its_time(
     confirm()
     assert launch.launch_due(installation, tenant_id, mailing) is None
     assert status(installation, tenant_id, mailing) is Status.CREATED
+    with installation.database.tenant_session(tenant_id) as session:
+        undone = launch.undo(session, installation.settings, tenant_id, mailing)
+        assert undone.starts_at == tomorrow
 
 
 def test_paused_resumed_cancelled(

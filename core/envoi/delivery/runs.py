@@ -227,15 +227,6 @@ def cancel_run(session: Session, tenant_id: int, run_id: int) -> None:
     finish_if_done(session, tenant_id, run_id)
 
 
-def fail_run(session: Session, tenant_id: int, run_id: int, reason: str) -> None:
-    """End a run that cannot go on, with the reason for people."""
-    run = get_run(session, tenant_id, run_id, lock=True)
-    run.status, run.pause_reason = RunStatus.FAILED, reason
-    run.finished_at = datetime.now(UTC)
-    withdraw(session, tenant_id, Work.COLLECT, run_id)
-    withdraw(session, tenant_id, Work.SEND, run_id)
-
-
 def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     """End a run of which no block is left, and tell whether it has ended."""
     run = get_run(session, tenant_id, run_id, lock=True)

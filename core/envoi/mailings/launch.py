@@ -167,17 +167,16 @@ def confirm(
     return mailing
 
 
-def undo(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
-    """Take the confirmation back while nothing has started; the mailing is a draft again."""
+def undo(session: Session, settings: Settings, tenant_id: int, mailing_id: int) -> Mailing:
+    """Take the confirmation back while nothing has started; the mailing is a draft again.
+
+    A start that a person chose stays chosen; one that followed from "now" is forgotten.
+    """
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if mailing.state != MailingState.CREATED:
         raise ConflictError("It is too late to undo: the mailing has started. It can be paused.")
-    started_at_once = (
-        mailing.starts_at
-        and mailing.confirmed_at
-        and (mailing.starts_at - mailing.confirmed_at <= timedelta(hours=1))
-    )
-    if started_at_once:
+    grace = timedelta(seconds=settings.undo_seconds)
+    if mailing.confirmed_at and mailing.starts_at == mailing.confirmed_at + grace:
         mailing.starts_at = None
     mailing.state = MailingState.DRAFT
     mailing.confirmed_at = mailing.confirmed_by = mailing.confirmed_count = None

@@ -176,7 +176,7 @@ def confirm(mailing_id: int) -> Response:
 def undo(mailing_id: int) -> Response:
     """Take the confirmation back while nothing has started."""
     with current.session() as session:
-        launch.undo(session, current.tenant_id, mailing_id)
+        launch.undo(session, current.settings, current.tenant_id, mailing_id)
     toast(_("Undone. The mailing is a draft again."))
     return see_other(url_for("mailings.when", mailing_id=mailing_id))
 

@@ -72,4 +72,4 @@ def demo() -> None:
 def load() -> None:
     """Load the demo company, unless it is there."""
     with opened() as installation:
-        load_demo(installation)
+        load_demo(installation, lambda part: click.echo(f"Loading {part} ...", err=True))

@@ -80,7 +80,7 @@ def _with_servers(settings: Settings, urls: ServerUrls) -> Settings:
 def _first_start(installation: Installation) -> None:
     if installation.settings.demo and needs_demo(installation.database):
         click.echo("Loading the demo company, once ...")
-        load_demo(installation)
+        load_demo(installation, lambda part: click.echo(f"  {part}"))
 
 
 def _children(settings: Settings) -> Sequence[ChildSpec]:

@@ -7,8 +7,10 @@ import secrets
 import click
 
 from envoi.accounts.permissions import Role
+from envoi.accounts.queries import account_by_email
 from envoi.accounts.service import create_account, set_role
 from envoi.cli.context import in_tenant, opened, opened_for, read_json, tenant_option, write_json
+from envoi.db import Database
 from envoi.delivery.gateways import set_gateway, test_gateway
 from envoi.tenants.plugins import disable_plugin, enable_plugin
 from envoi.tenants.service import create_tenant
@@ -45,14 +47,23 @@ def user() -> None:
 @click.option("--role", type=click.Choice([r.value for r in Role]), default="administrator")
 @click.option("--password", help="Without it one is made up and printed once.")
 def create_user(email: str, tenant: str, name: str, role: str, password: str | None) -> None:
-    """Make an employee of a company."""
-    made_up = None if password else secrets.token_urlsafe(12)
+    """Make an employee of a company; an account that exists keeps its password."""
+    made_up = None
     with opened_for(tenant) as (installation, tenant_id):
-        account_id = create_account(
-            installation.database, email=email, name=name, password=password or made_up or ""
-        )
+        account_id = _known(installation.database, email)
+        if account_id is None:
+            made_up = None if password else secrets.token_urlsafe(12)
+            account_id = create_account(
+                installation.database, email=email, name=name, password=password or made_up or ""
+            )
         set_role(installation.database, tenant_id=tenant_id, account_id=account_id, role=Role(role))
     write_json({"id": account_id, "email": email, "role": role, "password": made_up})
+
+
+def _known(database: Database, email: str) -> int | None:
+    with database.system_session() as session:
+        account = account_by_email(session, email)
+        return account.id if account else None
 
 
 @click.group()

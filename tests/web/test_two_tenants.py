@@ -98,7 +98,8 @@ def ask(
         answer = browser.post(address, data=form)
     else:
         answer = browser.open(address, method=method, query_string=fields)
-    return answer.status_code, answer.get_data(as_text=True)
+    with answer:
+        return answer.status_code, answer.get_data(as_text=True)
 
 
 def named(asked: tuple[str, Rule]) -> str:

@@ -26,7 +26,9 @@ MAX_DEPTH = 64
 MAX_SECONDS = 10
 
 _CHILD = Path(__file__).with_name("mjml_child.py")
-_CODE = re.compile(r"\{\{[^{}]*+\}\}|\{%(?:[^%]|%(?!\}))*+%\}|\{#(?:[^#]|#(?!\}))*+#\}")
+# No possessive group here: Python 3.11 before 3.11.5 matches some of them wrongly. What has no
+# end is refused before, so the pattern stays linear.
+_CODE = re.compile(r"\{\{[^{}]*+\}\}|\{%[^%]*(?:%(?!\})[^%]*)*%\}|\{#[^#]*(?:#(?!\})[^#]*)*#\}")
 _POSITION = re.compile(r" at position (\d+)(?::\d+)?")
 _COMPONENTS = re.compile(
     r"mj-(accordion(-element|-text|-title)?|all|attributes|body|breakpoint|button|carousel(-image)?"

@@ -57,6 +57,11 @@ class Current:
         return employee.company
 
     @property
+    def account_id(self) -> int | None:
+        """The account of the signed-in employee, as the author of what is made."""
+        return self.employee.account_id if self.employee else None
+
+    @property
     def tenant_id(self) -> int:
         """The number of the company."""
         return self.company.id

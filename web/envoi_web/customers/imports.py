@@ -130,7 +130,7 @@ def sample(kind: str) -> Response:
 
 def _announce(kind: ImportKind, file: FileStorage) -> int:
     path = service.store_upload(current.settings.data_dir, file.stream)
-    account_id = current.employee.account_id if current.employee else None
+    account_id = current.account_id
     with current.session() as session:
         import_id = service.create_import(
             session, current.tenant_id, kind, file.filename or "", path, account_id

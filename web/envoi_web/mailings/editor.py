@@ -163,7 +163,7 @@ def confirm(mailing_id: int) -> Response:
             current.tenant_id,
             mailing_id,
             recipients=shown,
-            account_id=current.employee.account_id if current.employee else None,
+            account_id=current.account_id,
         )
         starts_at = confirmed.starts_at
     if starts_at is not None:

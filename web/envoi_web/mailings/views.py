@@ -70,7 +70,7 @@ def create() -> Response:
             channel=channel,
             name=request.form.get("name", ""),
             segment_id=request.form.get("segment_id", None, type=int),
-            account_id=_account_id(),
+            account_id=current.account_id,
         )
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))
@@ -91,7 +91,7 @@ def home(mailing_id: int) -> Response:
 def copy(mailing_id: int) -> Response:
     """Make a copy and open it for editing."""
     with current.session() as session:
-        made = service.copy_mailing(session, current.tenant_id, mailing_id, _account_id())
+        made = service.copy_mailing(session, current.tenant_id, mailing_id, current.account_id)
         made_id, name = made.id, made.name
     toast(_("%(name)s was made. Nothing is sent until you confirm it.", name=name))
     return see_other(url_for("mailings.who", mailing_id=made_id))
@@ -166,7 +166,3 @@ def _channels() -> list[tuple[str, str]]:
     with current.session() as session:
         mine = current.plugins.for_tenant(session, current.tenant_id)
     return [(spec.name, translated(spec.label)) for spec in mine.channels.values()]
-
-
-def _account_id() -> int | None:
-    return current.employee.account_id if current.employee else None

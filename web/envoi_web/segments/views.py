@@ -168,7 +168,7 @@ def _counted(edited: Edited) -> Edited:
             current.database,
             current.tenant_id,
             group,
-            editor=str(current.employee.account_id if current.employee else 0),
+            editor=str(current.account_id or 0),
             now=now,
             plugins=current.plugins,
         )
@@ -235,7 +235,7 @@ def _store(session: Session, segment_id: int | None, edited: Edited) -> Segment:
             name=edited.name,
             tree=group,
             plugins=current.plugins,
-            created_by=current.employee.account_id if current.employee else None,
+            created_by=current.account_id,
         )
     return update_segment(
         session,

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, SmallInteger, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    SmallInteger,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -55,6 +65,26 @@ def small(default: int | None = 0, *, nullable: bool = False) -> Any:
             nullable=nullable,
             server_default=None if default is None else str(default),
         ),
+    )
+
+
+def whole(default: int | None = 0, *, nullable: bool = False) -> Any:
+    """An integer: a count, a duration in minutes."""
+    return Field(
+        default,
+        sa_column=Column(
+            Integer,
+            nullable=nullable,
+            server_default=None if default is None else str(default),
+        ),
+    )
+
+
+def yes_no(default: bool = False) -> Any:
+    """A boolean with a default."""
+    return Field(
+        default,
+        sa_column=Column(Boolean, nullable=False, server_default="true" if default else "false"),
     )
 
 

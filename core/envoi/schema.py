@@ -22,11 +22,14 @@ _DOMAINS = (
     "accounts",
     "customers",
     "delivery",
+    "exports",
+    "library",
     "mailings",
     "policies",
     "receipts",
     "segments",
     "subscriptions",
+    "target_audiences",
     "tenants",
     "tracking",
 )
@@ -43,8 +46,6 @@ TABLES_WITHOUT_RLS = {
 """Every table without row-level security, with its reason; compared with the catalogue."""
 
 PARTITIONED = ("message", "message_event")
-
-APPEND_ONLY = ("consent_log",)
 
 
 def all_tables() -> MetaData:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Date, ForeignKey, Identity, Integer, Text
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import moment, tenant_key, words
+from envoi.columns import document, moment, tenant_key, words
 
 
 class Account(SQLModel, table=True):
@@ -20,6 +21,7 @@ class Account(SQLModel, table=True):
     name: str = words()
     language: str = words("en")
     theme: str = words("system")
+    time_zone: str = words()
     active: bool = Field(
         default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
     )
@@ -42,3 +44,4 @@ class Membership(SQLModel, table=True):
     )
     role: str = words(None)
     active_until: date | None = Field(default=None, sa_column=Column(Date, nullable=True))
+    preferences: dict[str, Any] = document()

@@ -28,7 +28,9 @@ from envoi.columns import (
     moment,
     small,
     tenant_key,
+    whole,
     words,
+    yes_no,
 )
 
 
@@ -55,6 +57,8 @@ class FieldType(IntEnum):
     TEXT = 1
     NUMBER = 2
     DATE = 3
+    YES_NO = 4
+    CHOICE = 5
 
 
 class ImportState(IntEnum):
@@ -64,6 +68,11 @@ class ImportState(IntEnum):
     RUNNING = 2
     DONE = 3
     FAILED = 4
+    MAPPING = 5
+    """Uploaded: a person is to say which column is what."""
+    CHECKED = 6
+    """The dry run is done and a person is to decide."""
+    CANCELLED = 7
 
 
 class Customer(SQLModel, table=True):
@@ -124,6 +133,8 @@ class CustomField(SQLModel, table=True):
     label: str = words()
     type: int = small(FieldType.TEXT)
     position: int = small(0)
+    group_label: str = words()
+    choices: list[str] = document("[]")
 
 
 class CustomerValue(SQLModel, table=True):
@@ -153,7 +164,11 @@ class CustomerValue(SQLModel, table=True):
 
 
 class Import(SQLModel, table=True):
-    """One import of a file: its course, its counts, and where the refused lines are."""
+    """One import of a file: its course, its counts, and where the refused lines are.
+
+    `mapping` says which column is what; `position` is how far a killed import came, so that it
+    goes on from there.
+    """
 
     __tablename__ = "import"
     tenant_id: int = tenant_key()
@@ -166,11 +181,31 @@ class Import(SQLModel, table=True):
     created: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     changed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     refused: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    unchanged: int = whole()
+    dry_run: bool = yes_no()
+    mapping: dict[str, Any] = document()
+    position: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
     details: dict[str, Any] = document()
     message: str = words()
     created_by: int | None = Field(default=None, sa_column=Column(BigInteger))
     created_at: datetime = moment(nullable=False, now=True)
     finished_at: datetime | None = moment()
+
+
+class ImportMapping(SQLModel, table=True):
+    """A saved answer to which column of a kind of file is what."""
+
+    __tablename__ = "import_mapping"
+    __table_args__ = (UniqueConstraint("tenant_id", "kind", "name"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    kind: str = words(None)
+    name: str = words(None)
+    mapping: dict[str, Any] = document()
+    created_by: int | None = whole(None, nullable=True)
+    created_at: datetime = moment(nullable=False, now=True)
 
 
 __all__ = [
@@ -181,6 +216,7 @@ __all__ = [
     "FieldType",
     "Gender",
     "Import",
+    "ImportMapping",
     "ImportState",
     "Quality",
 ]

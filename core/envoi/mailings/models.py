@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKeyConstraint, Index, Integer
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from envoi.columns import (
+    big,
     big_key,
     document,
     identity_key,
@@ -31,13 +42,26 @@ class MailingState(IntEnum):
 
 
 class Mailing(SQLModel, table=True):
-    """A mass mailing; `control` holds the share in per cent and the strata."""
+    """A mass mailing; `control` holds the share in per cent and the strata.
+
+    Who gets it is a segment, a target audience, or a tree of its own (the customer list with
+    its filters); everything else about the audience is the same for all three. The sending
+    window is in minutes of a day, of the company or of each customer (`window_zone`).
+    """
 
     __tablename__ = "mailing"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "segment_id"], ["segment.tenant_id", "segment.id"]),
         ForeignKeyConstraint(["tenant_id", "policy_id"], ["policy.tenant_id", "policy.id"]),
+        ForeignKeyConstraint(
+            ["tenant_id", "audience_id"], ["target_audience.tenant_id", "target_audience.id"]
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "control_audience_id"],
+            ["target_audience.tenant_id", "target_audience.id"],
+        ),
         Index(None, "tenant_id", "channel", "created_at"),
+        Index(None, "tenant_id", "starts_at"),
     )
     tenant_id: int = tenant_key()
     id: int = identity_key()
@@ -46,21 +70,32 @@ class Mailing(SQLModel, table=True):
     state: int = small(MailingState.DRAFT)
     version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
     segment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    audience_id: int | None = big(nullable=True)
+    tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
     policy_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     category_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     run_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     control_share: float = Field(
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
+    control_audience_id: int | None = big(nullable=True)
     strata: list[str] = document("[]")
     one_per_address: bool = Field(
         default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
     )
     attribution_days: int = small(14)
+    attribution_from: date | None = Field(default=None, sa_column=Column(Date))
+    attribution_until: date | None = Field(default=None, sa_column=Column(Date))
+    attribution_conditions: dict[str, Any] = document()
     lifetime_minutes: int = Field(
         default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
     )
     limit_per_minute: int | None = Field(default=None, sa_column=Column(Integer))
+    window_from: int | None = small(None, nullable=True)
+    window_until: int | None = small(None, nullable=True)
+    window_zone: str = words("company")
+    utm: dict[str, str] = document()
+    watcher_group_id: int | None = big(nullable=True)
     starts_at: datetime | None = moment()
     confirmed_at: datetime | None = moment()
     confirmed_by: int | None = Field(default=None, sa_column=Column(Integer))

@@ -16,12 +16,18 @@ class Product(SQLModel, table=True):
     """A product that receipt lines name."""
 
     __tablename__ = "product"
-    __table_args__ = (UniqueConstraint("tenant_id", "external_id"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "external_id"),
+        Index(None, "tenant_id", "category"),
+    )
     tenant_id: int = tenant_key()
     id: int = identity_key()
     external_id: str = words(None)
     name: str = words()
     category: str = words()
+    price: int | None = big(nullable=True)
+    url: str = words()
+    image_url: str = words()
 
 
 class Receipt(SQLModel, table=True):

@@ -7,7 +7,16 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import big, big_key, identity_key, moment, tenant_key, text_key, words
+from envoi.columns import (
+    big,
+    big_key,
+    identity_key,
+    moment,
+    tenant_key,
+    text_key,
+    words,
+    yes_no,
+)
 
 WHOLE_CHANNEL = 0
 """Stands in `category_id` for the channel itself."""
@@ -22,6 +31,10 @@ class MailingCategory(SQLModel, table=True):
     id: int = identity_key()
     code: str = words(None)
     name: str = words()
+    description: str = words()
+    exempt: bool = yes_no()
+    """Service messages: not counted by frequency rules."""
+    hidden: bool = yes_no()
 
 
 class OptOut(SQLModel, table=True):

@@ -17,7 +17,17 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import big, document, identity_key, moment, small, tenant_key, text_key, words
+from envoi.columns import (
+    big,
+    document,
+    identity_key,
+    moment,
+    small,
+    tenant_key,
+    text_key,
+    whole,
+    words,
+)
 
 
 class Tenant(SQLModel, table=True):
@@ -31,7 +41,12 @@ class Tenant(SQLModel, table=True):
 
 
 class TenantSettings(SQLModel, table=True):
-    """What a company sets in General settings; one row a tenant."""
+    """What a company sets in General settings; one row a tenant.
+
+    `senders` lists further senders as `{"name": ..., "address": ...}`; the window is in minutes
+    of the company's day; `daily_limit` is the load a day may carry; `quiet_days` lists
+    `{"date": ..., "name": ...}`; `design` is a `Design` document of the public pages.
+    """
 
     __tablename__ = "tenant_settings"
     tenant_id: int = tenant_key()
@@ -48,7 +63,35 @@ class TenantSettings(SQLModel, table=True):
     )
     attribution_days: int = small(14)
     unconfirmed_resend: bool = Field(default=True, nullable=False)
-    demo_customer_id: int | None = big(nullable=True)
+    test_customer_id: int | None = big(nullable=True)
+    site: str = words()
+    contact_name: str = words()
+    contact_phone: str = words()
+    contact_email: str = words()
+    senders: list[dict[str, str]] = document("[]")
+    window_from: int | None = small(None, nullable=True)
+    window_until: int | None = small(None, nullable=True)
+    limit_per_minute: int | None = whole(None, nullable=True)
+    daily_limit: int | None = whole(None, nullable=True)
+    undo_seconds: int | None = small(None, nullable=True)
+    utm: dict[str, str] = document()
+    quiet_days: list[dict[str, str]] = document("[]")
+    watcher_group_id: int | None = big(nullable=True)
+    design: dict[str, Any] = document()
+
+
+class WatcherGroup(SQLModel, table=True):
+    """People outside the customer base who get copies of mailings; lists of addresses."""
+
+    __tablename__ = "watcher_group"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    name: str = words(None)
+    emails: list[str] = document("[]")
+    phones: list[str] = document("[]")
+    pushes: list[str] = document("[]")
+    created_at: datetime = moment(nullable=False, now=True)
 
 
 class EnabledPlugin(SQLModel, table=True):

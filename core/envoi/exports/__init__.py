@@ -1,0 +1,1 @@
+"""Files made in the background for people to download."""

@@ -1,0 +1,1 @@
+"""Templates, images and attachments that mailings are made of."""

@@ -1,0 +1,1 @@
+"""Target audiences: static lists of customers."""

@@ -1,6 +1,13 @@
 """Mailings: the list, the editor in three steps, and the page of a running mailing."""
 
-from envoi_web.mailings import editor, preview, running, views  # noqa: F401 (they add their routes)
+from envoi_web.mailings import (  # noqa: F401 (they add their routes)
+    preview,
+    running,
+    views,
+    what,
+    when,
+    who,
+)
 from envoi_web.mailings.blueprint import mailings
 
 __all__ = ["mailings"]

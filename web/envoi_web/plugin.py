@@ -15,6 +15,7 @@ from envoi_web.plugins_page import plugins_page
 from envoi_web.policies import policies
 from envoi_web.reports import reports
 from envoi_web.segments import segments
+from envoi_web.settings_pages import settings
 from envoi_web.shell import shell
 
 hookimpl = HookimplMarker("envoi")
@@ -34,4 +35,5 @@ def register_blueprints() -> Iterable[Blueprint]:
         plugins_page,
         reports,
         segments,
+        settings,
     ]

@@ -1,0 +1,5 @@
+"""Settings of a company: a module for each page, which adds its routes to one blueprint."""
+
+from envoi_web.settings_pages.blueprint import settings
+
+__all__ = ["settings"]

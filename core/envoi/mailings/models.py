@@ -45,7 +45,7 @@ class Mailing(SQLModel, table=True):
     """A mass mailing; `control` holds the share in per cent and the strata.
 
     Who gets it is a segment, a target audience, or a tree of its own (the customer list with
-    its filters); everything else about the audience is the same for all three. The sending
+    its filters, an empty one for everybody); the rest is the same for all three. The sending
     window is in minutes of a day, of the company or of each customer (`window_zone`).
     """
 
@@ -71,7 +71,7 @@ class Mailing(SQLModel, table=True):
     version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
     segment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     audience_id: int | None = big(nullable=True)
-    tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     policy_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     category_id: int | None = Field(default=None, sa_column=Column(BigInteger))
     run_id: int | None = Field(default=None, sa_column=Column(BigInteger))

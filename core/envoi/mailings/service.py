@@ -6,43 +6,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Run
 from envoi.delivery.runs import cancel_run
-from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
+from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.jobs import Work, withdraw
+from envoi.mailings.changes import MailingChanges, checked, problems_of, require_parts
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
 from envoi.plugins import Plugins
 from envoi.policies.models import Policy
-from envoi.segments.models import Segment
 from envoi.tenants.service import tenant_settings
 
-STRATA = ("gender", "age_band")
-MAX_CONTROL_SHARE = 50
-MAX_ATTRIBUTION_DAYS = 365
-MAX_LIFETIME_HOURS = 60 * 24
-
-
-class MailingChanges(BaseModel):
-    """What an editor may change in a draft; only the fields given are changed."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    name: str | None = Field(None, min_length=1, max_length=200)
-    segment_id: int | None = None
-    policy_id: int | None = None
-    category_id: int | None = None
-    control_share: float | None = Field(None, ge=0, le=MAX_CONTROL_SHARE)
-    strata: list[str] | None = None
-    one_per_address: bool | None = None
-    attribution_days: int | None = Field(None, ge=0, le=MAX_ATTRIBUTION_DAYS)
-    lifetime_minutes: int | None = Field(None, ge=1, le=60 * MAX_LIFETIME_HOURS)
-    starts_at: datetime | None = None
+_COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
+"""Fields of a copy; its start is chosen anew."""
 
 
 def create_draft(
@@ -52,21 +33,31 @@ def create_draft(
     channel: str,
     name: str,
     segment_id: int | None = None,
+    audience_id: int | None = None,
+    tree: dict[str, Any] | None = None,
+    starts_at: datetime | None = None,
     account_id: int | None = None,
 ) -> Mailing:
-    """Make a draft with one empty variant, the default policy and the company's defaults."""
-    given = _checked({"name": name.strip() or "Untitled mailing"})
+    """Make a draft with one empty variant, the default policy and the company's defaults.
+
+    It goes to a segment, to a target audience, or to the customers of `tree`; of several given
+    the last counts. `starts_at` is the start that a person chose, in the calendar for example.
+    """
+    who = {"segment_id": segment_id, "audience_id": audience_id, "tree": tree}
+    given = checked({"name": name.strip() or "Untitled mailing", "starts_at": starts_at, **who})
+    require_parts(session, tenant_id, given)
     defaults = tenant_settings(session, tenant_id)
-    if segment_id is not None:
-        _require(session, Segment, tenant_id, segment_id, "segment")
     mailing = Mailing(
         tenant_id=tenant_id,
         channel=channel,
-        name=given["name"],
-        segment_id=segment_id,
+        **given,
         policy_id=_default_policy(session, tenant_id),
         attribution_days=defaults.attribution_days,
         lifetime_minutes=defaults.lifetime_minutes,
+        limit_per_minute=defaults.limit_per_minute,
+        window_from=defaults.window_from,
+        window_until=defaults.window_until,
+        watcher_group_id=defaults.watcher_group_id,
         created_by=account_id,
     )
     session.add(mailing)
@@ -119,15 +110,12 @@ def update_mailing(
         ConflictError: The draft was changed meanwhile, or is no draft any more.
         ValidationFailedError: A value was refused.
     """
-    given = _checked(changes)
+    given = checked(changes)
     mailing = _draft(session, tenant_id, mailing_id)
     if all(getattr(mailing, field) == value for field, value in given.items()):
         return mailing
     _refuse_stale(mailing, version)
-    if given.get("segment_id"):
-        _require(session, Segment, tenant_id, given["segment_id"], "segment")
-    if given.get("policy_id"):
-        _require(session, Policy, tenant_id, given["policy_id"], "policy")
+    require_parts(session, tenant_id, given)
     for field, value in given.items():
         setattr(mailing, field, value)
     _touch(mailing)
@@ -167,26 +155,16 @@ def validate_content(plugins: Plugins, channel: str, content: Mapping[str, Any])
         raise ValidationFailedError(problems_of(error)) from None
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Turn pydantic's findings into problems for people."""
-    return [
-        Problem(".".join(str(p) for p in e["loc"]), e["msg"].removeprefix("Value error, "))
-        for e in error.errors()
-    ]
-
-
 def copy_mailing(
     session: Session, tenant_id: int, mailing_id: int, account_id: int | None = None
 ) -> Mailing:
     """Make a draft with the same audience, content and settings, and no start."""
     source = get_mailing(session, tenant_id, mailing_id)
-    kept = ("channel", "segment_id", "policy_id", "category_id", "control_share", "strata")
-    settings = ("one_per_address", "attribution_days", "lifetime_minutes")
     copy = Mailing(
         tenant_id=tenant_id,
         name=f"{source.name} (copy)"[:200],
         created_by=account_id,
-        **{field: getattr(source, field) for field in kept + settings},
+        **{field: getattr(source, field) for field in _COPIED},
     )
     session.add(copy)
     session.flush()
@@ -244,27 +222,6 @@ def _refuse_stale(mailing: Mailing, version: int) -> None:
 def _touch(mailing: Mailing) -> None:
     mailing.version += 1
     mailing.updated_at = datetime.now(UTC)
-
-
-def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        given = MailingChanges.model_validate(dict(changes))
-    except ValidationError as error:
-        raise ValidationFailedError(problems_of(error)) from None
-    unknown = set(given.strata or ()) - set(STRATA)
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        raise ValidationFailedError(
-            [Problem("strata", f"Not a stratification parameter: {names}.")]
-        )
-    return given.model_dump(exclude_unset=True)
-
-
-def _require(session: Session, model: type[Any], tenant_id: int, number: int, what: str) -> None:
-    if session.get(model, (tenant_id, number)) is None:
-        raise ValidationFailedError(
-            [Problem(f"{what}_id", f"There is no such {what}. Choose another one.")]
-        )
 
 
 def _default_policy(session: Session, tenant_id: int) -> int | None:

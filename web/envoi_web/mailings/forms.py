@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from envoi.errors import Problem, ValidationFailedError
-from envoi.mailings.service import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_HOURS
+from envoi.mailings.changes import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_MINUTES
 from envoi.webkit.formats import number
 
 Form = MultiDict[str, str]
@@ -44,7 +44,8 @@ def when_changes(form: Form, zone: ZoneInfo) -> dict[str, Any]:
     """Read the third step: start in the company's zone, lifetime, attribution."""
     changes: dict[str, Any] = {
         "attribution_days": _whole(form, "attribution_days", range(MAX_ATTRIBUTION_DAYS + 1)),
-        "lifetime_minutes": 60 * _whole(form, "lifetime_hours", range(1, MAX_LIFETIME_HOURS + 1)),
+        "lifetime_minutes": 60
+        * _whole(form, "lifetime_hours", range(1, MAX_LIFETIME_MINUTES // 60 + 1)),
         "starts_at": None,
     }
     if form.get("start") == "later":

@@ -326,12 +326,18 @@ class Criterion:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomFieldInfo:
-    """A custom attribute of the tenant's customers; `type` is text, number or date."""
+    """A custom attribute of the tenant's customers.
+
+    `type` is text, number, date, yes_no (stored as the number 0 or 1) or choice (stored as a
+    text out of `choices`).
+    """
 
     id: int
     code: str
     label: str
     type: str
+    choices: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

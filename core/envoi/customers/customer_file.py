@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from envoi.customers.contacts import Contact, check_email, check_phone
 from envoi.customers.csv_reader import Columns, LineRefusedError, Row
-from envoi.customers.fields import Field, read_date, read_number, read_text
-from envoi.customers.models import FieldType, Gender, Quality
+from envoi.customers.fields import NO, YES, Field, read_date, read_text, read_value
+from envoi.customers.models import Gender, Quality
 
 FIELD_PREFIX = "field."
 CHANNELS = {"subscribed_email": "email", "subscribed_sms": "sms", "subscribed_push": "push"}
@@ -41,8 +41,7 @@ _GENDERS = {
     **dict.fromkeys(("f", "female", "w", "woman", "ж", "жен", "женский"), Gender.FEMALE),
     **dict.fromkeys(("m", "male", "man", "м", "муж", "мужской"), Gender.MALE),
 }
-_YES = frozenset(("y", "yes", "true", "1", "да"))
-_NO = frozenset(("n", "no", "false", "0", "нет"))
+_KINDS = {"text_value": "text", "number_value": "float8", "date_value": "date"}
 
 Note = Callable[[str], None]
 Read = Callable[[str], tuple[Any, ...]]
@@ -111,12 +110,9 @@ def _target(position: int, name: str, around: Surroundings, note: Note) -> Targe
 
 
 def _field_target(position: int, name: str, field: Field) -> Target:
+    kind = _KINDS[field.value_column]
     column = f"field_{field.id}"
-    if field.type == FieldType.NUMBER:
-        return Target(position, ((column, "float8"),), lambda cell: (read_number(cell, name),))
-    if field.type == FieldType.DATE:
-        return Target(position, ((column, "date"),), lambda cell: (read_date(cell, name),))
-    return Target(position, ((column, "text"),), lambda cell: (read_text(cell, name) or None,))
+    return Target(position, ((column, kind),), lambda cell: (read_value(field, cell, name),))
 
 
 def _external_id(cell: str) -> tuple[str]:
@@ -147,9 +143,9 @@ def _zone(zones: Mapping[str, int], cell: str) -> tuple[int | None]:
 
 def _left(column: str, cell: str) -> tuple[bool]:
     answer = cell.lower()
-    if answer in _NO:
+    if answer in NO:
         return (True,)
-    if answer and answer not in _YES:
+    if answer and answer not in YES:
         raise LineRefusedError(f"{column} is {cell[:40]!r}. Write Y, N or nothing.")
     return (False,)
 

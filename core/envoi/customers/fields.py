@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -21,6 +21,20 @@ _LONGEST_TEXT = 1_000
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
+YES = frozenset(("y", "yes", "true", "1", "да"))
+NO = frozenset(("n", "no", "false", "0", "нет"))
+_COLUMNS = {
+    FieldType.TEXT: "text_value",
+    FieldType.NUMBER: "number_value",
+    FieldType.DATE: "date_value",
+    FieldType.YES_NO: "number_value",
+    FieldType.CHOICE: "text_value",
+}
+
+Value = str | float | date
+"""What a customer has in a custom field."""
+
+
 class Field(NamedTuple):
     """A custom field as the rest of the code sees it."""
 
@@ -28,19 +42,31 @@ class Field(NamedTuple):
     code: str
     label: str
     type: FieldType
+    group: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def value_column(self) -> str:
         """The column of `customer_value` that holds values of this type."""
-        return f"{self.type.name.lower()}_value"
+        return _COLUMNS[self.type]
 
 
 def fields_of(session: Session | Connection, tenant_id: int) -> list[Field]:
     """List the custom fields of a tenant in their order."""
     c = table(CustomField).c
-    query = select(c.id, c.code, c.label, c.type).where(c.tenant_id == tenant_id)
-    rows = session.execute(query.order_by(c.position, c.id))
-    return [Field(row.id, row.code, row.label or row.code, FieldType(row.type)) for row in rows]
+    query = select(c.id, c.code, c.label, c.type, c.group_label, c.choices)
+    rows = session.execute(query.where(c.tenant_id == tenant_id).order_by(c.position, c.id))
+    return [
+        Field(
+            id=row.id,
+            code=row.code,
+            label=row.label or row.code,
+            type=FieldType(row.type),
+            group=row.group_label,
+            choices=tuple(row.choices),
+        )
+        for row in rows
+    ]
 
 
 def ensure_fields(
@@ -108,3 +134,37 @@ def read_number(cell: str, column: str) -> float | None:
     if not _NUMBER.match(cell):
         raise LineRefusedError(f"{column} is {cell[:40]!r}, no number. Write it like 12.5.")
     return float(cell)
+
+
+def read_yes_no(cell: str, column: str) -> float | None:
+    """Return 1 or 0, None for an empty cell, or refuse the line."""
+    answer = cell.lower()
+    if answer in YES | NO:
+        return float(answer in YES)
+    if not answer:
+        return None
+    raise LineRefusedError(f"{column} is {cell[:40]!r}. Write Y, N or nothing.")
+
+
+def read_choice(cell: str, column: str, choices: Sequence[str]) -> str | None:
+    """Return one of the choices as it is spelled there, None for an empty cell, or refuse."""
+    if not cell:
+        return None
+    found = {choice.casefold(): choice for choice in choices}.get(cell.casefold())
+    if found is None:
+        raise LineRefusedError(f"{column} is {cell[:40]!r}. Write one of: {', '.join(choices)}.")
+    return found
+
+
+def read_value(field: Field, cell: str, column: str) -> Value | None:
+    """Return a cell as a value of the field's type, None for an empty one, or refuse the line."""
+    match field.type:
+        case FieldType.NUMBER:
+            return read_number(cell, column)
+        case FieldType.DATE:
+            return read_date(cell, column)
+        case FieldType.YES_NO:
+            return read_yes_no(cell, column)
+        case FieldType.CHOICE:
+            return read_choice(cell, column, field.choices)
+    return read_text(cell, column) or None

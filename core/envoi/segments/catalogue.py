@@ -16,7 +16,7 @@ def load_catalogue(session: Session, tenant_id: int) -> Catalogue:
     """Load custom fields in their order, segments by name, and the currency."""
     field, segment = table(CustomField).c, table(Segment).c
     fields = session.execute(
-        select(field.id, field.code, field.label, field.type)
+        select(*(field[n] for n in ("id", "code", "label", "type", "choices", "group_label")))
         .where(field.tenant_id == tenant_id)
         .order_by(field.position, field.code)
     )
@@ -32,6 +32,8 @@ def load_catalogue(session: Session, tenant_id: int) -> Catalogue:
                 code=row.code,
                 label=row.label or row.code,
                 type=FieldType(row.type).name.lower(),
+                choices=tuple(row.choices),
+                group=row.group_label,
             )
             for row in fields
         },

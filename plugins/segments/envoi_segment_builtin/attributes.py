@@ -18,6 +18,7 @@ from envoi.types import (
     SegmentSourceSpec,
 )
 from envoi_segment_builtin.comparisons import (
+    EMPTINESS,
     Comparison,
     choices,
     date_holds,
@@ -133,16 +134,28 @@ _READERS: dict[str, Callable[[Comparison, SourceColumns], SqlCondition]] = {
 
 _FIELD_OPERATORS: dict[str, tuple[Operator, ...]] = {
     "text": texts(),
-    "number": (*numbers(), *texts()[-2:]),
+    "number": (*numbers(), *EMPTINESS),
     "date": dates(),
+    "yes_no": (
+        *choices(Choice(value="yes", label="yes"), Choice(value="no", label="no"))[:1],
+        *EMPTINESS,
+    ),
 }
+_YES_NO = {"yes": 1, "no": 0}
 
 
 def _fields(catalogue: Catalogue) -> Sequence[Criterion]:
     return [
-        Criterion(name=field.code, label=field.label, operators=_FIELD_OPERATORS[field.type])
+        Criterion(name=field.code, label=field.label, operators=_field_operators(field))
         for field in catalogue.fields.values()
     ]
+
+
+def _field_operators(field: CustomFieldInfo) -> tuple[Operator, ...]:
+    if field.type != "choice":
+        return _FIELD_OPERATORS[field.type]
+    offered = (Choice(value=choice, label=choice) for choice in field.choices)
+    return (*choices(*offered), *EMPTINESS)
 
 
 def _custom_field(asked: Comparison, columns: SourceColumns) -> Membership:
@@ -154,12 +167,18 @@ def _custom_field(asked: Comparison, columns: SourceColumns) -> Membership:
 
 
 def _value_holds(field: CustomFieldInfo, asked: Comparison, columns: SourceColumns) -> SqlCondition:
-    value = columns.values.c[f"{field.type}_value"]
-    if field.type == "text":
-        return text_holds(value, asked)
-    if field.type == "date":
-        return date_holds(value, asked, columns.today)
-    return number_holds(value, asked)
+    values = columns.values.c
+    match field.type:
+        case "text":
+            return text_holds(values.text_value, asked)
+        case "choice":
+            return text_holds(values.text_value, asked, exact=True)
+        case "date":
+            return date_holds(values.date_value, asked, columns.today)
+        case "yes_no" if asked.operator == "is":
+            answered: SqlCondition = values.number_value == _YES_NO[str(asked.value)]
+            return answered
+    return number_holds(values.number_value, asked)
 
 
 ATTRIBUTES = SegmentSourceSpec(

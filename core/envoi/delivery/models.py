@@ -106,7 +106,9 @@ class Gateway(SQLModel, table=True):
 class Run(SQLModel, table=True):
     """One occasion of sending, with everything frozen that it depends on.
 
-    `settings` is a `RunSettings` document; `volume` the counts of the collection.
+    `settings` is a `RunSettings` document; `volume` the counts of the collection. The figures
+    from `recipients` to `amount` are kept by `envoi.delivery.figures` once the run has ended,
+    so that lists need not count the ledger; None means not counted yet.
     """
 
     __tablename__ = "run"
@@ -128,6 +130,12 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = moment()
     paused_at: datetime | None = moment()
     pause_reason: str = words()
+    recipients: int | None = big(nullable=True)
+    sent: int | None = big(nullable=True)
+    delivered: int | None = big(nullable=True)
+    failed: int | None = big(nullable=True)
+    receipts: int | None = big(nullable=True)
+    amount: int | None = big(nullable=True)
 
 
 class RunBlock(SQLModel, table=True):

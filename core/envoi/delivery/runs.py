@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
+from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
     Link,
     Message,
@@ -240,6 +241,7 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     if run.status == RunStatus.SENDING:
         run.status = RunStatus.SENT
     run.finished_at = datetime.now(UTC)
+    keep_figures(session.connection(), tenant_id, [run_id])
     withdraw(session, tenant_id, Work.SEND, run_id)
     return True
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.collection import collect
 from envoi.db import table
+from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
     BlockState,
     Message,
@@ -63,6 +64,8 @@ def send_in_the_past(
     launched_on = messages[0].launched_on
     write(database, tenant_id, launched_on, list(_hits(tenant_id, messages)))
     attribute(database, tenant_id, run_id)
+    with database.tenant_connection(tenant_id) as connection:
+        keep_figures(connection, tenant_id, [run_id])
 
 
 def _accept(

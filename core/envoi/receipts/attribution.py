@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Integer, func, select, text
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
+from envoi.delivery.figures import keep_figures, keep_sales
 from envoi.delivery.models import Run, RunKind
 from envoi.jobs import Work, announce, withdraw
 from envoi.tenants.models import TenantSettings
@@ -128,6 +129,8 @@ def attribute_when_due(
         withdraw(session, tenant_id, Work.ATTRIBUTE, ref)
         connection = session.connection()
         changed = _attribute(connection, tenant_id, ref or None, now)
+        # Bounces come for days after a run has ended.
+        keep_figures(connection, tenant_id, [ref] if ref else [])
         if ref != ALL_OPEN_RUNS and _decided(connection, tenant_id, None, now, ref):
             announce_attribution(session, tenant_id, ref, now + AGAIN_AFTER)
     return changed
@@ -161,7 +164,9 @@ def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: 
         "decided": [w.run_id for w in decided],
     }
     candidates = _candidates([w for w in others if w.until > since])
-    return int(connection.scalar(_ATTRIBUTE, values | candidates) or 0)
+    changed = int(connection.scalar(_ATTRIBUTE, values | candidates) or 0)
+    keep_sales(connection, tenant_id, [w.run_id for w in decided])
+    return changed
 
 
 def _decided(

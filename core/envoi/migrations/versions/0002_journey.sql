@@ -164,6 +164,14 @@ ALTER TABLE mailing
     ADD COLUMN watcher_group_id BIGINT;
 CREATE INDEX ix_mailing_tenant_id_starts_at ON mailing (tenant_id, starts_at);
 
+ALTER TABLE run
+    ADD COLUMN recipients BIGINT,
+    ADD COLUMN sent BIGINT,
+    ADD COLUMN delivered BIGINT,
+    ADD COLUMN failed BIGINT,
+    ADD COLUMN receipts BIGINT,
+    ADD COLUMN amount BIGINT;
+
 ALTER TABLE membership
     ADD COLUMN preferences JSONB DEFAULT '{}' NOT NULL;
 

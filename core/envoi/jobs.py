@@ -31,7 +31,7 @@ class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND and
-    ATTRIBUTE, the import's for IMPORT.
+    ATTRIBUTE, the import's for IMPORT, the segment's for FIGURES, the export's for EXPORT.
     """
 
     LAUNCH = "launch"
@@ -39,6 +39,8 @@ class Work(StrEnum):
     SEND = "send"
     ATTRIBUTE = "attribute"
     IMPORT = "import_file"
+    FIGURES = "segment_figures"
+    EXPORT = "export_file"
 
 
 QUEUES = {
@@ -47,6 +49,8 @@ QUEUES = {
     Work.SEND: "send",
     Work.ATTRIBUTE: "bulk",
     Work.IMPORT: "bulk",
+    Work.FIGURES: "bulk",
+    Work.EXPORT: "bulk",
 }
 
 

@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from envoi.audience.collection import collect as collect_audience
 from envoi.customers.service import run_import
 from envoi.db import table
+from envoi.exports.service import run_export
 from envoi.jobs import QUEUES, Work, hint
 from envoi.mailings.launch import launch_due
 from envoi.receipts.attribution import attribute_when_due
+from envoi.segments.figures import refresh_figures
 from envoi.tenants.models import DueWork
 from envoi_workers.workshop import Workshop, workshop_of
 
@@ -63,12 +65,33 @@ def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     run_import(workshop.installation, tenant_id, import_id)
 
 
+def segment_figures(workshop: Workshop, tenant_id: int, segment_id: int) -> None:
+    """Count a segment's customers, their receipts and who of them each channel reaches."""
+    installation = workshop.installation
+
+    def work() -> None:
+        refresh_figures(installation.database, installation.plugins, tenant_id, segment_id)
+
+    workshop.once(Work.FIGURES, tenant_id, segment_id, work)
+
+
+def export_file(workshop: Workshop, tenant_id: int, export_id: int) -> None:
+    """Write a file for a person to download, or delete one that is old enough."""
+
+    def work() -> None:
+        run_export(workshop.installation, tenant_id, export_id)
+
+    workshop.once(Work.EXPORT, tenant_id, export_id, work)
+
+
 JOBS: dict[Work, Job] = {
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
     Work.SEND: send,
     Work.ATTRIBUTE: attribute,
     Work.IMPORT: import_file,
+    Work.FIGURES: segment_figures,
+    Work.EXPORT: export_file,
 }
 
 

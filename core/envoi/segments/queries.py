@@ -1,11 +1,12 @@
-"""Reading segments: the list, who uses one, and ten customers of a tree."""
+"""Reading segments: the list, who uses one, customers of a tree."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,7 @@ class SegmentUse:
 
     kind: str
     name: str
+    id: int
 
     def __str__(self) -> str:
         return f"the {self.kind} {self.name}"
@@ -39,9 +41,11 @@ class SegmentRow:
 
     id: int
     name: str
+    version: int
     customers: int | None
     counted_at: datetime | None
     updated_at: datetime
+    figures: Mapping[str, Any]
     used_by: tuple[SegmentUse, ...] = field(default=())
 
 
@@ -67,9 +71,11 @@ def list_segments(session: Session, tenant_id: int) -> list[SegmentRow]:
         select(
             segment.id,
             segment.name,
+            segment.version,
             segment.last_count,
             segment.last_counted_at,
             segment.updated_at,
+            segment.figures,
         )
         .where(segment.tenant_id == tenant_id)
         .order_by(segment.name, segment.id)
@@ -79,9 +85,11 @@ def list_segments(session: Session, tenant_id: int) -> list[SegmentRow]:
         SegmentRow(
             id=row.id,
             name=row.name,
+            version=row.version,
             customers=row.last_count,
             counted_at=row.last_counted_at,
             updated_at=row.updated_at,
+            figures=row.figures,
             used_by=tuple(users[row.id]),
         )
         for row in rows
@@ -96,34 +104,30 @@ def users_of(session: Session, tenant_id: int, segment_id: int) -> list[SegmentU
 def _users(session: Session, tenant_id: int) -> dict[int, list[SegmentUse]]:
     users: dict[int, list[SegmentUse]] = defaultdict(list)
     mailing, segment = table(Mailing).c, table(Segment).c
-    for segment_id, name in session.execute(
-        select(mailing.segment_id, mailing.name)
+    for row in session.execute(
+        select(mailing.id, mailing.name, mailing.segment_id)
         .where(mailing.tenant_id == tenant_id, mailing.segment_id.is_not(None))
         .order_by(mailing.id)
     ):
-        users[segment_id].append(SegmentUse("mailing", name))
-    for name, tree in session.execute(
-        select(segment.name, segment.tree)
+        users[row.segment_id].append(SegmentUse("mailing", row.name, row.id))
+    for row in session.execute(
+        select(segment.id, segment.name, segment.tree)
         .where(segment.tenant_id == tenant_id)
         .order_by(segment.name)
     ):
-        for used in _segments_in(tree):
-            users[used].append(SegmentUse("segment", name))
+        for used in references(row.tree, "segment"):
+            users[used].append(SegmentUse("segment", row.name, row.id))
     return users
 
 
-def _segments_in(tree: object) -> set[int]:
-    """The segments that a stored tree refers to."""
+def references(tree: object, setting: str) -> set[int]:
+    """The numbers that a stored tree's conditions name by a setting: `segment`, `audience`."""
     try:
         found = conditions(parse(tree))
     except ValidationFailedError:
         return set()
-    return {
-        int(number)
-        for _, condition in found
-        if condition.source == "segment"
-        and (number := str(condition.settings.get("segment"))).isdigit()
-    }
+    numbers = (str(condition.settings.get(setting, "")) for _, condition in found)
+    return {int(number) for number in numbers if number.isdecimal()}
 
 
 def sample_of(session: Session, tenant_id: int, ids: CustomerIds) -> list[int]:

@@ -1,4 +1,4 @@
-"""What can be done with segments: make, change, delete."""
+"""What can be done with segments: make, change, restore, delete."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from envoi.plugins import Plugins
 from envoi.segments.catalogue import load_catalogue
 from envoi.segments.compile import customer_ids
 from envoi.segments.criteria import normalised
+from envoi.segments.figures import announce_figures
 from envoi.segments.models import Segment
 from envoi.segments.queries import users_of
 from envoi.segments.tree import Group, dump, parse
+from envoi.segments.versions import get_version, record_version
 
 _LONGEST_NAME = 200
+_NOT_COUNTED: Mapping[str, Any] = {"last_count": None, "last_counted_at": None, "figures": {}}
 
 
 def get_segment(session: Session, tenant_id: int, segment_id: int) -> Segment:
@@ -47,6 +50,8 @@ def create_segment(
     session.add(segment)
     session.flush()
     session.refresh(segment)
+    record_version(session, segment, created_by)
+    announce_figures(session, tenant_id, segment.id)
     return segment
 
 
@@ -59,14 +64,16 @@ def update_segment(
     name: str,
     tree: Group | Mapping[str, Any],
     plugins: Plugins,
+    saved_by: int | None = None,
 ) -> Segment:
     """Save a segment's changes on the version that the caller looked at, else `ConflictError`."""
     segment = get_segment(session, tenant_id, segment_id)
     group = _checked(session, tenant_id, name, tree, plugins, segment_id)
+    record_version(session, segment, None)
     row = table(Segment)
     mine = (row.c.tenant_id == tenant_id, row.c.id == segment_id, row.c.version == version)
     changes = {"name": name.strip(), "tree": dump(group), "version": version + 1}
-    counted = {"last_count": None, "last_counted_at": None} if segment.tree != dump(group) else {}
+    counted = {} if segment.tree == dump(group) else _NOT_COUNTED
     done = session.scalar(
         update(row)
         .where(*mine)
@@ -79,7 +86,33 @@ def update_segment(
             " the changes, then make yours."
         )
     session.refresh(segment)
+    record_version(session, segment, saved_by)
+    announce_figures(session, tenant_id, segment_id)
     return segment
+
+
+def restore_version(
+    session: Session,
+    tenant_id: int,
+    segment_id: int,
+    number: int,
+    *,
+    version: int,
+    plugins: Plugins,
+    saved_by: int | None = None,
+) -> Segment:
+    """Save an older version again, as a new one, on the version the caller looked at."""
+    found = get_version(session, tenant_id, segment_id, number)
+    return update_segment(
+        session,
+        tenant_id,
+        segment_id,
+        version=version,
+        name=found.name,
+        tree=found.tree,
+        plugins=plugins,
+        saved_by=saved_by,
+    )
 
 
 def delete_segment(session: Session, tenant_id: int, segment_id: int) -> None:

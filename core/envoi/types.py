@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from envoi.blocks import Block, Style
     from envoi.sql import Membership, RuleColumns, SourceColumns, SqlCondition
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{1,39}$")
@@ -155,8 +156,17 @@ class NumberedLinks(Protocol):
         """Put `click(number, target)` into every slot of a rendered text, see `Recipient`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """A file that goes with every message of a variant."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
 class ContentKit(Protocol):
-    """What the core lends a channel for compiling content: parsing, MJML, links."""
+    """What the core lends a channel for compiling content: parsing, blocks, MJML, links, files."""
 
     def template(self, source: str, *, html: bool) -> Template:
         """Parse and check a template; raise `TemplateError` with the line."""
@@ -164,8 +174,17 @@ class ContentKit(Protocol):
     def mjml(self, source: str) -> str:
         """Turn MJML into HTML, bounded in depth, size and time; raise `TemplateError`."""
 
+    def blocks_mjml(self, blocks: Sequence[Block], style: Style) -> str:
+        """Put blocks together as MJML; raise `ValidationFailedError` naming block and field."""
+
     def plain_text(self, html: str) -> str:
         """Make a readable text part from HTML that may still hold template syntax."""
+
+    def attachment(self, file_id: int) -> Attachment:
+        """Fetch a file of the company's library; raise `NotFoundError`."""
+
+    def with_utm(self, html: str, utm: Mapping[str, str]) -> str:
+        """Add query parameters to every web link that does not have them already."""
 
     def number_links(self, html: str) -> NumberedLinks:
         """Cut a slot for every trackable link; raise `TemplateError` for active content."""
@@ -270,6 +289,8 @@ class InputKind(StrEnum):
     """A whole number from 0."""
     DATE = "date"
     CHOICE = "choice"
+    CHOICES = "choices"
+    """Several of the offered values, one of which may fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,10 +363,19 @@ class CustomFieldInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """What of a tenant decides which conditions there are."""
+    """What of a tenant decides which conditions there are; names by number, channels by name.
+
+    `mailings` are those that were launched, the newest first; `categories` are of mailings,
+    `product_categories` of products.
+    """
 
     fields: Mapping[str, CustomFieldInfo] = field(default_factory=dict)
     segments: Mapping[int, str] = field(default_factory=dict)
+    audiences: Mapping[int, str] = field(default_factory=dict)
+    mailings: Mapping[int, str] = field(default_factory=dict)
+    channels: Mapping[str, str] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
+    product_categories: tuple[str, ...] = ()
     currency: str = ""
 
 

@@ -77,7 +77,7 @@ def number_links(html: str) -> SlottedHtml:
     pieces: list[str] = []
     targets: list[str] = []
     done = 0
-    for start, end, quoted in _link_places(html):
+    for start, end, quoted in link_places(html):
         target = unescape(html[start:end]).strip()
         rendered = f" {html[start:end]}" if is_personal(target) else ""
         slot = f"{mark}{len(targets)}{rendered}{mark}"
@@ -89,7 +89,8 @@ def number_links(html: str) -> SlottedHtml:
     return SlottedHtml("".join([*pieces, html[done:]]), tuple(targets), mark)
 
 
-def _link_places(html: str) -> list[tuple[int, int, bool]]:
+def link_places(html: str) -> list[tuple[int, int, bool]]:
+    """Where the web links of `<a>` and `<area>` stand, and whether in quotes."""
     return [
         (attribute.start, attribute.end, attribute.quoted)
         for token in tokens(html)

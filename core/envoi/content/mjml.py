@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
 
+from envoi.content.code import hidden_code
 from envoi.content.markup import (
     VOID_ELEMENTS,
     Kind,
@@ -26,9 +26,6 @@ MAX_DEPTH = 64
 MAX_SECONDS = 10
 
 _CHILD = Path(__file__).with_name("mjml_child.py")
-# No possessive group here: Python 3.11 before 3.11.5 matches some of them wrongly. What has no
-# end is refused before, so the pattern stays linear.
-_CODE = re.compile(r"\{\{[^{}]*+\}\}|\{%[^%]*(?:%(?!\})[^%]*)*%\}|\{#[^#]*(?:#(?!\})[^#]*)*#\}")
 _POSITION = re.compile(r" at position (\d+)(?::\d+)?")
 _COMPONENTS = re.compile(
     r"mj-(accordion(-element|-text|-title)?|all|attributes|body|breakpoint|button|carousel(-image)?"
@@ -48,23 +45,20 @@ def compile_mjml(source: str) -> str:
     source = source.encode(errors="replace").decode()
     if len(source) > MAX_SIZE:
         raise TemplateError(f"The MJML is larger than {MAX_SIZE // 1024} KB. Shorten it.")
-    _check_structure(source)
-    refuse_active_content(source)
-    code: list[str] = []
-    mark = f"envoi{secrets.token_hex(8)}"
-
-    def hide(match: re.Match[str]) -> str:
-        code.append(match[0])
-        return f"{mark}x{len(code) - 1}x"
-
-    html = _run_child(_CODE.sub(hide, source))
-    html = re.sub(rf"{mark}x(\d+)x", lambda match: code[int(match[1])], html)
+    check_mjml(source)
+    hidden = hidden_code(source)
+    html = hidden.restore(_run_child(hidden.text))
     refuse_active_content(html)
     return html
 
 
-def _check_structure(source: str) -> None:
+def check_mjml(source: str) -> None:
     """Find what is wrong ourselves, since the compiler seldom says where."""
+    _check_structure(source)
+    refuse_active_content(source)
+
+
+def _check_structure(source: str) -> None:
     opened: list[Token] = []
     root = ""
     for token in tokens(source):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import jinja2
@@ -36,6 +35,8 @@ _RENDER_ERRORS = (
     TypeError,
     ValueError,
 )
+
+_MARKUP = frozenset("<>&\"'")
 
 _SANDBOXES = {html: Sandbox(html=html) for html in (False, True)}
 
@@ -81,13 +82,29 @@ def parse(source: str) -> nodes.Template:
         raise TemplateError(f"The template is larger than {MAX_SOURCE // 1024} KB. Shorten it.")
     environment = _SANDBOXES[False]
     try:
-        if next(islice(environment.lex(source), MAX_TOKENS, None), None):
-            raise TemplateError("The template holds too many expressions. Split it or simplify it.")
+        for count, (line, kind, _) in enumerate(environment.lex(source)):
+            if count >= MAX_TOKENS:
+                message = "The template holds too many expressions. Split it or simplify it."
+                raise TemplateError(message)
+            if kind == "raw_begin":
+                # What stands inside would reach people as it is, past every check of markup.
+                raise TemplateError("raw cannot be used in a template.", line=line)
         tree = environment.parse(source)
     except (jinja2.TemplateError, RecursionError, ValueError) as error:
         raise _template_error(error) from None
     _check(tree)
     return tree
+
+
+def _check_tokens(found: Iterable[tuple[int, str, str]]) -> None:
+    before = ""
+    for count, (line, kind, text) in enumerate(found):
+        if count >= MAX_TOKENS:
+            raise TemplateError("The template holds too many expressions. Split it or simplify it.")
+        # What stands in `raw` reaches people as it is, past every check of markup.
+        if before == "raw_begin" and _MARKUP & set(text):
+            raise TemplateError("raw cannot hold markup or quotes.", line=line)
+        before = kind
 
 
 def unknown_variables(source: str, known: Iterable[str]) -> list[str]:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from envoi.blocks import MAX_BLOCKS, Block, Style, is_draft
+
+MAX_SOURCE = 512 * 1024
+MAX_ATTACHMENTS = 10
 
 
 class BodyFormat(StrEnum):
     """How the body is written."""
 
+    BLOCKS = "blocks"
     MJML = "mjml"
     HTML = "html"
 
@@ -32,21 +46,71 @@ def _address(value: str) -> str:
     return f"{found.local_part}@{found.ascii_domain}"
 
 
+def _sane_size(value: str) -> str:
+    if len(value) > MAX_SOURCE:
+        size = len(value) / 1024 / 1024
+        raise ValueError(
+            f"This is {size:.1f} MB; a message holds at most 0.5 MB. Mail programs cut longer"
+            " ones off. Remove pictures inside the text and what was pasted with it."
+        )
+    return value
+
+
+def _filled(value: str, info: ValidationInfo) -> str:
+    if not value and not is_draft(info):
+        raise ValueError("This is empty. Fill it in.")
+    return value
+
+
+def _default_format(data: dict[str, Any]) -> BodyFormat:
+    """Content made before there were blocks has MJML in its body."""
+    return BodyFormat.MJML if data.get("body") else BodyFormat.BLOCKS
+
+
 OneLine = Annotated[str, AfterValidator(_one_line)]
 Address = Annotated[str, AfterValidator(_one_line), AfterValidator(_address)]
+Source = Annotated[str, AfterValidator(_sane_size)]
+Filled = AfterValidator(_filled)
 
 
 class EmailContent(BaseModel):
-    """The content of one variant; subject, preheader, body and text are templates."""
+    """The content of one variant; subject, preheader, body, blocks and text are templates.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    With the validation context `{"draft": True}` what is not filled in yet may be empty.
+    """
 
-    subject: OneLine = Field(min_length=1, max_length=500)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    subject: Annotated[OneLine, Field(max_length=500), Filled] = ""
     preheader: OneLine = Field("", max_length=500)
-    body_format: BodyFormat = BodyFormat.MJML
-    body: str = Field(min_length=1, max_length=512 * 1024)
-    text: str = Field("", max_length=512 * 1024)
+    body: Source = ""
+    """MJML or HTML; blocks do not use it."""
+    body_format: BodyFormat = Field(default_factory=_default_format)
+    blocks: list[Block] = Field(default_factory=list, max_length=MAX_BLOCKS)
+    style: Style = Style()
+    text: Source = ""
     """The plain text part; empty is made from the body."""
     sender_name: OneLine = Field("", max_length=200)
-    sender_address: Address = Field(min_length=3, max_length=254)
+    sender_address: Annotated[Address, Field(max_length=254), Filled] = ""
     reply_to: Address = Field("", max_length=254)
+    attachments: list[int] = Field(default_factory=list, max_length=MAX_ATTACHMENTS)
+    """Files of the library, by number."""
+    utm: Mapping[str, OneLine] = Field(default_factory=dict, max_length=20)
+    """Query parameters for every web link; the core fills in what company and mailing set."""
+
+    @field_validator("body_format")
+    @classmethod
+    def _has_body(cls, value: BodyFormat, info: ValidationInfo) -> BodyFormat:
+        if value is not BodyFormat.BLOCKS and not info.data.get("body") and not is_draft(info):
+            raise ValueError("The message is empty. Write it.")
+        return value
+
+    @field_validator("blocks")
+    @classmethod
+    def _has_blocks(cls, value: list[Block], info: ValidationInfo) -> list[Block]:
+        if not value and info.data.get("body_format") is BodyFormat.BLOCKS and not is_draft(info):
+            raise ValueError("The message is empty. Add a block.")
+        numbers = [block.id for block in value if block.id]
+        if len(numbers) != len(set(numbers)):
+            raise ValueError("Two blocks have the same number. Duplicate blocks by their button.")
+        return value

@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from email.utils import formatdate
 from functools import lru_cache
+from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -45,6 +46,14 @@ def mailbox(name: str, address: str) -> str:
         return f"{_encoded_words(name)}\r\n <{address}>"
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}" <{address}>'
+
+
+def file_name(name: str) -> str:
+    """The parameter of an attachment's name, by RFC 2231 where it is not ASCII."""
+    plain = _CONTROLS.sub(" ", name)
+    if plain.isascii():
+        return 'filename="{}"'.format(plain.replace("\\", "_").replace('"', "_"))
+    return f"filename*=utf-8''{quote(plain, safe='')}"
 
 
 def sendable(address: str) -> str:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 import struct
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Any
 
 from pydantic import BaseModel
 
-from envoi.types import ContentKit, Envelope, NumberedLinks, Outgoing, Recipient, Template
+from envoi.types import (
+    Attachment,
+    ContentKit,
+    Envelope,
+    NumberedLinks,
+    Outgoing,
+    Recipient,
+    Template,
+)
 from envoi_channel_email.content import BodyFormat, EmailContent
-from envoi_channel_email.headers import date_field, mailbox, sendable, unstructured
+from envoi_channel_email.headers import date_field, file_name, mailbox, sendable, unstructured
 
 _BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
@@ -30,6 +38,8 @@ _PART = (
 _TEXT_PART = _PART.format(boundary=_BOUNDARY, subtype="plain").encode()
 _HTML_PART = b"\r\n" + _PART.format(boundary=_BOUNDARY, subtype="html").encode()
 _END = f"\r\n--{_BOUNDARY}--\r\n".encode()
+_MIXED = "=_envoi_mixed"
+_ALTERNATIVE = f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n\r\n'
 
 
 def compile_email(content: BaseModel, envelope: Envelope, kit: ContentKit) -> CompiledEmail:
@@ -41,7 +51,7 @@ def compile_email(content: BaseModel, envelope: Envelope, kit: ContentKit) -> Co
         subject=kit.template(content.subject, html=False),
         text=kit.template(content.text or kit.plain_text(numbered.html), html=False),
         html=kit.template(numbered.html, html=True),
-        frame=_Frame.of(content, envelope),
+        frame=_Frame.of(content, envelope, [kit.attachment(n) for n in content.attachments]),
     )
 
 
@@ -61,20 +71,24 @@ class _Frame:
     """From and Reply-To."""
     after: str
     """From Feedback-ID to the beginning of the first part."""
+    end: bytes
+    """What follows the last part: attachments are the same for everybody."""
     message_domain: str
     return_path_domain: str
     unsubscribe_mailto: str
 
     @classmethod
-    def of(cls, content: EmailContent, envelope: Envelope) -> _Frame:
+    def of(
+        cls, content: EmailContent, envelope: Envelope, attachments: Sequence[Attachment]
+    ) -> _Frame:
         sender = f"From: {mailbox(content.sender_name, content.sender_address)}\r\n"
         reply_to = f"Reply-To: {content.reply_to}\r\n" if content.reply_to else ""
         feedback = envelope.feedback_id
         after = unstructured("Feedback-ID", feedback) if feedback else ""
         return cls(
             before=sender + reply_to,
-            after=f"{after}MIME-Version: 1.0\r\n"
-            f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n\r\n',
+            after=f"{after}MIME-Version: 1.0\r\n{_opening(attachments)}",
+            end=_END + _closing(attachments),
             message_domain=envelope.message_domain,
             return_path_domain=envelope.return_path_domain,
             unsubscribe_mailto=envelope.list_unsubscribe_mailto,
@@ -128,7 +142,7 @@ class CompiledEmail:
         text = self.numbered.fill(self.text.render(variables), click, html=False)
         html = self.numbered.fill(self.html.render(variables), click, html=True)
         headers = self.frame.headers(recipient, address, self.subject.render(variables))
-        parts = (_TEXT_PART, _base64(text), _HTML_PART, _base64(html), _END)
+        parts = (_TEXT_PART, _base64(text), _HTML_PART, _base64(html), self.frame.end)
         key = recipient.message_key
         return Outgoing(
             key=key,
@@ -136,6 +150,28 @@ class CompiledEmail:
             sender=f"b+{key}@{self.frame.return_path_domain}",
             payload=b"".join((headers.encode(), *parts)),
         )
+
+
+def _opening(attachments: Sequence[Attachment]) -> str:
+    if not attachments:
+        return _ALTERNATIVE
+    mixed = f'Content-Type: multipart/mixed; boundary="{_MIXED}"\r\n\r\n'
+    return f"{mixed}--{_MIXED}\r\n{_ALTERNATIVE}"
+
+
+def _closing(attachments: Sequence[Attachment]) -> bytes:
+    if not attachments:
+        return b""
+    return b"".join([*map(_attached, attachments), f"--{_MIXED}--\r\n".encode()])
+
+
+def _attached(attachment: Attachment) -> bytes:
+    head = (
+        f"--{_MIXED}\r\nContent-Type: {attachment.media_type}\r\n"
+        f"Content-Disposition: attachment; {file_name(attachment.name)}\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    return head.encode() + _lines(attachment.data) + b"\r\n"
 
 
 class _Clicks:
@@ -155,14 +191,20 @@ class _Clicks:
 
 
 def _html(content: EmailContent, kit: ContentKit) -> str:
-    # Checked first as it was written, so that an error names a line that a person can see.
-    kit.template(content.body, html=True)
-    html = kit.mjml(content.body) if content.body_format is BodyFormat.MJML else content.body
+    html = kit.with_utm(_body(content, kit), content.utm)
     if not content.preheader:
         return html
     match = _BODY.search(html)
     place = match.end() if match else 0
     return html[:place] + _PREHEADER.format(content.preheader) + html[place:]
+
+
+def _body(content: EmailContent, kit: ContentKit) -> str:
+    if content.body_format is BodyFormat.BLOCKS:
+        return kit.mjml(kit.blocks_mjml(content.blocks, content.style))
+    # Checked first as it was written, so that an error names a line that a person can see.
+    kit.template(content.body, html=True)
+    return kit.mjml(content.body) if content.body_format is BodyFormat.MJML else content.body
 
 
 def _with_pixel(html: str) -> str:
@@ -177,7 +219,11 @@ def _base64(text: str) -> bytes:
     data = text.encode(errors="replace")
     if b"\r" in data or b"\0" in data:
         data = data.replace(b"\0", b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    encoded = b2a_base64(data.replace(b"\n", b"\r\n"), newline=False)
+    return _lines(data.replace(b"\n", b"\r\n"))
+
+
+def _lines(data: bytes) -> bytes:
+    encoded = b2a_base64(data, newline=False)
     full = len(encoded) // 76
     lines = struct.unpack_from("76s" * full, encoded)
     return b"\r\n".join((*lines, encoded[full * 76 :]))

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Integer,
     Text,
     UniqueConstraint,
+    literal_column,
+    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -75,6 +77,11 @@ class ImportState(IntEnum):
     CANCELLED = 7
 
 
+EARLIEST = literal_column("'0001-01-01'::date", Date)
+"""Stands for the day of registration where it is not known, so that lists can be sorted."""
+_REGISTERED = text(f"coalesce(registered_on, {EARLIEST})")
+
+
 class Customer(SQLModel, table=True):
     """A customer; `bucket` is a stable hash (0-9999) by which samples and work are cut.
 
@@ -87,6 +94,8 @@ class Customer(SQLModel, table=True):
         Index(None, "tenant_id", "bucket"),
         Index(None, "tenant_id", "email"),
         Index(None, "tenant_id", "phone"),
+        Index("ix_customer_tenant_id_registered_on", "tenant_id", _REGISTERED, "id"),
+        Index(None, "tenant_id", "updated_at", "id"),
     )
     tenant_id: int = tenant_key()
     id: int = identity_key()

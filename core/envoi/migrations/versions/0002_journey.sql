@@ -110,6 +110,9 @@ CREATE TABLE segment_version (
 ALTER TABLE account
     ADD COLUMN time_zone TEXT DEFAULT '' NOT NULL;
 
+CREATE INDEX ix_customer_tenant_id_registered_on ON customer (tenant_id, coalesce(registered_on, '0001-01-01'::date), id);
+CREATE INDEX ix_customer_tenant_id_updated_at_id ON customer (tenant_id, updated_at, id);
+
 ALTER TABLE custom_field
     ADD COLUMN group_label TEXT DEFAULT '' NOT NULL,
     ADD COLUMN choices JSONB DEFAULT '[]' NOT NULL;

@@ -12,7 +12,7 @@ from envoi.accounts.service import create_account, set_role
 from envoi.customers.service import ImportKind, create_import
 from envoi.db import Database
 from envoi.delivery.models import MessageState
-from envoi.mailings import service
+from envoi.mailings import service, variants
 from envoi.plugins import Plugins
 from envoi.policies.service import create_policy
 from envoi.segments.service import create_segment
@@ -63,7 +63,7 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             session, tenant_id, channel="email", name=word, segment_id=segment.id
         )
         content = email_content(subject=word)
-        service.save_content(session, tenant_id, draft.id, draft.version, content)
+        variants.save_content(session, tenant_id, draft.id, draft.version, content)
         changes = {"control_share": 20.0, "strata": ["gender"]}
         service.update_mailing(session, tenant_id, draft.id, draft.version, changes)
         numbers: dict[str, tuple[int, ...]] = {

@@ -18,7 +18,7 @@ from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.installation import Installation
-from envoi.mailings import launch, service
+from envoi.mailings import launch, service, variants
 from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
@@ -59,7 +59,7 @@ def mailing(installation: Installation, tenant_id: int) -> int:
         made = service.create_draft(
             session, tenant_id, channel="email", name="Coffee", segment_id=segment.id
         )
-        service.save_content(session, tenant_id, made.id, made.version, CONTENT)
+        variants.save_content(session, tenant_id, made.id, made.version, CONTENT)
         set_gateway(
             session,
             installation.plugins,

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from envoi.accounts.permissions import Role
 from envoi.db import Database, table
-from envoi.mailings import service
+from envoi.mailings import service, variants
 from envoi.tenants.models import TenantSettings
 from factories.customers import customer_ids, make_customers
 from factories.delivery import email_content
@@ -198,7 +198,7 @@ def telling(database: Database, tenant_id: int) -> tuple[str, int]:
         [customer_id] = customer_ids(session, tenant_id)
         made = service.create_draft(session, tenant_id, channel="email", name="Telling")
         content = email_content(body=told, body_format="html")
-        service.save_content(session, tenant_id, made.id, made.version, content)
+        variants.save_content(session, tenant_id, made.id, made.version, content)
         return f"/mailings/{made.id}/preview?customer={customer_id}", customer_id
 
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from envoi.accounts.permissions import Role
 from envoi.db import Database
-from envoi.mailings import service
+from envoi.mailings import service, variants
 from envoi.mailings.models import Mailing
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
@@ -91,7 +91,7 @@ def draft(database: Database, tenant_id: int, segment_id: int) -> int:
         made = service.create_draft(
             session, tenant_id, channel="email", name="Coffee week", segment_id=segment_id
         )
-        service.save_content(session, tenant_id, made.id, made.version, email_content())
+        variants.save_content(session, tenant_id, made.id, made.version, email_content())
         return made.id
 
 

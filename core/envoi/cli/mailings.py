@@ -9,7 +9,7 @@ import click
 from sqlalchemy.orm import Session
 
 from envoi.cli.context import in_tenant, read_json, tenant_option, write_json
-from envoi.mailings import launch, service
+from envoi.mailings import launch, service, variants
 from envoi.mailings.report import report_of_mailing
 
 
@@ -35,7 +35,7 @@ def create(tenant: str, document: str) -> None:
             segment_id=given.pop("segment_id", None),
         )
         service.update_mailing(session, tenant_id, made.id, made.version, given)
-        service.save_content(session, tenant_id, made.id, made.version, content)
+        variants.save_content(session, tenant_id, made.id, made.version, content)
         checks = launch.review(session, installation.plugins, made)
         write_json({"id": made.id, "version": made.version, "checks": checks})
 

@@ -22,7 +22,7 @@ from envoi.demo.files import write_customers, write_receipts
 from envoi.demo.history import send_in_the_past
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
-from envoi.mailings import launch, service
+from envoi.mailings import launch, service, variants
 from envoi.mailings.models import Mailing
 from envoi.policies.service import create_policy
 from envoi.segments.service import count_segment, create_segment
@@ -182,5 +182,5 @@ def _draft(
     )
     changes = {"control_share": 10.0, "strata": ["gender", "age_band"]}
     service.update_mailing(session, tenant_id, made.id, made.version, changes)
-    service.save_content(session, tenant_id, made.id, made.version, message)
+    variants.save_content(session, tenant_id, made.id, made.version, message)
     return made

@@ -15,7 +15,8 @@ from envoi.db import table
 from envoi.delivery.recipients import Person, known_variables, sample_person
 from envoi.errors import EnvoiError, NotFoundError, TemplateError
 from envoi.mailings.models import Mailing
-from envoi.mailings.service import validate_content, variants_of
+from envoi.mailings.service import variants_of
+from envoi.mailings.variants import validate_content
 from envoi.plugins import Plugins, fence
 from envoi.types import Envelope
 

@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Run
 from envoi.delivery.runs import cancel_run
-from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
+from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, withdraw
-from envoi.mailings.changes import MailingChanges, checked, problems_of, require_parts
+from envoi.mailings.changes import MailingChanges, checked, require_parts
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
-from envoi.plugins import Plugins
 from envoi.policies.models import Policy
 from envoi.tenants.service import tenant_settings
 
@@ -111,48 +109,15 @@ def update_mailing(
         ValidationFailedError: A value was refused.
     """
     given = checked(changes)
-    mailing = _draft(session, tenant_id, mailing_id)
+    mailing = editable_draft(session, tenant_id, mailing_id)
     if all(getattr(mailing, field) == value for field, value in given.items()):
         return mailing
-    _refuse_stale(mailing, version)
+    refuse_stale(mailing, version)
     require_parts(session, tenant_id, given)
     for field, value in given.items():
         setattr(mailing, field, value)
-    _touch(mailing)
+    touch(mailing)
     return mailing
-
-
-def save_content(
-    session: Session,
-    tenant_id: int,
-    mailing_id: int,
-    version: int,
-    content: Mapping[str, Any],
-    number: int = 1,
-) -> Mailing:
-    """Store a variant's content as it stands; a draft may be incomplete."""
-    mailing = _draft(session, tenant_id, mailing_id)
-    variant = session.get(Variant, (tenant_id, mailing_id, number))
-    if variant is None:
-        raise NotFoundError("There is no such variant. It may have been deleted.")
-    changed = {**variant.content, **content}
-    if changed == variant.content:
-        return mailing
-    _refuse_stale(mailing, version)
-    variant.content = changed
-    _touch(mailing)
-    return mailing
-
-
-def validate_content(plugins: Plugins, channel: str, content: Mapping[str, Any]) -> BaseModel:
-    """Check content by its channel's schema; raise `ValidationFailedError` with all problems."""
-    spec = plugins.channels.get(channel)
-    if spec is None:
-        raise NotFoundError(f"The channel {channel!r} is not enabled for this company.")
-    try:
-        return spec.content_schema.model_validate(dict(content))
-    except ValidationError as error:
-        raise ValidationFailedError(problems_of(error)) from None
 
 
 def copy_mailing(
@@ -201,7 +166,8 @@ def delete_mailing(session: Session, tenant_id: int, mailing_id: int) -> Status:
     return status
 
 
-def _draft(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
+def editable_draft(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
+    """Return a draft, locked; raise `ConflictError` for what is no draft any more."""
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if mailing.state != MailingState.DRAFT:
         raise ConflictError(
@@ -210,7 +176,7 @@ def _draft(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
     return mailing
 
 
-def _refuse_stale(mailing: Mailing, version: int) -> None:
+def refuse_stale(mailing: Mailing, version: int) -> None:
     """Refuse to write over somebody else's save; the same values again are no conflict."""
     if mailing.version != version:
         raise ConflictError(
@@ -219,7 +185,8 @@ def _refuse_stale(mailing: Mailing, version: int) -> None:
         )
 
 
-def _touch(mailing: Mailing) -> None:
+def touch(mailing: Mailing) -> None:
+    """Count a change, by which other editors notice it."""
     mailing.version += 1
     mailing.updated_at = datetime.now(UTC)
 

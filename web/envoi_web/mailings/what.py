@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
-from envoi.mailings import launch, service
+from envoi.mailings import launch, service, variants
 from envoi.mailings.content import content_warnings, preview_customers
 from envoi.mailings.models import Mailing
 from envoi.webkit import allowed, current, page, permission, see_other
@@ -36,7 +36,7 @@ def save_what(mailing_id: int) -> Response:
         schema = current.plugins.channels[mailing.channel].content_schema
         content = forms.content_of(request.form, schema.model_fields)
         version = forms.version_of(request.form)
-        service.save_content(session, current.tenant_id, mailing_id, version, content)
+        variants.save_content(session, current.tenant_id, mailing_id, version, content)
         if name := request.form.get("name", "").strip():
             mailing.name = name[:200]
         if "next" in request.form:

@@ -23,14 +23,15 @@ from envoi.audience.control import control_places, draw, variant_sizes
 from envoi.audience.estimate import balance, customers_behind, estimate, why
 from envoi.audience.recheck import Recheck
 from envoi.audience.request import AudienceRequest, request_of_run
-from envoi.audience.strata import age_band, years_before
+from envoi.audience.strata import years_before
 from envoi.audience.volume import Volume
-from envoi.customers.models import Customer
+from envoi.customers.models import Customer, CustomerValue, CustomField, FieldType
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind, RunStatus, Stage
 from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run
 from envoi.plugins import Plugins
 from envoi.subscriptions.models import OptOut, Suppression
+from envoi.target_audiences.models import AudienceMember, TargetAudience
 from envoi.tenants.service import create_tenant
 
 CATEGORY = 7
@@ -48,6 +49,9 @@ class Person:
     left_channel: bool
     left_category: bool
     contacts: tuple[int, ...]
+    named: bool = False
+    shoes: float | None = None
+    city: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ class Case:
     category: bool
     shares: tuple[float, ...]
     rules: tuple[dict[str, Any], ...]
+    by_audience: bool = False
+
+
+BANDS = {"age:30": (30,), "field:shoes:38,42": (38, 42), "city:Berlin|Hamburg": ()}
 
 
 def rarely(value: Any, other: Any) -> st.SearchStrategy[Any]:
@@ -77,6 +85,9 @@ PEOPLE = st.builds(
     left_channel=rarely(False, True),
     left_category=rarely(False, True),
     contacts=st.lists(st.integers(0, 20), max_size=3).map(tuple),
+    named=rarely(False, True),
+    shoes=st.sampled_from([None, 36.0, 38.0, 39.5, 44.0]),
+    city=st.sampled_from(["", "Berlin", "Hamburg", "Ulm"]),
 )
 RULES = st.lists(
     st.builds(
@@ -95,11 +106,12 @@ CASES = st.builds(
     people=st.lists(PEOPLE, min_size=1, max_size=30).map(tuple),
     suppressed=st.frozensets(st.integers(0, 15), max_size=2),
     control_share=st.sampled_from([0, 7.5, 20, 50]),
-    strata=st.sampled_from([(), ("gender",), ("gender", "age_band")]),
+    strata=st.sampled_from([(), ("gender",), ("gender", "age_band"), tuple(BANDS), tuple(BANDS)]),
     one_per_address=st.booleans(),
     category=st.booleans(),
     shares=st.sampled_from([(100.0,), (50.0, 50.0), (10.0, 20.0, 70.0)]),
     rules=RULES,
+    by_audience=rarely(False, True),
 )
 
 
@@ -174,6 +186,7 @@ def _store(connection: Connection, tenant_id: int, case: Case, now: datetime) ->
                 "bucket": i,
                 "gender": p.gender,
                 "birth_date": _born(today, p.age),
+                "city": p.city,
                 "email": None if p.address is None else f"a{p.address}@b.test",
                 "email_quality": 30 if p.address is None else p.quality,
             }
@@ -205,8 +218,39 @@ def _store(connection: Connection, tenant_id: int, case: Case, now: datetime) ->
             for address in case.suppressed
         ],
     )
+    _store_shoes(connection, tenant_id, people)
+    _store_audience(connection, tenant_id, people)
     _store_contacts(connection, tenant_id, people, now)
     return people
+
+
+def _store_shoes(connection: Connection, tenant_id: int, people: dict[int, Person]) -> None:
+    field = connection.scalar(
+        insert(table(CustomField))
+        .values(tenant_id=tenant_id, code="shoes", label="Shoes", type=FieldType.NUMBER)
+        .returning(table(CustomField).c.id)
+    )
+    key = {"tenant_id": tenant_id, "field_id": field}
+    worn = {n: p.shoes for n, p in people.items() if p.shoes is not None}
+    rows = [{**key, "customer_id": n, "number_value": size} for n, size in worn.items()]
+    _insert(connection, CustomerValue, rows)
+
+
+def _store_audience(connection: Connection, tenant_id: int, people: dict[int, Person]) -> None:
+    audience = connection.scalar(
+        insert(table(TargetAudience))
+        .values(tenant_id=tenant_id, name="Held back")
+        .returning(table(TargetAudience).c.id)
+    )
+    key = {"tenant_id": tenant_id, "audience_id": audience}
+    named = [{**key, "customer_id": n} for n, p in people.items() if p.named]
+    _insert(connection, AudienceMember, named)
+
+
+def _audience(session: Any, tenant_id: int) -> int:
+    c = table(TargetAudience).c
+    found: int = session.scalar(select(c.id).where(c.tenant_id == tenant_id))
+    return found
 
 
 def _store_contacts(
@@ -248,6 +292,7 @@ def _run(session: Any, tenant_id: int, case: Case, now: datetime) -> Run:
         rules=list(case.rules),
         category_id=CATEGORY if case.category else None,
         control_share=case.control_share,
+        control_audience_id=_audience(session, tenant_id) if case.by_audience else None,
         strata=list(case.strata),
         one_per_address=case.one_per_address,
         variants=[
@@ -335,8 +380,19 @@ def _quarter(until: datetime | None) -> datetime | None:
 
 
 def _stratum(case: Case, person: Person, today: date) -> tuple[int, ...]:
-    codes = {"gender": person.gender, "age_band": age_band(_born(today, person.age), today)}
+    cities = {"": 0, "Berlin": 1, "Hamburg": 2}
+    codes = {
+        "gender": person.gender,
+        "age_band": _band(person.age, (18, 30, 45, 60)),
+        "age:30": _band(person.age, (30,)),
+        "field:shoes:38,42": _band(person.shoes, (38, 42)),
+        "city:Berlin|Hamburg": cities.get(person.city, 3),
+    }
     return tuple(codes[name] for name in case.strata)
+
+
+def _band(value: float | None, begins: tuple[int, ...]) -> int:
+    return 0 if value is None else 1 + sum(value >= low for low in begins)
 
 
 def _check_account(
@@ -351,6 +407,14 @@ def _check_account(
         details = Counter(e.detail for e in expected.values() if e.stage == line.stage)
         assert line.details == {d: n for d, n in details.items() if d}
     assert volume.variants == tuple(variant_sizes(volume.recipients, case.shares))
+    strata = Counter(
+        _stratum(case, people[n], date.min) for n, e in expected.items() if not e.stage
+    )
+    assert {s.codes: s.eligible for s in volume.strata} == strata
+    assert sum(s.control for s in volume.strata) == volume.control
+    if case.by_audience:
+        held = [n for n, e in expected.items() if not e.stage and people[n].named]
+        assert volume.control == len(held)
 
 
 def _outcomes(
@@ -397,7 +461,12 @@ def _check_rows(
 
 
 def _check_control(case: Case, people: dict[int, Person], rows: list[Any], run: Run) -> None:
-    """Inside every stratum exactly the smallest draws are the control group."""
+    """Inside every stratum exactly the smallest draws, or else the named, are the control group."""
+    if case.by_audience:
+        good = {row.customer_id: row for row in rows if row.stage is None}
+        held = {n for n, row in good.items() if row.state == MessageState.CONTROL}
+        assert held == {n for n in good if people[n].named}
+        return
     today = run.launched_on
     strata: dict[tuple[int, ...], list[Any]] = defaultdict(list)
     for row in rows:
@@ -436,6 +505,6 @@ def test_balance_counts_both_groups(database: Database, plugins: Plugins, tenant
     with database.tenant_session(tenant_id) as session:
         _store(session.connection(), tenant_id, case, now)
         request = request_of_run(plugins, _run(session, tenant_id, case, now), now)
-        shares = balance(session.connection(), plugins, request, "gender")
+        shares = balance(estimate(session.connection(), plugins, request), 0)
     assert [(s.code, s.recipients, s.control) for s in shares] == [(n, 90, 10) for n in range(3)]
     assert all(abs(s.difference) < 1e-9 for s in shares)

@@ -19,6 +19,7 @@ from envoi.delivery.models import Message, MessageState, Run
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.installation import Installation
 from envoi.mailings import launch, service, variants
+from envoi.mailings.audience import audience_request, estimate_mailing
 from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
@@ -79,7 +80,7 @@ def confirm(installation: Installation, tenant_id: int, mailing: int) -> Callabl
 
     def do(recipients: int | None = None) -> None:
         with installation.database.tenant_session(tenant_id) as session:
-            counted = launch.estimate_mailing(session, installation.plugins, tenant_id, mailing)
+            counted = estimate_mailing(session, installation.plugins, tenant_id, mailing)
             launch.confirm(
                 session,
                 installation.plugins,
@@ -143,7 +144,7 @@ def test_the_control_group_is_the_one_that_was_shown(
     with database.tenant_session(tenant_id) as session:
         draft = service.get_mailing(session, tenant_id, mailing)
         draft.control_share = 25
-        request = launch.audience_request(session, plugins, tenant_id, draft, datetime.now(UTC))
+        request = audience_request(session, plugins, tenant_id, draft, datetime.now(UTC))
         shown = customers_behind(session.connection(), plugins, request, "control")
     confirm()
     run_id = launch.launch_due(installation, tenant_id, mailing)

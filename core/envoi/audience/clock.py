@@ -24,7 +24,6 @@ from sqlalchemy import (
     select,
 )
 
-from envoi.audience.request import AudienceRequest
 from envoi.db import table
 from envoi.tenants.models import TenantSettings, TimeZone
 
@@ -32,10 +31,10 @@ _MOMENT = DateTime(timezone=True)
 
 
 def zone_clock(
-    request: AudienceRequest, zone_id: ColumnElement[Any]
+    tenant_id: int, now: datetime, zone_id: ColumnElement[Any]
 ) -> tuple[Subquery, ColumnElement[Any]]:
     """Return the clock by zone and the zone of a customer, the company's where it is unknown."""
-    values = clock_parameters(request.now)
+    values = clock_parameters(now)
     clock = (
         func.unnest(
             literal(zone_names(), ARRAY(Text)),
@@ -47,17 +46,22 @@ def zone_clock(
         )
         .render_derived("clock")
     )
-    zone, settings = table(TimeZone), table(TenantSettings)
+    zone = table(TimeZone)
     clocks = select(zone.c.id, clock.c.local_minute, clock.c.local_midnight).join_from(
         zone, clock, zone.c.name == clock.c.name
     )
-    company = (
+    return clocks.subquery("zone_clock"), func.coalesce(zone_id, company_zone_id(tenant_id))
+
+
+def company_zone_id(tenant_id: int) -> ColumnElement[Any]:
+    """Return the number of the company's zone."""
+    zone, settings = table(TimeZone), table(TenantSettings)
+    return (
         select(zone.c.id)
         .join_from(settings, zone, zone.c.name == settings.c.time_zone)
-        .where(settings.c.tenant_id == request.tenant_id)
+        .where(settings.c.tenant_id == tenant_id)
         .scalar_subquery()
     )
-    return clocks.subquery("zone_clock"), func.coalesce(zone_id, company)
 
 
 def clock_parameters(moment: datetime) -> dict[str, Any]:

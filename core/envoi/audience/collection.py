@@ -31,6 +31,7 @@ from envoi.audience.statement import run_statement
 from envoi.audience.volume import Volume, account, tally
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus
+from envoi.delivery.pace import Pace
 from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
 from envoi.errors import ConflictError, PluginError, ValidationFailedError
 from envoi.plugins import Plugins
@@ -75,9 +76,13 @@ def collection_statement(
     connection = session.connection()
     segment = segment_of(connection, plugins, request)
     found = outcomes(judge_rows(plugins, request, segment=segment), request)
-    size = RunSettings.model_validate(run.settings).block_size
+    settings = RunSettings.model_validate(run.settings)
+    size, pace = settings.block_size, settings.pace()
     due = _due(drawn(found, request), request, run.expires_at)
-    rows = _blocks_by_moment(due, size) if found.may_defer else _blocks(due, size)
+    if pace is not None:
+        rows = _paced(_blocks_by_moment(due, pace.size), pace, run.expires_at)
+    else:
+        rows = _blocks_by_moment(due, size) if found.may_defer else _blocks(due, size)
     return tally(rows).add_cte(
         _messages(rows, run).cte("written"), _run_blocks(rows, run).cte("blocks")
     )
@@ -130,6 +135,22 @@ def _blocks_by_moment(rows: CTE, size: int) -> CTE:
     number = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.part))
     block = case((placed.c.due_at.is_not(None), number))
     return select(placed, block.label("block")).cte("numbered")
+
+
+def _paced(rows: CTE, pace: Pace, expires_at: datetime | None) -> CTE:
+    """Put the blocks as far apart as the limit wants; what comes too late expires at the end."""
+    moments = (
+        select(rows.c.block, func.min(rows.c.due_at).label("due_at"))
+        .where(rows.c.block.is_not(None))
+        .group_by(rows.c.block)
+        .cte("moments")
+    )
+    end = literal(expires_at, DateTime(timezone=True))
+    starts = func.least(pace.starts(moments.c.due_at, moments.c.block - 1), end)
+    queue = select(moments.c.block, starts.label("due_at")).cte("queue")
+    kept = [column for column in rows.c if column.name != "due_at"]
+    query = select(*kept, queue.c.due_at)
+    return query.select_from(rows.outerjoin(queue, queue.c.block == rows.c.block)).cte("paced")
 
 
 def _messages(rows: CTE, run: Run) -> Insert:

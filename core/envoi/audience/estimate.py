@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, func, select, true
+from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, select, true
 
-from envoi.audience.control import permille
-from envoi.audience.outcomes import Outcomes, drawn, outcomes
+from envoi.audience.outcomes import Outcomes, drawn, has_control, outcomes
 from envoi.audience.request import AudienceRequest
 from envoi.audience.stages import judge_rows, segment_of
 from envoi.audience.statement import run_statement
-from envoi.audience.strata import CHARACTERISTICS, check_strata
 from envoi.audience.volume import Line, Stratum, Volume, account, tally
-from envoi.customers.models import Customer
-from envoi.db import table
 from envoi.delivery.models import Stage
 from envoi.errors import NotFoundError
 from envoi.plugins import Plugins
@@ -61,8 +57,11 @@ class Share:
 def estimate(connection: Connection, plugins: Plugins, request: AudienceRequest) -> Volume:
     """Count every stage exactly as a collection at this moment would."""
     found = _found(connection, plugins, request)
-    # Only who is deferred depends on who exactly is drawn; the sizes follow from the strata.
-    needs_draw = found.may_defer and permille(request.control_share)
+    # Who is deferred depends on who exactly is drawn, and so does a control group of named
+    # customers; the sizes of all others follow from the strata.
+    needs_draw = request.control_audience_id is not None or (
+        found.may_defer and has_control(request)
+    )
     rows = drawn(found, request) if needs_draw else found.rows
     return account(run_statement(connection, plugins, request, tally(rows)), request)
 
@@ -102,28 +101,23 @@ def why(
     return next(map(_answer, run_statement(connection, plugins, request, query)), None)
 
 
-def balance(
-    connection: Connection, plugins: Plugins, request: AudienceRequest, characteristic: str
-) -> list[Share]:
-    """Compare recipients and control group by one characteristic, as the draw would make them."""
-    check_strata([characteristic])
-    rows = drawn(_found(connection, plugins, request), request)
-    customer = table(Customer).c
-    today = request.now.astimezone(UTC).date()
-    code = CHARACTERISTICS[characteristic].code(customer, today).label("code")
-    same = and_(customer.tenant_id == request.tenant_id, customer.id == rows.c.customer_id)
-    query = (
-        select(
-            code,
-            func.count().filter(~rows.c.control).label("recipients"),
-            func.count().filter(rows.c.control).label("control"),
+def balance(volume: Volume, place: int) -> list[Share]:
+    """Compare recipients and control group by the characteristic at a place among the strata."""
+    eligible: Counter[int] = Counter()
+    control: Counter[int] = Counter()
+    for stratum in volume.strata:
+        eligible[stratum.codes[place]] += stratum.eligible
+        control[stratum.codes[place]] += stratum.control
+    return [
+        Share(
+            code=code,
+            recipients=eligible[code] - control[code],
+            control=control[code],
+            recipients_share=100 * (eligible[code] - control[code]) / (volume.recipients or 1),
+            control_share=100 * control[code] / (volume.control or 1),
         )
-        .join_from(rows, table(Customer), same)
-        .where(rows.c.stage.is_(None))
-        .group_by(code)
-        .order_by(code)
-    )
-    return _shares(run_statement(connection, plugins, request, query))
+        for code in sorted(eligible)
+    ]
 
 
 def _found(connection: Connection, plugins: Plugins, request: AudienceRequest) -> Outcomes:
@@ -156,21 +150,6 @@ def _answer(row: Row[Any]) -> Answer:
         return Answer(row.customer_id, CONTROL, None, None, None)
     outcome = RECIPIENTS if row.deferred_until is None else DEFERRED
     return Answer(row.customer_id, outcome, None, row.detail, row.deferred_until)
-
-
-def _shares(rows: Sequence[Row[Any]]) -> list[Share]:
-    recipients = sum(row.recipients for row in rows) or 1
-    control = sum(row.control for row in rows) or 1
-    return [
-        Share(
-            code=row.code,
-            recipients=row.recipients,
-            control=row.control,
-            recipients_share=100 * row.recipients / recipients,
-            control_share=100 * row.control / control,
-        )
-        for row in rows
-    ]
 
 
 __all__ = [

@@ -30,11 +30,9 @@ from sqlalchemy import (
 from envoi.audience.request import AudienceRequest
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
+from envoi.delivery.states import LONGEST_LIFETIME
 from envoi.sql import MessageCount
 from envoi.types import Need, NeedRequest
-
-LONGEST_LIFETIME = timedelta(days=61)
-"""How long after its launch a run may still hand messages over."""
 
 _LAST_CONTACT_HOURS = 24 * 365
 _WAITING = (MessageState.READY, MessageState.CLAIMED)
@@ -77,6 +75,8 @@ def contacts(
         .where(at > now - _window(max(needs, key=_hours)))
         .group_by(message.c.customer_id)
     )
+    if request.past:
+        query = query.where(message.c.accepted_at <= now)
     return _narrowed(query, request, only, waiting).subquery("contacts")
 
 

@@ -6,6 +6,7 @@ They compare customers with each other, so they are decided once and never again
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
+    Select,
     SmallInteger,
     Subquery,
     Text,
@@ -32,7 +34,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from envoi.audience.control import PERMILLE, permille, places, share_units
 from envoi.audience.request import AudienceRequest
 from envoi.audience.stages import Judged
+from envoi.db import table
 from envoi.delivery.models import Stage
+from envoi.target_audiences.models import AudienceMember
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def drawn(found: Outcomes, request: AudienceRequest) -> CTE:
     source: FromClause = rows
     control: ColumnElement[bool] = literal(False)
     number: ColumnElement[int] = literal(1)
-    if permille(request.control_share) or variants:
+    if has_control(request) or variants:
         picked = _picked(rows, request)
         held = select(picked.c.customer_id).where(picked.c.held).subquery("held")
         source = source.outerjoin(held, held.c.customer_id == rows.c.customer_id)
@@ -85,6 +89,11 @@ def drawn(found: Outcomes, request: AudienceRequest) -> CTE:
     variant = case((recipient, cast(number, SmallInteger)))
     query = select(rows, control.label("control"), variant.label("variant"))
     return query.select_from(source).cte("drawn")
+
+
+def has_control(request: AudienceRequest) -> bool:
+    """Whether some of the eligible are to get nothing."""
+    return request.control_audience_id is not None or permille(request.control_share) > 0
 
 
 def _keepers(rows: CTE) -> Subquery:
@@ -108,6 +117,9 @@ def _picked(rows: CTE, request: AudienceRequest) -> CTE:
         .where(rows.c.stage.is_(None))
         .subquery("ticket")
     )
+    if request.control_audience_id is not None:
+        held = tickets.c.customer_id.in_(_members(request)).label("held")
+        return select(tickets, held).cte("picked")
     if not permille(request.control_share):
         return select(tickets, literal(False).label("held")).cte("picked")
     place = func.row_number().over(
@@ -120,6 +132,13 @@ def _picked(rows: CTE, request: AudienceRequest) -> CTE:
         select(ordered.c.customer_id, ordered.c.ticket, held)
         .join_from(ordered, seats, seats.c.key == ordered.c.stratum)
         .cte("picked")
+    )
+
+
+def _members(request: AudienceRequest) -> Select[Any]:
+    member = table(AudienceMember).c
+    return select(member.customer_id).where(
+        member.tenant_id == request.tenant_id, member.audience_id == request.control_audience_id
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, se
 from envoi.audience.clock import clock_parameters
 from envoi.audience.request import AudienceRequest, request_of_run
 from envoi.audience.stages import judge_rows
+from envoi.audience.window import window_parameters
 from envoi.delivery.claim import Verdict
 from envoi.delivery.models import Run
 from envoi.plugins import Plugins
@@ -30,6 +31,7 @@ class Recheck:
 
     def __init__(self, plugins: Plugins, request: AudienceRequest) -> None:
         self.statement = recheck(plugins, request)
+        self.window = request.window
         rules = bind_rules(plugins, request.rules)
         self.clocked = any(n.need == Need.ZONE_CLOCK for rule in rules for n in rule.needs)
 
@@ -40,6 +42,8 @@ class Recheck:
         parameters = {"customer_ids": list(customer_ids), "now": now}
         if self.clocked:
             parameters |= clock_parameters(now)
+        if self.window is not None:
+            parameters |= window_parameters(self.window, now)
         connection.execute(_ALONE)
         rows = connection.execute(self.statement, parameters)
         return [Verdict(*row) for row in rows]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from envoi.audience.window import SendingWindow
 from envoi.delivery.models import Run
 from envoi.delivery.runs import RunSettings
 from envoi.errors import PluginError
@@ -22,12 +23,16 @@ class AudienceRequest:
         tree: The segment's conditions; None means all customers.
         rules: The policy's rules as stored: `{"kind": ..., "settings": {...}}`.
         control_share: The control group in per cent of the eligible, to one decimal.
-        strata: Names of `envoi.audience.strata.CHARACTERISTICS`.
+        control_audience_id: A target audience whose eligible members are the control group,
+            instead of a share.
+        strata: Characteristics as `envoi.audience.strata` writes them.
+        window: When messages may leave; None means at any time.
         shares: The variants' shares in their order.
         exclude_gcg: Leave out the global control group; it is empty until one can be set up.
         seed: Makes the draw repeatable.
         exclude_run: The run whose own messages are no earlier contact: for the re-check.
         launched_on: That run's partition key.
+        past: Only what had left by `now` counts: for asking what a policy would have done.
     """
 
     tenant_id: int
@@ -38,13 +43,16 @@ class AudienceRequest:
     rules: tuple[Mapping[str, Any], ...] = ()
     category_id: int | None = None
     control_share: float = 0.0
+    control_audience_id: int | None = None
     strata: tuple[str, ...] = ()
     one_per_address: bool = True
+    window: SendingWindow | None = None
     shares: tuple[float, ...] = (100.0,)
     exclude_gcg: bool = False
     seed: int = 0
     exclude_run: int | None = None
     launched_on: date | None = None
+    past: bool = False
 
 
 def request_of_run(plugins: Plugins, run: Run, now: datetime) -> AudienceRequest:
@@ -64,8 +72,10 @@ def request_of_run(plugins: Plugins, run: Run, now: datetime) -> AudienceRequest
         rules=tuple(settings.rules),
         category_id=settings.category_id,
         control_share=settings.control_share,
+        control_audience_id=settings.control_audience_id,
         strata=tuple(settings.strata),
         one_per_address=settings.one_per_address,
+        window=SendingWindow.of(settings.window_from, settings.window_until, settings.window_zone),
         shares=tuple(variant.share for variant in settings.variants),
         seed=run.seed,
         exclude_run=run.id,

@@ -14,6 +14,7 @@ from datetime import UTC
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     DateTime,
@@ -37,10 +38,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from envoi.audience.clock import zone_clock
+from envoi.audience.clock import company_zone_id, zone_clock
 from envoi.audience.history import HISTORY_NEEDS, contacts, counts, moment_of
 from envoi.audience.request import AudienceRequest
-from envoi.audience.strata import stratum
+from envoi.audience.strata import read_strata, stratum
+from envoi.audience.window import CUSTOMER, OUTSIDE_WINDOW, openings
 from envoi.customers.models import Customer, Quality
 from envoi.db import table
 from envoi.delivery.models import Stage
@@ -106,50 +108,78 @@ def judge_rows(
 
     Columns: customer_id, shared_address (only for a segment, and null unless another customer
     has it too), stratum, stage, detail, deferred_until; the detail of a customer who is
-    deferred is the rule's reason.
+    deferred is the rule's reason, or that the sending window is closed.
     """
     customer = table(Customer)
     frame = _Frame(request, customer, only)
     frame.refuse()
     rules = bind_rules(plugins, request.rules)
     verdict = judge(plugins, rules, frame.rule_columns(rules))
+    opens_at = frame.opens_at()
     stages = _row_stages(frame, verdict)
     stage = case(*((s.lost, cast(s.stage.value, SmallInteger)) for s in stages))
-    detail = case(*((s.lost, s.detail) for s in stages), else_=_deferral_reason(verdict))
+    detail = case(*((s.lost, s.detail) for s in stages), else_=_deferral_reason(verdict, opens_at))
     base = [customer.c.tenant_id == request.tenant_id]
     if only is not None:
         base.append(customer.c.id == func.any(only))
     if segment is not None:
         base.append(customer.c.id.in_(segment))
-    today = request.now.astimezone(UTC).date()
     compares = only is None and request.one_per_address
     shared = frame.shared_address() if compares else cast(null(), Text)
+    drawn_in = frame.stratum() if only is None else literal(0, BigInteger)
     query = (
         select(
             customer.c.id.label("customer_id"),
             shared.label("shared_address"),
-            stratum(request.strata, customer.c, today).label("stratum"),
+            drawn_in.label("stratum"),
             stage.label("stage"),
             detail.label("detail"),
-            _deferred_until(stages, verdict).label("deferred_until"),
+            _deferred_until(stages, verdict, opens_at).label("deferred_until"),
         )
         .select_from(frame.source)
         .where(*base)
     )
-    return Judged(query, verdict.may_defer)
+    return Judged(query, verdict.may_defer or opens_at is not None)
 
 
-def _deferred_until(stages: Sequence[RowStage], verdict: Verdict) -> ColumnElement[Any]:
-    """Round up to a quarter of an hour, so that deferred messages share blocks."""
-    if not verdict.may_defer:
+def judge_policy(plugins: Plugins, request: AudienceRequest, customers: Select[Any]) -> Select[Any]:
+    """Ask the policy alone about these customers: blocked, reason, deferred_until."""
+    customer = table(Customer)
+    frame = _Frame(request, customer, None)
+    rules = bind_rules(plugins, request.rules)
+    verdict = judge(plugins, rules, frame.rule_columns(rules))
+    columns = (
+        verdict.blocked.label("blocked"),
+        verdict.reason.label("reason"),
+        verdict.deferred_until.label("deferred_until"),
+    )
+    mine = (customer.c.tenant_id == request.tenant_id, customer.c.id.in_(customers))
+    return select(*columns).select_from(frame.source).where(*mine)
+
+
+def _deferred_until(
+    stages: Sequence[RowStage], verdict: Verdict, opens_at: ColumnElement[Any] | None
+) -> ColumnElement[Any]:
+    """Take the later of policy and window; what comes then is asked again at claim.
+
+    The policy's moment is rounded up to a quarter of an hour, so that deferred messages share
+    blocks; the window opens for all of a zone at once.
+    """
+    moments = [] if opens_at is None else [opens_at]
+    if verdict.may_defer:
+        quarters = func.ceil(func.extract("epoch", verdict.deferred_until) / _QUARTER)
+        moments.append(func.to_timestamp(quarters * _QUARTER, type_=DateTime(timezone=True)))
+    if not moments:
         return verdict.deferred_until
-    quarters = func.ceil(func.extract("epoch", verdict.deferred_until) / _QUARTER)
-    until = func.to_timestamp(quarters * _QUARTER, type_=DateTime(timezone=True))
-    return case((not_(or_(*(s.lost for s in stages))), until))
+    return case((not_(or_(*(s.lost for s in stages))), func.greatest(*moments)))
 
 
-def _deferral_reason(verdict: Verdict) -> ColumnElement[Any]:
-    return verdict.reason if verdict.may_defer else cast(null(), Text)
+def _deferral_reason(verdict: Verdict, opens_at: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    reason = verdict.reason if verdict.may_defer else cast(null(), Text)
+    if opens_at is None:
+        return reason
+    closed = case((opens_at.is_not(None), literal(OUTSIDE_WINDOW, Text)))
+    return func.coalesce(reason, closed) if verdict.may_defer else closed
 
 
 def _row_stages(frame: _Frame, verdict: Verdict) -> list[RowStage]:
@@ -212,6 +242,29 @@ class _Frame:
         self._join(twins, twins.c.address == self.address)
         return twins.c.address
 
+    def opens_at(self) -> ColumnElement[Any] | None:
+        """Join when the sending window opens for a customer; null while it is open."""
+        window = self.request.window
+        if window is None:
+            return None
+        closed, zone = openings(window, self.request.now), company_zone_id(self.request.tenant_id)
+        if window.zone == CUSTOMER:
+            zone = func.coalesce(self.customer.c.zone_id, zone)
+        self._join(closed, closed.c.id == zone)
+        opens_at: ColumnElement[Any] = closed.c.opens_at
+        return opens_at
+
+    def stratum(self) -> ColumnElement[int]:
+        """Join the custom attributes that strata are made of, and return the stratum."""
+        today = self.request.now.astimezone(UTC).date()
+        codes = []
+        for characteristic in read_strata(self.request.strata):
+            values = characteristic.values_of(self.request.tenant_id)
+            if values is not None:
+                self._join(values, values.c.customer_id == self.customer.c.id)
+            codes.append(characteristic.code(self.customer.c, values, today))
+        return stratum(codes)
+
     def _people(self) -> Subquery:
         opt_out = table(OptOut).c
         ways = [func.bool_or(opt_out.category_id == c).label(w) for w, c in self._ways().items()]
@@ -261,7 +314,9 @@ class _Frame:
         found, last = self._history(needs) if needs else ({}, {})
         minute = midnight = None
         if any(need.need == Need.ZONE_CLOCK for need in wanted):
-            clock, zone = zone_clock(self.request, self.customer.c.zone_id)
+            clock, zone = zone_clock(
+                self.request.tenant_id, self.request.now, self.customer.c.zone_id
+            )
             self._join(clock, clock.c.id == zone)
             minute, midnight = clock.c.local_minute, clock.c.local_midnight
         asked = any(need.need == Need.CUSTOMER for need in wanted)

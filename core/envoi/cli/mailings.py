@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from envoi.cli.context import in_tenant, read_json, tenant_option, write_json
 from envoi.mailings import launch, service, variants
+from envoi.mailings.audience import estimate_mailing
 from envoi.mailings.report import report_of_mailing
+from envoi.mailings.review import review
 
 
 @click.group()
@@ -36,7 +38,7 @@ def create(tenant: str, document: str) -> None:
         )
         service.update_mailing(session, tenant_id, made.id, made.version, given)
         variants.save_content(session, tenant_id, made.id, made.version, content)
-        checks = launch.review(session, installation.plugins, made)
+        checks = review(session, installation.plugins, made)
         write_json({"id": made.id, "version": made.version, "checks": checks})
 
 
@@ -46,7 +48,7 @@ def create(tenant: str, document: str) -> None:
 def estimate(tenant: str, mailing_id: int) -> None:
     """Count who would get a mailing now, and who not and why."""
     with in_tenant(tenant) as (installation, session, tenant_id):
-        volume = launch.estimate_mailing(session, installation.plugins, tenant_id, mailing_id)
+        volume = estimate_mailing(session, installation.plugins, tenant_id, mailing_id)
         write_json(volume.as_document())
 
 

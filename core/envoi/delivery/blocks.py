@@ -24,6 +24,7 @@ from sqlalchemy.types import TypeEngine
 
 from envoi.db import table
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
+from envoi.delivery.pace import free_moment, pace_of
 from envoi.delivery.states import move
 
 CANCEL_BLOCKS = 200
@@ -67,11 +68,15 @@ def new_block(connection: Connection, key: BlockKey, size: int, due_at: datetime
     """Make a block for messages that leave another one, and return its number.
 
     The run's row is locked, so that two senders do not choose the same number, and so that
-    nobody ends the run meanwhile.
+    nobody ends the run meanwhile. Where the run has a limit per minute, the block waits for a
+    moment at which it fits.
     """
     run, block = table(Run).c, table(RunBlock)
     mine = (run.tenant_id == key.tenant_id, run.id == key.run_id)
-    connection.execute(select(run.id).where(*mine).with_for_update(key_share=True))
+    settings = (run.settings[name].as_integer() for name in ("limit_per_minute", "block_size"))
+    locked = select(*settings).where(*mine).with_for_update(key_share=True)
+    if (pace := pace_of(*connection.execute(locked).one())) is not None:
+        due_at = free_moment(connection, key.tenant_id, key.run_id, due_at, pace)
     last = select(func.max(block.c.number)).where(
         block.c.tenant_id == key.tenant_id, block.c.run_id == key.run_id
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,7 @@ from envoi.delivery.models import (
     RunKind,
     RunStatus,
 )
+from envoi.delivery.pace import Pace, keep_pace, pace_of
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
@@ -58,14 +59,27 @@ class RunSettings(BaseModel):
     rules: list[dict[str, Any]] = Field(default_factory=list)
     category_id: int | None = None
     control_share: float = Field(0, ge=0, le=100)
+    control_audience_id: int | None = None
     strata: list[str] = Field(default_factory=list)
     one_per_address: bool = True
     attribution_days: int = Field(14, ge=0)
+    attribution_from: date | None = None
+    attribution_until: date | None = None
+    attribution_conditions: dict[str, Any] = Field(default_factory=dict)
     lifetime_minutes: int = Field(4320, ge=1)
+    limit_per_minute: int | None = Field(None, ge=1)
+    window_from: int | None = None
+    window_until: int | None = None
+    window_zone: str = "company"
+    watcher_group_id: int | None = None
     variants: list[VariantContent]
     message_domain: str = "envoi.test"
     links_url: str = ""
     block_size: int = Field(250, ge=1, le=500)
+
+    def pace(self) -> Pace | None:
+        """How the limit per minute is kept, where there is one."""
+        return pace_of(self.limit_per_minute, self.block_size)
 
     def envelope(self) -> Envelope:
         """What the content is told of the run."""
@@ -209,6 +223,8 @@ def resume_run(session: Session, tenant_id: int, run_id: int) -> None:
         announce(session, tenant_id, Work.COLLECT, run_id)
     else:
         run.status = RunStatus.SENDING
+        if (pace := RunSettings.model_validate(run.settings).pace()) is not None:
+            keep_pace(session.connection(), tenant_id, run_id, pace)
         announce(session, tenant_id, Work.SEND, run_id)
 
 

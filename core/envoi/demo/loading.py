@@ -22,7 +22,8 @@ from envoi.demo.files import write_customers, write_receipts
 from envoi.demo.history import send_in_the_past
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
-from envoi.mailings import launch, service, variants
+from envoi.mailings import service, variants
+from envoi.mailings.audience import estimate_mailing
 from envoi.mailings.models import Mailing
 from envoi.policies.service import create_policy
 from envoi.segments.service import count_segment, create_segment
@@ -156,7 +157,7 @@ def _mailings(installation: Installation, tenant_id: int, now: datetime) -> None
             segments["Quiet for 30 days"],
             content.WE_MISS_YOU,
         )
-        launch.estimate_mailing(session, installation.plugins, tenant_id, draft.id, now)
+        estimate_mailing(session, installation.plugins, tenant_id, draft.id, now)
         sent_id = sent.id
     send_in_the_past(installation, tenant_id, sent_id, now - timedelta(days=SENT_DAYS_AGO))
 

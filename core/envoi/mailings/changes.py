@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from sqlalchemy.orm import Session
 
-from envoi.audience.strata import check_strata
+from envoi.audience.strata import read_strata
 from envoi.errors import Problem, ValidationFailedError
 from envoi.policies.models import Policy
 from envoi.segments.models import Segment
@@ -110,7 +110,7 @@ def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
         given = MailingChanges.model_validate(dict(changes))
     except ValidationError as error:
         raise ValidationFailedError(problems_of(error)) from None
-    check_strata(given.strata or ())
+    read_strata(given.strata or ())
     return _one_source(given.model_dump(exclude_unset=True))
 
 

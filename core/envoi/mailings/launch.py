@@ -1,16 +1,13 @@
-"""Starting mailings and steering them: count, confirm, undo, launch, pause, resume, cancel."""
+"""Starting mailings and steering them: confirm, undo, launch, pause, resume, cancel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from envoi.audience.estimate import Answer, Share, Volume, balance, estimate, why
 from envoi.audience.request import AudienceRequest
-from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.gateways import default_gateway
 from envoi.delivery.models import RunKind
@@ -22,107 +19,37 @@ from envoi.delivery.runs import (
     pause_run,
     resume_run,
 )
-from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
+from envoi.errors import ConflictError, ForbiddenError, Problem, ValidationFailedError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
-from envoi.mailings.content import content_problem
+from envoi.mailings.audience import audience_request, estimate_mailing
 from envoi.mailings.models import Mailing, MailingState
+from envoi.mailings.review import failed, review
 from envoi.mailings.service import current_status, get_mailing, variants_of
 from envoi.mailings.status import Status
 from envoi.plugins import Plugins
-from envoi.policies.models import Policy
-from envoi.segments.models import Segment
 from envoi.settings import Settings
+from envoi.tenants.service import tenant_settings
+
+LARGE_FROM = 50_000
+"""A mailing to more recipients is started by whoever may start large ones."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check of the review: what it is about and, when it failed, what to do."""
+class RecipientsChangedError(ConflictError):
+    """There are more or fewer recipients than the person saw; carries both numbers."""
 
-    name: str
-    step: str
-    problem: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the check passed."""
-        return not self.problem
+    def __init__(self, seen: int, found: int) -> None:
+        super().__init__(
+            f"The number of recipients has changed from {seen:,} to {found:,} since it was"
+            " counted. Nothing was sent. Look at the new number and confirm again."
+        )
+        self.seen, self.found = seen, found
 
 
-def audience_request(
-    session: Session, plugins: Plugins, tenant_id: int, mailing: Mailing, now: datetime
-) -> AudienceRequest:
-    """Put together everything that decides who gets the mailing."""
-    spec = plugins.channels[mailing.channel]
-    policy = session.get(Policy, (tenant_id, mailing.policy_id)) if mailing.policy_id else None
-    return AudienceRequest(
-        tenant_id=tenant_id,
-        channel=mailing.channel,
-        address_kind=spec.address_kind,
-        tree=_tree(session, mailing),
-        rules=tuple(policy.rules) if policy else (),
-        category_id=mailing.category_id,
-        control_share=mailing.control_share,
-        strata=tuple(mailing.strata),
-        one_per_address=mailing.one_per_address,
-        shares=tuple(v.share for v in variants_of(session, mailing)),
-        seed=mailing.id,
-        now=now,
-    )
-
-
-def estimate_mailing(
-    session: Session, plugins: Plugins, tenant_id: int, mailing_id: int, now: datetime | None = None
-) -> Volume:
-    """Count who would get the mailing now, keep the numbers with it, and return them."""
-    mailing = get_mailing(session, tenant_id, mailing_id)
-    request = audience_request(session, plugins, tenant_id, mailing, now or datetime.now(UTC))
-    volume = estimate(session.connection(), plugins, request)
-    mailing.volume = volume.as_document()
-    return volume
-
-
-def balance_of(
-    session: Session, plugins: Plugins, mailing: Mailing
-) -> list[tuple[str, list[Share]]]:
-    """Compare recipients and control group by each characteristic that strata are made of."""
-    request = audience_request(session, plugins, mailing.tenant_id, mailing, datetime.now(UTC))
-    connection = session.connection()
-    return [(name, balance(connection, plugins, request, name)) for name in mailing.strata]
-
-
-def why_not(
-    session: Session, plugins: Plugins, mailing: Mailing, wanted: str
-) -> tuple[Customer, Answer | None]:
-    """Say what would become of one customer, named by external id or email address.
-
-    Raises:
-        NotFoundError: There is no such customer.
-    """
-    c = table(Customer).c
-    named = or_(c.external_id == wanted, c.email == wanted.lower())
-    query = select(Customer).where(c.tenant_id == mailing.tenant_id, named).order_by(c.id).limit(1)
-    customer = session.scalars(query).first()
-    if customer is None:
-        raise NotFoundError(f"No customer has the id or email address {wanted}.")
-    request = audience_request(session, plugins, mailing.tenant_id, mailing, datetime.now(UTC))
-    return customer, why(session.connection(), plugins, request, customer.id)
-
-
-def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
-    """Return every check that a mailing must pass before it can start, passed or not."""
-    has_segment = mailing.segment_id is not None
-    gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
-    return [
-        Check("segment", "who", "" if has_segment else "Choose a segment: who is to get it?"),
-        Check("content", "what", content_problem(session, plugins, mailing)),
-        Check(
-            "gateway",
-            "when",
-            "" if gateway else "There is no gateway for this channel. Set one up in Settings.",
-        ),
-        Check("start", "when", _start_problem(mailing)),
-    ]
+def undo_window(session: Session, settings: Settings, tenant_id: int) -> timedelta:
+    """Return for how long a start "now" can be undone: as the company chose, or else all do."""
+    chosen = tenant_settings(session, tenant_id).undo_seconds
+    return timedelta(seconds=settings.undo_seconds if chosen is None else chosen)
 
 
 def confirm(
@@ -134,34 +61,40 @@ def confirm(
     *,
     recipients: int,
     account_id: int | None = None,
+    may_start_large: bool = True,
     now: datetime | None = None,
 ) -> Mailing:
     """Confirm the start; from here the mailing is Created and waits for its time.
 
     Args:
         recipients: The number the person saw and typed.
+        may_start_large: Whether the person may start mailings above `LARGE_FROM`.
 
     Raises:
-        ConflictError: The mailing is no draft, or the number of recipients has changed since.
+        ConflictError: The mailing is no draft any more.
+        RecipientsChangedError: The number of recipients has changed since.
+        ForbiddenError: There are more recipients than the person may send to.
         ValidationFailedError: A check of the review failed.
     """
     now = now or datetime.now(UTC)
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if mailing.state != MailingState.DRAFT:
         raise ConflictError("This mailing has already been confirmed.")
-    failed = [Problem(c.step, c.problem) for c in review(session, plugins, mailing) if c.problem]
-    if failed:
-        raise ValidationFailedError(failed)
+    if problems := failed(review(session, plugins, mailing)):
+        raise ValidationFailedError([Problem(check.step, check.problem) for check in problems])
     volume = estimate_mailing(session, plugins, tenant_id, mailing_id, now)
     if volume.recipients != recipients:
-        raise ConflictError(
-            f"The number of recipients has changed from {recipients:,} to {volume.recipients:,}"
-            " since it was counted. Nothing was sent. Look at the new number and confirm again."
+        raise RecipientsChangedError(recipients, volume.recipients)
+    if volume.recipients > LARGE_FROM and not may_start_large:
+        raise ForbiddenError(
+            f"This mailing has more than {LARGE_FROM:,} recipients, and your role does not"
+            " include starting mailings as large as that. A Senior marketer or an Administrator"
+            " can start it. Nothing was sent."
         )
     mailing.state = MailingState.CREATED
     mailing.confirmed_at, mailing.confirmed_by = now, account_id
     mailing.confirmed_count = recipients
-    mailing.starts_at = mailing.starts_at or now + timedelta(seconds=settings.undo_seconds)
+    mailing.starts_at = mailing.starts_at or now + undo_window(session, settings, tenant_id)
     mailing.version += 1
     announce(session, tenant_id, Work.LAUNCH, mailing_id, mailing.starts_at)
     return mailing
@@ -175,7 +108,7 @@ def undo(session: Session, settings: Settings, tenant_id: int, mailing_id: int) 
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if mailing.state != MailingState.CREATED:
         raise ConflictError("It is too late to undo: the mailing has started. It can be paused.")
-    grace = timedelta(seconds=settings.undo_seconds)
+    grace = undo_window(session, settings, tenant_id)
     if mailing.confirmed_at and mailing.starts_at == mailing.confirmed_at + grace:
         mailing.starts_at = None
     mailing.state = MailingState.DRAFT
@@ -285,10 +218,19 @@ def _run_settings(
         rules=list(request.rules),
         category_id=mailing.category_id,
         control_share=mailing.control_share,
+        control_audience_id=mailing.control_audience_id,
         strata=list(mailing.strata),
         one_per_address=mailing.one_per_address,
         attribution_days=mailing.attribution_days,
+        attribution_from=mailing.attribution_from,
+        attribution_until=mailing.attribution_until,
+        attribution_conditions=mailing.attribution_conditions,
         lifetime_minutes=mailing.lifetime_minutes,
+        limit_per_minute=mailing.limit_per_minute,
+        window_from=mailing.window_from,
+        window_until=mailing.window_until,
+        window_zone=mailing.window_zone,
+        watcher_group_id=mailing.watcher_group_id,
         variants=[
             VariantContent(number=v.number, share=v.share, content=v.content) for v in variants
         ],
@@ -296,19 +238,6 @@ def _run_settings(
         links_url=settings.links_url,
         block_size=settings.block_size,
     )
-
-
-def _tree(session: Session, mailing: Mailing) -> dict[str, object] | None:
-    if mailing.segment_id is None:
-        return None
-    segment = session.get(Segment, (mailing.tenant_id, mailing.segment_id))
-    return segment.tree if segment else None
-
-
-def _start_problem(mailing: Mailing) -> str:
-    if mailing.starts_at and mailing.starts_at < datetime.now(UTC) - timedelta(minutes=1):
-        return "The chosen start is in the past. Choose a later one, or start now."
-    return ""
 
 
 def _require_status(session: Session, mailing: Mailing, wanted: set[Status], what: str) -> None:

@@ -107,6 +107,7 @@ class Mailing(SQLModel, table=True):
     created_by: int | None = Field(default=None, sa_column=Column(Integer))
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)
+    updated_by: int | None = Field(default=None, sa_column=Column(Integer))
 
 
 class Variant(SQLModel, table=True):

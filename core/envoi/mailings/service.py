@@ -24,6 +24,10 @@ _COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at
 """Fields of a copy; its start is chosen anew."""
 
 
+class ChangedMeanwhileError(ConflictError):
+    """Somebody else saved the draft since the editor looked at it."""
+
+
 def create_draft(
     session: Session,
     tenant_id: int,
@@ -96,16 +100,23 @@ def variants_of(session: Session, mailing: Mailing) -> list[Variant]:
 
 
 def update_mailing(
-    session: Session, tenant_id: int, mailing_id: int, version: int, changes: Mapping[str, Any]
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    version: int,
+    changes: Mapping[str, Any],
+    account_id: int | None = None,
 ) -> Mailing:
     """Change a draft.
 
     Args:
         version: What the editor last saw; another one means somebody else saved meanwhile.
         changes: Fields of `MailingChanges`.
+        account_id: Who changes it, for the next one who is too late.
 
     Raises:
-        ConflictError: The draft was changed meanwhile, or is no draft any more.
+        ChangedMeanwhileError: Somebody else saved the draft since.
+        ConflictError: It is no draft any more.
         ValidationFailedError: A value was refused.
     """
     given = checked(changes)
@@ -116,7 +127,7 @@ def update_mailing(
     require_parts(session, tenant_id, given)
     for field, value in given.items():
         setattr(mailing, field, value)
-    touch(mailing)
+    touch(mailing, account_id)
     return mailing
 
 
@@ -179,15 +190,16 @@ def editable_draft(session: Session, tenant_id: int, mailing_id: int) -> Mailing
 def refuse_stale(mailing: Mailing, version: int) -> None:
     """Refuse to write over somebody else's save; the same values again are no conflict."""
     if mailing.version != version:
-        raise ConflictError(
+        raise ChangedMeanwhileError(
             "Somebody else saved this mailing while you were editing. Nothing of yours is lost:"
             " compare with the saved version, then save again."
         )
 
 
-def touch(mailing: Mailing) -> None:
-    """Count a change, by which other editors notice it."""
+def touch(mailing: Mailing, account_id: int | None = None) -> None:
+    """Count a change, by which other editors notice it, and who made it."""
     mailing.version += 1
+    mailing.updated_by = account_id
     mailing.updated_at = datetime.now(UTC)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
-from envoi.mailings import launch, service
+from envoi.mailings import service
+from envoi.mailings.audience import estimate_mailing, has_source
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
 from envoi.webkit import current, see_other
@@ -39,5 +40,5 @@ def common(session: Session, mailing: Mailing, here: str) -> dict[str, Any]:
 
 def count_now(session: Session, mailing: Mailing) -> None:
     """Count the volume again, once there is somebody to count."""
-    if mailing.segment_id is not None:
-        launch.estimate_mailing(session, current.plugins, mailing.tenant_id, mailing.id)
+    if has_source(mailing):
+        estimate_mailing(session, current.plugins, mailing.tenant_id, mailing.id)

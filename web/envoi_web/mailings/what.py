@@ -7,9 +7,10 @@ from typing import Any
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
-from envoi.mailings import launch, service, variants
+from envoi.mailings import service, variants
 from envoi.mailings.content import content_warnings, preview_customers
 from envoi.mailings.models import Mailing
+from envoi.mailings.review import review
 from envoi.webkit import allowed, current, page, permission, see_other
 from envoi_web.mailings import forms
 from envoi_web.mailings.blueprint import mailings
@@ -46,7 +47,7 @@ def save_what(mailing_id: int) -> Response:
 
 
 def _what_context(session: Session, mailing: Mailing) -> dict[str, Any]:
-    check = next(c for c in launch.review(session, current.plugins, mailing) if c.name == "content")
+    check = next(c for c in review(session, current.plugins, mailing) if c.name == "content")
     spec = current.plugins.channels[mailing.channel]
     return common(session, mailing, "what") | {
         "editor": spec.editor_template,

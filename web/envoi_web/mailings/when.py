@@ -13,6 +13,7 @@ from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.models import Mailing
+from envoi.mailings.review import review
 from envoi.segments.models import Segment
 from envoi.webkit import current, page, permission, see_other, toast
 from envoi.webkit.formats import number
@@ -94,7 +95,7 @@ def undo(mailing_id: int) -> Response:
 def _when_context(
     session: Session, mailing: Mailing, problems: tuple[Problem, ...] = ()
 ) -> dict[str, Any]:
-    checks = launch.review(session, current.plugins, mailing)
+    checks = review(session, current.plugins, mailing)
     return common(session, mailing, "when") | {
         "checks": checks,
         "ready": all(c.ok for c in checks) and bool(mailing.volume),

@@ -110,7 +110,9 @@ CREATE TABLE segment_version (
 ALTER TABLE account
     ADD COLUMN time_zone TEXT DEFAULT '' NOT NULL;
 
-CREATE INDEX ix_customer_tenant_id_registered_on ON customer (tenant_id, coalesce(registered_on, '0001-01-01'::date), id);
+ALTER TABLE customer
+    ADD COLUMN registered_sort DATE GENERATED ALWAYS AS (coalesce(registered_on, '0001-01-01'::date)) STORED;
+CREATE INDEX ix_customer_tenant_id_registered_sort_id ON customer (tenant_id, registered_sort, id);
 CREATE INDEX ix_customer_tenant_id_updated_at_id ON customer (tenant_id, updated_at, id);
 
 ALTER TABLE custom_field
@@ -164,7 +166,8 @@ ALTER TABLE mailing
     ADD COLUMN window_until SMALLINT,
     ADD COLUMN window_zone TEXT DEFAULT 'company' NOT NULL,
     ADD COLUMN utm JSONB DEFAULT '{}' NOT NULL,
-    ADD COLUMN watcher_group_id BIGINT;
+    ADD COLUMN watcher_group_id BIGINT,
+    ADD COLUMN updated_by INTEGER;
 CREATE INDEX ix_mailing_tenant_id_starts_at ON mailing (tenant_id, starts_at);
 
 ALTER TABLE run

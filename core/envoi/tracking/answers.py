@@ -49,6 +49,20 @@ def answer(status: str, kind: str, body: bytes, *more: tuple[str, str]) -> Answe
     return Answer(status, [("Content-Type", kind), length, *_ALWAYS, *more], body)
 
 
+def picture(kind: str, body: bytes) -> Answer:
+    """A picture at an address of its own: anybody may keep it for ever and show it anywhere."""
+    headers = [
+        ("Content-Type", kind),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "public, max-age=31536000, immutable"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; sandbox"),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
+        ("X-Robots-Tag", "noindex, nofollow"),
+    ]
+    return Answer("200 OK", headers, body)
+
+
 def page(html: str) -> Answer:
     """A page of HTML."""
     return answer("200 OK", "text/html; charset=utf-8", html.encode())

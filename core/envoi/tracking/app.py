@@ -21,6 +21,7 @@ from werkzeug.urls import iri_to_uri
 
 from envoi.db import Database
 from envoi.installation import open_installation
+from envoi.library.addresses import PATH
 from envoi.plugins import Plugins
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
@@ -38,6 +39,7 @@ from envoi.tracking.hits import HitWriter
 from envoi.tracking.ledger import Hit
 from envoi.tracking.links import FrozenLinks
 from envoi.tracking.models import EventKind
+from envoi.tracking.pictures import Pictures
 from envoi.tracking.tokens import InvalidTokenError, Token, TokenKind, TokenSigner
 from envoi.tracking.unsubscribe import Unsubscribing
 from envoi.tracking.urls import PATHS, TARGET_PARAMETER
@@ -61,6 +63,7 @@ class TrackingApp:
         self.hits = HitWriter(database)
         self._signer = signer
         self._links = FrozenLinks(database)
+        self._pictures = Pictures(database)
         self._unsubscribing = Unsubscribing(database, plugins)
         self._style = answer(
             "200 OK", "text/css", Path(__file__).with_name("page.css").read_bytes()
@@ -87,6 +90,8 @@ class TrackingApp:
             return self._style
         kind = _KINDS.get(first)
         reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        if f"/{first}/" == PATH and reading:
+            return self._pictures(rest)
         if kind is TokenKind.OPEN and reading:
             return self._open(environ, rest.removesuffix(".gif"))
         if kind is TokenKind.CLICK and reading:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     case,
     collate,
+    distinct,
     exists,
     false,
     func,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 
 from envoi.types import Catalogue, NeedRequest
@@ -76,6 +78,27 @@ class RuleColumns:
     local_midnight: ColumnElement[datetime] | None = None
 
 
+class Messages(Protocol):
+    """Gives the messages that customers got, read only as far back as a source needs."""
+
+    def __call__(
+        self,
+        *,
+        mailing: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Subquery:
+        """Return messages with `customer_id`, `channel`, `at`, `opened_at` and `clicked_at`.
+
+        They have left, did not bounce and are no tests; opens and clicks are people's.
+
+        Args:
+            mailing: The number of the mailing whose messages are meant; None means any.
+            since: The moment from which on messages have left.
+            until: The moment before which they have left; none has left after `now`.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceColumns:
     """What the core hands to a segment source: the tenant's own rows, ready to select from.
@@ -83,14 +106,18 @@ class SourceColumns:
     `customers`, `receipts` (not cancelled ones), `receipt_lines`, `products` and `values` (of
     custom attributes) carry their columns in `.c`; `zones` are the known time zones. The core
     has narrowed them to the tenant, for an estimate also to a sample. `today` is the
-    company's day and `midnight` says when one of its days begins; money is in minor units,
-    `minor_units` to the major one. `segment` gives the customers of another segment.
+    company's day, `midnight` says when one of its days begins, and `day` on which of them a
+    moment falls; money is in minor units, `minor_units` to the major one.
+
+    `segment` gives the customers of another segment, `audience` those of a target audience,
+    `opted_out` those who get nothing of a channel, or of one category of it.
     """
 
     tenant_id: int
     now: datetime
     today: date
     midnight: Callable[[date], datetime]
+    day: Callable[[ColumnElement[datetime]], ColumnElement[date]]
     minor_units: int
     catalogue: Catalogue
     customers: Subquery
@@ -99,7 +126,10 @@ class SourceColumns:
     products: Subquery
     values: Subquery
     zones: Subquery
+    messages: Messages
     segment: Callable[[int], CustomerIds]
+    audience: Callable[[int], CustomerIds]
+    opted_out: Callable[[str, int | None], CustomerIds]
 
 
 @dataclass(frozen=True)
@@ -119,6 +149,7 @@ __all__ = [
     "CustomerIds",
     "Membership",
     "MessageCount",
+    "Messages",
     "Outside",
     "RuleColumns",
     "SourceColumns",
@@ -126,6 +157,7 @@ __all__ = [
     "and_",
     "case",
     "collate",
+    "distinct",
     "exists",
     "false",
     "func",
@@ -135,4 +167,5 @@ __all__ = [
     "or_",
     "select",
     "true",
+    "union_all",
 ]

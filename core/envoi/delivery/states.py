@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, literal
 
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState
+
+LONGEST_LIFETIME = timedelta(days=61)
+"""How long after its launch a run may still hand messages over."""
 
 _S = MessageState
 

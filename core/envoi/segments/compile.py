@@ -17,11 +17,14 @@ from babel.numbers import get_currency_precision
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import (
     ColumnElement,
+    Date,
     Select,
     Subquery,
     Text,
     and_,
+    cast,
     column,
+    func,
     or_,
     select,
     text,
@@ -30,27 +33,20 @@ from sqlalchemy import (
 )
 from sqlalchemy import table as lightweight_table
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel
 
-from envoi.customers.models import Customer, CustomerValue
-from envoi.db import table
 from envoi.errors import PluginError, Problem, ValidationFailedError
 from envoi.plugins import Plugins, fence
-from envoi.receipts.models import Product, Receipt, ReceiptLine
 from envoi.segments.catalogue import load_catalogue
 from envoi.segments.criteria import Checked, check
 from envoi.segments.models import Segment
+from envoi.segments.rows import Buckets, Rows
 from envoi.segments.tree import Condition, Group, Match, Node, child_path, conditions, parse
 from envoi.sql import CustomerIds, Membership, Outside, SourceColumns
-from envoi.tenants.models import TimeZone
 from envoi.tenants.service import company_zone, tenant_settings
 from envoi.types import SegmentSourceSpec
 
 _MOST_SEGMENTS = 50
 """How many other segments one segment may use, directly and through others."""
-
-Buckets = tuple[int, int]
-"""A sample: the first bucket and the one after the last, of 10,000."""
 
 
 def customer_ids(
@@ -89,6 +85,23 @@ def customer_ids(
     return compiler.ids(group)
 
 
+def branch_flags(
+    session: Session,
+    tenant_id: int,
+    tree: Group,
+    *,
+    now: datetime,
+    plugins: Plugins,
+    buckets: Buckets | None = None,
+) -> tuple[Subquery, Mapping[str, ColumnElement[bool]]]:
+    """Return all customers, and by path what tells whether a node of the tree holds for one.
+
+    The path of the root is empty. Unlike `customer_ids` this looks at every condition for
+    every customer, so that all of them can be counted in one statement.
+    """
+    return _Compiler(session, tenant_id, now, plugins, buckets).flags(tree)
+
+
 class _Compiler:
     """One compilation: a tree and the segments it uses, at one moment."""
 
@@ -104,14 +117,23 @@ class _Compiler:
         self.tenant_id = tenant_id
         self.now = now
         self.plugins = plugins.for_tenant(session, tenant_id)
-        self.buckets = buckets
-        self.catalogue = load_catalogue(session, tenant_id)
-        self.zone = company_zone(tenant_settings(session, tenant_id))
-        self.customers = self._rows(Customer, sample="bucket", name="customers")
+        self.catalogue = load_catalogue(session, tenant_id, plugins)
+        self.settings = tenant_settings(session, tenant_id)
+        self.zone = company_zone(self.settings)
+        self.rows = Rows(session, tenant_id, now, buckets)
+        self.customers = self.rows.customers()
         self.open: list[int] = []
         self.segments: dict[int, CustomerIds] = {}
 
     def ids(self, group: Group) -> CustomerIds:
+        """Compile a tree into a select of ids."""
+        return _Tree(self.customers, self._answers(group)).ids(group)
+
+    def flags(self, group: Group) -> tuple[Subquery, Mapping[str, ColumnElement[bool]]]:
+        """Compile a tree into a flag for each of its nodes."""
+        return _Flags(self.customers, self._answers(group)).of(group)
+
+    def _answers(self, group: Group) -> Mapping[str, Membership]:
         """Ask every source first, so that a person sees all problems at once."""
         answers: dict[str, Membership] = {}
         problems: list[Problem] = []
@@ -122,7 +144,7 @@ class _Compiler:
                 problems += error.problems
         if problems:
             raise ValidationFailedError(problems)
-        return _Tree(self.customers, answers).ids(group)
+        return answers
 
     def _membership(self, condition: Condition, path: str) -> Membership:
         checked = check(condition, self.catalogue, self.plugins, path)
@@ -150,31 +172,22 @@ class _Compiler:
             now=self.now,
             today=self.now.astimezone(self.zone).date(),
             midnight=lambda day: datetime.combine(day, time(), self.zone),
+            day=lambda at: cast(func.timezone(self.settings.time_zone, at), Date),
             minor_units=10 ** get_currency_precision(self.catalogue.currency),
             catalogue=self.catalogue,
             customers=self.customers,
-            receipts=self._rows(Receipt, ~table(Receipt).c.cancelled, sample="bucket"),
-            receipt_lines=self._rows(ReceiptLine),
-            products=self._rows(Product),
-            values=self._rows(CustomerValue),
-            zones=select(table(TimeZone)).subquery(),
+            receipts=self.rows.receipts(),
+            receipt_lines=self.rows.lines(),
+            products=self.rows.products(),
+            values=self.rows.values(),
+            zones=self.rows.zones(),
+            messages=self.rows.messages,
             segment=self._segment,
+            audience=self.rows.audience,
+            opted_out=lambda name, category: self.rows.opted_out(
+                self.plugins.channels[name], category
+            ),
         )
-
-    def _rows(
-        self,
-        model: type[SQLModel],
-        *only: ColumnElement[bool],
-        sample: str | None = None,
-        name: str | None = None,
-    ) -> Subquery:
-        """The tenant's rows of a table, for an estimate those of the sampled customers."""
-        rows = table(model)
-        query = select(rows).where(rows.c.tenant_id == self.tenant_id, *only)
-        if sample and self.buckets:
-            first, end = self.buckets
-            query = query.where(rows.c[sample] >= first, rows.c[sample] < end)
-        return query.subquery(name)
 
     def _segment(self, segment_id: int) -> CustomerIds:
         """Compile another segment once; used again, it is the same common table expression."""
@@ -301,3 +314,46 @@ class _Tree:
 
     def _select(self, holds: ColumnElement[bool]) -> CustomerIds:
         return select(self.customers.c.id).where(holds).correlate(None)
+
+
+class _Flags:
+    """A flag for every node: sets of ids are joined to the customers, each of them once."""
+
+    def __init__(self, customers: Subquery, answers: Mapping[str, Membership]) -> None:
+        self.customers = customers
+        self.answers = answers
+
+    def of(self, group: Group) -> tuple[Subquery, Mapping[str, ColumnElement[bool]]]:
+        """Name the flags of conditions in a subquery, so that groups do not repeat them."""
+        joined: Any = self.customers
+        named: dict[str, ColumnElement[bool]] = {}
+        for number, (path, answer) in enumerate(self.answers.items()):
+            flag: ColumnElement[bool]
+            if isinstance(answer, Select | Outside):
+                found = self._set(answer)
+                joined = joined.outerjoin(found, found.c[0] == self.customers.c.id)
+                inside = found.c[0]
+                flag = inside.is_(None) if isinstance(answer, Outside) else inside.is_not(None)
+            else:
+                flag = answer.is_(true())
+            named[path] = flag.label(f"flag_{number}")
+        flagged = select(self.customers, *named.values()).select_from(joined).subquery("flagged")
+        holds = {path: flagged.c[label.name] for path, label in named.items()}
+        self._group(group, "", holds)
+        return flagged, holds
+
+    def _set(self, answer: CustomerIds | Outside) -> Subquery:
+        ids = answer.ids if isinstance(answer, Outside) else answer
+        return ids.correlate(None).distinct().subquery()
+
+    def _group(
+        self, node: Node, path: str, holds: dict[str, ColumnElement[bool]]
+    ) -> ColumnElement[bool]:
+        if isinstance(node, Group):
+            parts = [
+                self._group(child, child_path(path, node.match, number), holds)
+                for number, child in enumerate(node.nodes)
+            ]
+            found = and_(*parts) if node.match is Match.ALL else or_(*parts)
+            holds[path] = ~found if node.match is Match.NONE else found
+        return holds[path]

@@ -128,7 +128,11 @@ def _value(field: Input, raw: Any) -> Any:
         if field.required:
             raise ValueError(_MISSING[field.kind])
         return None
-    return _choice(field, raw) if field.kind is InputKind.CHOICE else _READERS[field.kind](raw)
+    if field.kind is InputKind.CHOICE:
+        return _choice(field, raw)
+    if field.kind is InputKind.CHOICES:
+        return _choices(field, raw if isinstance(raw, list) else [raw])
+    return _READERS[field.kind](raw)
 
 
 _MISSING = {
@@ -138,6 +142,7 @@ _MISSING = {
     InputKind.WHOLE: "Enter a whole number.",
     InputKind.DATE: "Enter a date.",
     InputKind.CHOICE: "Choose a value.",
+    InputKind.CHOICES: "Choose at least one value.",
 }
 
 
@@ -199,6 +204,13 @@ def _choice(field: Input, raw: Any) -> str:
             " existed. Choose another."
         )
     return value
+
+
+def _choices(field: Input, raw: list[Any]) -> list[str]:
+    found = list(dict.fromkeys(_choice(field, one) for one in raw if one != ""))
+    if not found and field.required:
+        raise ValueError(_MISSING[InputKind.CHOICES])
+    return found
 
 
 _READERS: Mapping[InputKind, Callable[[Any], Any]] = {
@@ -279,12 +291,22 @@ class _Sentence:
 
     def _value(self, field: Input, value: Any) -> str:
         if field.kind is InputKind.CHOICE:
-            return next((self.words.text(c.label) for c in field.choices if c.value == value), "")
+            return self._labels(field, [value])[0]
+        if field.kind is InputKind.CHOICES:
+            return _first_of(self._labels(field, value))
         if field.kind is InputKind.TEXTS:
-            rest = len(value) - _NAMED
-            return ", ".join(value[:_NAMED]) + (f" (+{rest})" if rest > 0 else "")
+            return _first_of(value)
         if field.kind is InputKind.DATE:
             return self.words.day(date.fromisoformat(value))
         if field.kind in {InputKind.NUMBER, InputKind.WHOLE}:
             return self.words.number(value)
         return str(value)
+
+    def _labels(self, field: Input, values: Sequence[str]) -> list[str]:
+        labels = {choice.value: choice.label for choice in field.choices}
+        return [self.words.text(labels[value]) for value in values]
+
+
+def _first_of(values: Sequence[str]) -> str:
+    rest = len(values) - _NAMED
+    return ", ".join(values[:_NAMED]) + (f" (+{rest})" if rest > 0 else "")

@@ -18,7 +18,6 @@ from envoi.mailings.models import Mailing
 from envoi.receipts.models import Receipt
 from envoi.segments.models import Segment
 from envoi.segments.tree import conditions, parse
-from envoi.sql import CustomerIds
 
 SAMPLE_SIZE = 10
 
@@ -128,18 +127,6 @@ def references(tree: object, setting: str) -> set[int]:
         return set()
     numbers = (str(condition.settings.get(setting, "")) for _, condition in found)
     return {int(number) for number in numbers if number.isdecimal()}
-
-
-def sample_of(session: Session, tenant_id: int, ids: CustomerIds) -> list[int]:
-    """Pick customers of a compiled tree, the lowest buckets first."""
-    customer = table(Customer).c
-    query = (
-        select(customer.id)
-        .where(customer.tenant_id == tenant_id, customer.id.in_(ids))
-        .order_by(customer.bucket, customer.id)
-        .limit(SAMPLE_SIZE)
-    )
-    return list(session.scalars(query))
 
 
 def sampled_customers(

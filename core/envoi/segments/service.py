@@ -150,7 +150,7 @@ def count_segment(
 
 def stored_form(session: Session, tenant_id: int, group: Group, plugins: Plugins) -> Group:
     """Return a tree as it is stored, so that two spellings of one tree compare equal."""
-    catalogue = load_catalogue(session, tenant_id)
+    catalogue = load_catalogue(session, tenant_id, plugins)
     found = normalised(group, catalogue, plugins.for_tenant(session, tenant_id))
     assert isinstance(found, Group)
     return found

@@ -1,4 +1,4 @@
-"""The segment sources that Envoi ships: attributes, custom fields, receipts, segments."""
+"""The segment sources that Envoi ships: what is known, bought, received; segments, audiences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import SegmentSourceSpec
-from envoi_segment_builtin import attributes, receipts, whole
+from envoi_segment_builtin import attributes, fields, messages, purchases, receipts, whole
 
 
 @hookimpl
@@ -14,8 +14,12 @@ def register_segment_sources() -> Iterable[SegmentSourceSpec]:
     """Bring the built-in sources in the order in which the builder offers them."""
     return [
         attributes.ATTRIBUTES,
-        attributes.CUSTOM_FIELDS,
+        fields.CUSTOM_FIELDS,
+        messages.SUBSCRIPTIONS,
         receipts.RECEIPTS,
+        purchases.PURCHASES,
+        messages.MESSAGES,
         whole.SEGMENTS,
+        whole.AUDIENCES,
         whole.ALL_CUSTOMERS,
     ]

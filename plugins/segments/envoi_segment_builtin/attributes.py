@@ -1,4 +1,4 @@
-"""Conditions on a customer's attributes and on the tenant's custom fields."""
+"""Conditions on what is known of a customer: attributes, and the quality of contacts."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from datetime import date
 from zoneinfo import available_timezones
 
 from envoi.errors import Problem, ValidationFailedError
-from envoi.sql import Membership, Outside, SourceColumns, SqlCondition, and_, not_, select, true
-from envoi.types import (
-    Catalogue,
-    Choice,
-    Criterion,
-    CustomFieldInfo,
-    InputKind,
-    Operator,
-    SegmentSourceSpec,
-)
+from envoi.sql import Membership, SourceColumns, SqlCondition, and_, not_, null, select, true
+from envoi.types import Catalogue, Choice, Criterion, InputKind, SegmentSourceSpec
 from envoi_segment_builtin.comparisons import (
     EMPTINESS,
     Comparison,
+    any_of,
     choices,
     date_holds,
     dates,
-    number_holds,
     numbers,
     text_holds,
     texts,
 )
 
 _GENDERS = {"not_stated": 0, "female": 1, "male": 2}
+_QUALITIES = {"good": 0, "no_address": 30, "format_error": 31, "landline": 40}
+
+_GOOD = Choice(value="good", label="good")
+_NONE = Choice(value="no_address", label="none")
+_WRONG = Choice(value="format_error", label="wrongly written")
+_LANDLINE = Choice(value="landline", label="landline")
 
 _ATTRIBUTES = (
     Criterion(
@@ -41,15 +39,24 @@ _ATTRIBUTES = (
             Choice(value="not_stated", label="not stated"),
         ),
     ),
-    Criterion(name="age", label="Age", operators=numbers("years", InputKind.WHOLE)),
+    Criterion(name="age", label="Age", operators=(*numbers("years", InputKind.WHOLE), *EMPTINESS)),
     Criterion(name="birth_date", label="Date of birth", operators=dates()),
     Criterion(name="registered_on", label="Registered", operators=dates()),
     Criterion(name="city", label="City", operators=texts()),
     Criterion(name="first_name", label="First name", operators=texts()),
+    Criterion(name="middle_name", label="Middle name", operators=texts()),
     Criterion(name="last_name", label="Last name", operators=texts()),
     Criterion(name="email", label="Email", operators=texts()),
+    Criterion(
+        name="email_quality", label="Quality of the email", operators=any_of(_GOOD, _NONE, _WRONG)
+    ),
     Criterion(name="phone", label="Phone", operators=texts()),
-    Criterion(name="time_zone", label="Time zone", operators=texts(exact=True)[:2]),
+    Criterion(
+        name="phone_quality",
+        label="Quality of the phone number",
+        operators=any_of(_GOOD, _NONE, _WRONG, _LANDLINE),
+    ),
+    Criterion(name="time_zone", label="Time zone", operators=(*texts(exact=True)[:2], *EMPTINESS)),
     Criterion(name="external_id", label="Customer number", operators=texts(exact=True)),
 )
 
@@ -76,18 +83,26 @@ def _external_id(asked: Comparison, columns: SourceColumns) -> SqlCondition:
 
 
 def _gender(asked: Comparison, columns: SourceColumns) -> SqlCondition:
-    holds: SqlCondition = columns.customers.c.gender == _GENDERS[str(asked.value)]
+    wanted = asked.values or (str(asked.value),)
+    holds: SqlCondition = columns.customers.c.gender.in_([_GENDERS[value] for value in wanted])
+    return holds
+
+
+def _quality(asked: Comparison, columns: SourceColumns) -> SqlCondition:
+    found = columns.customers.c[asked.criterion]
+    holds: SqlCondition = found.in_([_QUALITIES[value] for value in asked.values])
     return holds
 
 
 def _zone(asked: Comparison, columns: SourceColumns) -> SqlCondition:
+    known, zone = columns.customers.c.zone_id, columns.zones.c
+    if asked.asserted == "not_empty":
+        return known.is_not(null())
     if asked.value not in available_timezones():
         raise ValidationFailedError(
             [Problem("settings.value", "Enter a time zone, such as Europe/Berlin.")]
         )
-    zone = columns.zones.c
-    number = select(zone.id).where(zone.name == asked.value).scalar_subquery()
-    holds: SqlCondition = columns.customers.c.zone_id == number
+    holds: SqlCondition = known == select(zone.id).where(zone.name == asked.value).scalar_subquery()
     return holds
 
 
@@ -110,7 +125,9 @@ def _age(asked: Comparison, columns: SourceColumns) -> SqlCondition:
             return not_(more_than)
         case "eq":
             return and_(at_least, not_(more_than))
-    return and_(at_least, born > _years_before(today, upper + 1))
+        case "between":
+            return and_(at_least, born > _years_before(today, upper + 1))
+    return born.is_not(null())
 
 
 def _years_before(today: date, years: int) -> date:
@@ -127,59 +144,11 @@ _READERS: dict[str, Callable[[Comparison, SourceColumns], SqlCondition]] = {
     "age": _age,
     "birth_date": _date,
     "registered_on": _date,
+    "email_quality": _quality,
+    "phone_quality": _quality,
     "time_zone": _zone,
     "external_id": _external_id,
 }
-
-
-_FIELD_OPERATORS: dict[str, tuple[Operator, ...]] = {
-    "text": texts(),
-    "number": (*numbers(), *EMPTINESS),
-    "date": dates(),
-    "yes_no": (
-        *choices(Choice(value="yes", label="yes"), Choice(value="no", label="no"))[:1],
-        *EMPTINESS,
-    ),
-}
-_YES_NO = {"yes": 1, "no": 0}
-
-
-def _fields(catalogue: Catalogue) -> Sequence[Criterion]:
-    return [
-        Criterion(name=field.code, label=field.label, operators=_field_operators(field))
-        for field in catalogue.fields.values()
-    ]
-
-
-def _field_operators(field: CustomFieldInfo) -> tuple[Operator, ...]:
-    if field.type != "choice":
-        return _FIELD_OPERATORS[field.type]
-    offered = (Choice(value=choice, label=choice) for choice in field.choices)
-    return (*choices(*offered), *EMPTINESS)
-
-
-def _custom_field(asked: Comparison, columns: SourceColumns) -> Membership:
-    field, value = columns.catalogue.fields[asked.criterion], columns.values.c
-    ids = select(value.customer_id).where(
-        value.field_id == field.id, _value_holds(field, asked, columns)
-    )
-    return Outside(ids) if asked.negated else ids
-
-
-def _value_holds(field: CustomFieldInfo, asked: Comparison, columns: SourceColumns) -> SqlCondition:
-    values = columns.values.c
-    match field.type:
-        case "text":
-            return text_holds(values.text_value, asked)
-        case "choice":
-            return text_holds(values.text_value, asked, exact=True)
-        case "date":
-            return date_holds(values.date_value, asked, columns.today)
-        case "yes_no" if asked.operator == "is":
-            answered: SqlCondition = values.number_value == _YES_NO[str(asked.value)]
-            return answered
-    return number_holds(values.number_value, asked)
-
 
 ATTRIBUTES = SegmentSourceSpec(
     name="attribute",
@@ -188,12 +157,4 @@ ATTRIBUTES = SegmentSourceSpec(
     select=_attribute,
     criteria=_offered,
     order=10,
-)
-CUSTOM_FIELDS = SegmentSourceSpec(
-    name="custom_field",
-    label="Field",
-    settings=Comparison,
-    select=_custom_field,
-    criteria=_fields,
-    order=20,
 )

@@ -27,6 +27,7 @@ class Comparison(BaseModel):
     upper: str | int | float | None = None
     values: tuple[str, ...] = ()
     days: int | None = None
+    month: int | None = None
 
     @property
     def asserted(self) -> str:
@@ -48,6 +49,21 @@ NEGATIONS = {
     "empty": "not_empty",
 }
 
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
 
 def _one(kind: InputKind, after: str = "", choices: tuple[Choice, ...] = ()) -> tuple[Input, ...]:
     return (Input(name="value", label="Value", kind=kind, after=after, choices=choices),)
@@ -60,6 +76,14 @@ def _range(kind: InputKind, after: str = "") -> tuple[Input, ...]:
 
 _TEXTS = (Input(name="values", label="Values", kind=InputKind.TEXTS),)
 DAYS = (Input(name="days", label="Days", kind=InputKind.WHOLE, after="days"),)
+_MONTH = (
+    Input(
+        name="month",
+        label="Month",
+        kind=InputKind.CHOICE,
+        choices=tuple(Choice(value=str(n), label=name) for n, name in enumerate(_MONTHS, 1)),
+    ),
+)
 
 
 def texts(*, exact: bool = False) -> tuple[Operator, ...]:
@@ -123,6 +147,7 @@ def dates() -> tuple[Operator, ...]:
             phrase="not in the last {days}",
             inputs=DAYS,
         ),
+        Operator(name="in_next", label="in the next", phrase="in the next {days}", inputs=DAYS),
         Operator(name="eq", label="on", phrase="on {value}", inputs=day),
         Operator(name="ne", label="not on", phrase="not on {value}", inputs=day),
         Operator(name="lt", label="before", phrase="before {value}", inputs=day),
@@ -136,6 +161,11 @@ def dates() -> tuple[Operator, ...]:
             inputs=_range(InputKind.DATE),
         ),
         Operator(
+            name="anniversary_today",
+            label="anniversary today",
+            phrase="has its day today",
+        ),
+        Operator(
             name="anniversary_within",
             label="anniversary in the next",
             phrase="has its day within the next {days}",
@@ -147,6 +177,12 @@ def dates() -> tuple[Operator, ...]:
             phrase="has the day and month of {value}",
             inputs=day,
         ),
+        Operator(
+            name="anniversary_in",
+            label="anniversary in the month",
+            phrase="has its day in {month}",
+            inputs=_MONTH,
+        ),
         *EMPTINESS,
     )
 
@@ -157,7 +193,24 @@ def choices(*offered: Choice) -> tuple[Operator, ...]:
     return (
         Operator(name="is", label="is", phrase="is {value}", inputs=chosen),
         Operator(name="is_not", label="is not", phrase="is not {value}", inputs=chosen),
+        *any_of(*offered),
     )
+
+
+def any_of(*offered: Choice) -> tuple[Operator, ...]:
+    """Operators of several values out of many."""
+    chosen = (Input(name="values", label="Values", kind=InputKind.CHOICES, choices=offered),)
+    return (
+        Operator(name="in", label="is one of", phrase="is one of: {values}", inputs=chosen),
+        Operator(name="not_in", label="is none of", phrase="is none of: {values}", inputs=chosen),
+    )
+
+
+YES_OR_NO = (
+    Operator(name="yes", label="yes", phrase="yes"),
+    Operator(name="no", label="no", phrase="no"),
+    *EMPTINESS,
+)
 
 
 def text_holds(column: Any, asked: Comparison, *, exact: bool = False) -> SqlCondition:
@@ -198,6 +251,12 @@ def date_holds(column: Any, asked: Comparison, today: date) -> SqlCondition:
     match asked.asserted:
         case "in_last":
             holds = column.between(days_before(today, days), today)
+        case "in_next":
+            holds = column.between(today, days_after(today, days))
+        case "anniversary_today":
+            holds = month_and_day.in_(_coming(today, 0))
+        case "anniversary_in":
+            holds = func.date_part("month", column) == asked.month
         case "anniversary_within":
             holds = month_and_day.in_(_coming(today, min(days, 366)))
         case "anniversary_on":
@@ -234,6 +293,11 @@ def _day(value: str | float | None) -> date | None:
 def days_before(today: date, days: int) -> date:
     """Go back by days, at most to the year 2, which every clock and zone can say."""
     return today - timedelta(days=min(days, (today - date(2, 1, 1)).days))
+
+
+def days_after(today: date, days: int) -> date:
+    """Go on by days, at most to the year 9998."""
+    return today + timedelta(days=min(days, (date(9998, 12, 31) - today).days))
 
 
 def _coming(first: date, days: int) -> list[int]:

@@ -1,161 +1,178 @@
-"""Conditions on a customer's receipts: number, sums, first and last, within a period."""
+"""Conditions on a customer's receipts: number, sums, visits, first and last, within a period."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any
 
-from envoi.errors import Problem, ValidationFailedError
-from envoi.sql import CustomerIds, Membership, Outside, SourceColumns, SqlCondition, func, select
-from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
-from envoi_segment_builtin.comparisons import Comparison, dates, days_before, number_holds, numbers
-
-
-class ReceiptSettings(Comparison):
-    """A comparison with a period: the last days, or from a day to a day, both included."""
-
-    within_days: int | None = None
-    since: date | None = None
-    until: date | None = None
-
-
-_PERIOD = (
-    Input(
-        name="within_days",
-        label="Days of the period",
-        kind=InputKind.WHOLE,
-        required=False,
-        before="in the last",
-        after="days",
-    ),
-    Input(
-        name="since",
-        label="First day of the period",
-        kind=InputKind.DATE,
-        required=False,
-        before="from",
-    ),
-    Input(
-        name="until",
-        label="Last day of the period",
-        kind=InputKind.DATE,
-        required=False,
-        before="until",
-    ),
+from envoi.sql import (
+    CustomerIds,
+    Membership,
+    Outside,
+    SourceColumns,
+    SqlCondition,
+    distinct,
+    func,
+    select,
 )
-_WITHOUT = Operator(name="never", label="never", phrase="never")
-_MOMENTS = (
-    *(o for o in dates() if o.name in {"in_last", "not_in_last", "lt", "ge", "eq", "between"}),
-    _WITHOUT,
+from envoi.types import Catalogue, Choice, Criterion, Input, InputKind, SegmentSourceSpec
+from envoi_segment_builtin.comparisons import numbers
+from envoi_segment_builtin.records import (
+    MOMENTS,
+    PERIOD,
+    Recorded,
+    in_minor_units,
+    last_days,
+    measured,
+    measured_of_some,
+    minor,
+    moment_period,
+    period,
 )
+
+_OF_SOME = {"average", "median", "smallest", "largest", "items"}
+"""Measures that customers without a receipt do not have, not even as nothing."""
+
+
+class ReceiptSettings(Recorded):
+    """A comparison of receipts in a period, of an amount, with one of some products."""
+
+    amount_from: float | None = None
+    amount_until: float | None = None
+    products: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+def goods(catalogue: Catalogue) -> tuple[Input, ...]:
+    """Fields that narrow receipts or their lines to some products."""
+    offered = tuple(Choice(value=name, label=name) for name in catalogue.product_categories)
+    return (
+        Input(
+            name="products",
+            label="Product numbers",
+            kind=InputKind.TEXTS,
+            required=False,
+            before="with the products",
+        ),
+        Input(
+            name="categories",
+            label="Product categories",
+            kind=InputKind.CHOICES,
+            choices=offered,
+            required=False,
+            before="with the categories",
+        ),
+    )
+
+
+def _amounts(catalogue: Catalogue) -> tuple[Input, ...]:
+    return tuple(
+        Input(
+            name=name,
+            label=label,
+            kind=InputKind.NUMBER,
+            required=False,
+            before=before,
+            after=catalogue.currency,
+        )
+        for name, label, before in (
+            ("amount_from", "Smallest amount", "of at least"),
+            ("amount_until", "Largest amount", "of at most"),
+        )
+    )
 
 
 def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
-    money = numbers(catalogue.currency)
+    money, whole = numbers(catalogue.currency), numbers(kind=InputKind.WHOLE)
+    inner = (*_amounts(catalogue), *goods(catalogue))
+    measures = (
+        ("count", "Number of receipts", whole),
+        ("sum", "Sum of receipts", money),
+        ("average", "Average receipt", money),
+        ("median", "Median receipt", money),
+        ("smallest", "Smallest receipt", money),
+        ("largest", "Largest receipt", money),
+        ("items", "Average items per receipt", numbers()),
+        ("visits", "Visits (days with a receipt)", whole),
+    )
     return (
-        Criterion(
-            name="count",
-            label="Number of receipts",
-            operators=numbers(kind=InputKind.WHOLE),
-            inputs=_PERIOD,
+        *(
+            Criterion(name=name, label=label, operators=operators, inputs=(*PERIOD, *inner))
+            for name, label, operators in measures
         ),
-        Criterion(name="sum", label="Sum of receipts", operators=money, inputs=_PERIOD),
-        Criterion(name="average", label="Average receipt", operators=money, inputs=_PERIOD),
-        Criterion(name="last", label="Last receipt", operators=_MOMENTS),
-        Criterion(name="first", label="First receipt", operators=_MOMENTS),
+        Criterion(name="last", label="Last receipt", operators=MOMENTS, inputs=inner),
+        Criterion(name="first", label="First receipt", operators=MOMENTS, inputs=inner),
     )
 
 
 def _receipts(asked: ReceiptSettings, columns: SourceColumns) -> Membership:
+    receipt = columns.receipts.c
+    inner = _inner(asked, columns)
     if asked.criterion in {"last", "first"}:
-        return _moment(asked, columns)
+        return moments(select(receipt.customer_id).where(*inner), receipt.at, asked, columns)
+    grouped = (
+        select(receipt.customer_id)
+        .where(*period(asked, columns).holds(receipt.at), *inner)
+        .group_by(receipt.customer_id)
+    )
+    money = asked.criterion not in {"count", "items", "visits"}
+    values = in_minor_units(asked, columns) if money else asked
+    compare = measured_of_some if asked.criterion in _OF_SOME else measured
+    return compare(grouped, _measure(asked.criterion, columns), values)
+
+
+def _measure(criterion: str, columns: SourceColumns) -> Any:
     receipt = columns.receipts.c
-    grouped = select(receipt.customer_id).where(*_period(asked, columns))
-    grouped = grouped.group_by(receipt.customer_id)
-    return _compared(asked, columns, grouped)
+    measures: dict[str, Any] = {
+        "count": func.count(),
+        "sum": func.sum(receipt.amount),
+        "average": func.sum(receipt.amount) / func.count(),
+        "median": func.percentile_cont(0.5).within_group(receipt.amount),
+        "smallest": func.min(receipt.amount),
+        "largest": func.max(receipt.amount),
+        "items": func.sum(receipt.items) / func.count(),
+        "visits": func.count(distinct(columns.day(receipt.at))),
+    }
+    return measures[criterion]
 
 
-def _compared(asked: ReceiptSettings, columns: SourceColumns, grouped: CustomerIds) -> Membership:
-    """Customers without a receipt have none of the sum and the number, but no average."""
-    receipt = columns.receipts.c
-    values = _in_minor_units(asked, columns) if asked.criterion != "count" else asked
-    measure: Any = func.count() if asked.criterion == "count" else func.sum(receipt.amount)
-    if asked.criterion == "average":
-        measure = measure / func.count()
-    holds = number_holds(measure, values)
-    if asked.criterion != "average" and _holds_for_nothing(asked):
-        return Outside(grouped.having(holds if asked.negated else ~holds))
-    return grouped.having(~holds if asked.negated else holds)
+def _inner(asked: ReceiptSettings, columns: SourceColumns) -> list[SqlCondition]:
+    """What a receipt must be to count; of some products and categories it has one of each."""
+    receipt, units = columns.receipts.c, columns.minor_units
+    holds: list[SqlCondition] = []
+    if asked.amount_from is not None:
+        holds.append(receipt.amount >= minor(asked.amount_from, units))
+    if asked.amount_until is not None:
+        holds.append(receipt.amount <= minor(asked.amount_until, units))
+    for column, wanted in (("external_id", asked.products), ("category", asked.categories)):
+        if wanted:
+            holds.append(receipt.id.in_(receipts_with(column, wanted, columns)))
+    return holds
 
 
-def _holds_for_nothing(asked: ReceiptSettings) -> bool:
-    value, upper = float(asked.value or 0), float(asked.upper or 0)
-    return {
-        "ge": value <= 0,
-        "gt": value < 0,
-        "le": value >= 0,
-        "lt": value > 0,
-        "eq": value == 0,
-        "ne": value != 0,
-        "between": value <= 0 <= upper,
-    }[asked.operator]
+def receipts_with(column: str, wanted: Sequence[str], columns: SourceColumns) -> Any:
+    """The receipts with a line whose product is one of the wanted."""
+    line, product = columns.receipt_lines.c, columns.products.c
+    return (
+        select(line.receipt_id)
+        .join_from(columns.receipt_lines, columns.products, product.id == line.product_id)
+        .where(product[column].in_(wanted))
+    )
 
 
-def _in_minor_units(asked: ReceiptSettings, columns: SourceColumns) -> ReceiptSettings:
-    def minor(value: str | float | None) -> int | None:
-        return None if value is None else round(float(value) * columns.minor_units)
-
-    return asked.model_copy(update={"value": minor(asked.value), "upper": minor(asked.upper)})
-
-
-def _period(asked: ReceiptSettings, columns: SourceColumns) -> list[SqlCondition]:
-    """Whole days of the company; the last days reach up to now."""
-    if asked.within_days is not None and (asked.since or asked.until):
-        raise ValidationFailedError(
-            [Problem("settings.within_days", "Enter either a number of days or two dates.")]
-        )
-    if asked.within_days is not None:
-        return _last_days(asked.within_days, columns)
-    at, bounds = columns.receipts.c.at, []
-    if asked.since:
-        bounds.append(at >= columns.midnight(asked.since))
-    if asked.until:
-        bounds.append(at < columns.midnight(asked.until + timedelta(days=1)))
-    return bounds
-
-
-def _last_days(days: int, columns: SourceColumns) -> list[SqlCondition]:
-    at = columns.receipts.c.at
-    first = days_before(columns.today, days)
-    return [at >= columns.midnight(first), at <= columns.now]
-
-
-def _moment(asked: ReceiptSettings, columns: SourceColumns) -> Membership:
-    receipt = columns.receipts.c
-    ids = select(receipt.customer_id)
+def moments(ids: CustomerIds, at: Any, asked: Recorded, columns: SourceColumns) -> Membership:
+    """Compare the first or last moment of a customer's records."""
     if asked.operator == "never":
         return Outside(ids)
-    if asked.criterion == "last" and asked.asserted == "in_last":
-        ids = ids.where(*_last_days(asked.days or 0, columns))
+    last = asked.criterion.startswith("last")
+    if last and asked.asserted == "in_last":
+        ids = ids.where(*last_days(asked.days or 0, columns).holds(at))
     else:
-        at = func.max(receipt.at) if asked.criterion == "last" else func.min(receipt.at)
-        ids = ids.group_by(receipt.customer_id).having(*_within(at, asked, columns))
+        found = func.max(at) if last else func.min(at)
+        ids = ids.group_by(ids.selected_columns[0]).having(
+            *moment_period(asked, columns).holds(found)
+        )
     return Outside(ids) if asked.negated else ids
-
-
-def _within(at: Any, asked: ReceiptSettings, columns: SourceColumns) -> list[SqlCondition]:
-    if asked.asserted == "in_last":
-        first = days_before(columns.today, asked.days or 0)
-        return [at >= columns.midnight(first), at <= columns.now]
-    day = date.fromisoformat(str(asked.value))
-    begin = columns.midnight(day)
-    if asked.operator == "lt":
-        return [at < begin]
-    if asked.operator == "ge":
-        return [at >= begin]
-    last = date.fromisoformat(str(asked.upper)) if asked.operator == "between" else day
-    return [at >= begin, at < columns.midnight(last + timedelta(days=1))]
 
 
 RECEIPTS = SegmentSourceSpec(

@@ -1,8 +1,8 @@
-"""Conditions on whole sets: other segments, and all customers."""
+"""Conditions on whole sets: other segments, target audiences, and all customers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,16 @@ class SegmentSettings(BaseModel):
     segment: int
 
 
+class AudienceSettings(BaseModel):
+    """Membership of a target audience, by its number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    criterion: str
+    operator: str
+    audience: int
+
+
 class AllSettings(BaseModel):
     """Nothing to choose."""
 
@@ -38,24 +48,34 @@ class AllSettings(BaseModel):
 
 
 def _segments(catalogue: Catalogue) -> Sequence[Criterion]:
-    offered = tuple(Choice(value=str(n), label=name) for n, name in catalogue.segments.items())
-    chosen = (Input(name="segment", label="Segment", kind=InputKind.CHOICE, choices=offered),)
-    return (
-        Criterion(
-            name="segment",
-            label="Segment",
-            operators=(
-                Operator(name="in", label="in", phrase="{segment}", inputs=chosen),
-                Operator(
-                    name="not_in", label="not in", phrase="other than {segment}", inputs=chosen
-                ),
-            ),
+    return (_membership("segment", "Segment", catalogue.segments),)
+
+
+def _audiences(catalogue: Catalogue) -> Sequence[Criterion]:
+    return (_membership("audience", "Target audience", catalogue.audiences),)
+
+
+def _membership(name: str, label: str, sets: Mapping[int, str]) -> Criterion:
+    offered = tuple(Choice(value=str(number), label=named) for number, named in sets.items())
+    chosen = (Input(name=name, label=label, kind=InputKind.CHOICE, choices=offered),)
+    inside, outside = f"{{{name}}}", f"other than {{{name}}}"
+    return Criterion(
+        name=name,
+        label=label,
+        operators=(
+            Operator(name="in", label="in", phrase=inside, inputs=chosen),
+            Operator(name="not_in", label="not in", phrase=outside, inputs=chosen),
         ),
     )
 
 
 def _segment(asked: SegmentSettings, columns: SourceColumns) -> Membership:
     ids = columns.segment(asked.segment)
+    return Outside(ids) if asked.operator == "not_in" else ids
+
+
+def _audience(asked: AudienceSettings, columns: SourceColumns) -> Membership:
+    ids = columns.audience(asked.audience)
     return Outside(ids) if asked.operator == "not_in" else ids
 
 
@@ -75,6 +95,14 @@ SEGMENTS = SegmentSourceSpec(
     select=_segment,
     criteria=_segments,
     order=40,
+)
+AUDIENCES = SegmentSourceSpec(
+    name="audience",
+    label="Target audience",
+    settings=AudienceSettings,
+    select=_audience,
+    criteria=_audiences,
+    order=45,
 )
 ALL_CUSTOMERS = SegmentSourceSpec(
     name="all_customers",

@@ -125,7 +125,7 @@ def _who_context(
 
 
 def _sentence(session: Session, segment: Segment) -> str:
-    catalogue = load_catalogue(session, segment.tenant_id)
+    catalogue = load_catalogue(session, segment.tenant_id, current.plugins)
     return in_words(parse(segment.tree), catalogue, current.plugins, _)
 
 

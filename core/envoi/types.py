@@ -84,6 +84,9 @@ class Recipient:
     one_click_url: str
     open_url: str
     click: Callable[[int, str], str]
+    preferences_url: str = ""
+    """Given where the content speaks of it, as the next one."""
+    view_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from envoi.blocks import Block, Style
 from envoi.content.block_mjml import blocks_mjml
-from envoi.content.links import SlottedHtml, number_links
+from envoi.content.links import SERVICE_VARIABLES, SlottedHtml, number_links
 from envoi.content.mjml import compile_mjml
 from envoi.content.templates import JinjaTemplate
 from envoi.content.text import plain_text
@@ -43,9 +43,12 @@ class Kit:
 
     def __init__(self, files: Files | None = None) -> None:
         self._files = files or NoFiles()
+        self.named: set[str] = set()
+        """The addresses of Envoi itself that the templates made so far speak of."""
 
     def template(self, source: str, *, html: bool) -> JinjaTemplate:
         """Parse and check a template; raise `TemplateError` with the line."""
+        self.named.update(name for name in SERVICE_VARIABLES if name in source)
         return JinjaTemplate(source, html=html)
 
     def mjml(self, source: str) -> str:

@@ -24,6 +24,7 @@ from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.runs import RunSettings, get_run, store_links
 from envoi.errors import ConfigurationError, PluginError
 from envoi.installation import Installation
+from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
 from envoi.secrets import with_secret_key
 from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner
@@ -33,6 +34,12 @@ from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipi
 KEPT_PLANS = 64
 PLAN_SECONDS = 300.0
 """A plan is made anew after a while: gateways, plugins and the zones' clocks change."""
+
+
+_MORE_URLS = (
+    ("preferences_url", TokenKind.PREFERENCES),
+    ("view_url", TokenKind.VIEW),
+)
 
 
 def _allow_all(connection: DatabaseConnection, customer_ids: Sequence[int]) -> Sequence[Verdict]:  # noqa: ARG001 (a `Recheck`)
@@ -56,6 +63,8 @@ class Plan:
     contents: Mapping[int, CompiledContent]
     signer: TokenSigner
     urls: UrlMaker
+    more_urls: Sequence[tuple[str, TokenKind]] = ()
+    """Addresses that few contents show, so that the others need not sign them."""
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises."""
@@ -77,6 +86,7 @@ class Plan:
             unsubscribe_url=unsubscribe,
             one_click_url=unsubscribe,
             open_url=urls.of(TokenKind.OPEN),
+            **{name: urls.of(kind) for name, kind in self.more_urls},
             click=urls.click,
         )
         return self.contents[message.variant].render(recipient)
@@ -125,7 +135,8 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         frozen = RunSettings.model_validate(run.settings)
         plugins = installation.plugins.for_tenant(session, tenant_id)
         spec = _channel(plugins, run.channel)
-        contents = _compile(plugins, spec, frozen)
+        kit = Kit(Library(session, tenant_id, frozen.links_url or settings.links_url))
+        contents = _compile(plugins, spec, frozen, kit)
         for variant, content in contents.items():
             store_links(session, tenant_id, run_id, variant, content.links)
         gateway_id = _gateway(session, run)
@@ -147,6 +158,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         contents=contents,
         signer=signer,
         urls=UrlMaker(frozen.links_url or settings.links_url, signer),
+        more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
     )
 
 
@@ -158,10 +170,8 @@ def _channel(plugins: Plugins, name: str) -> ChannelSpec:
 
 
 def _compile(
-    plugins: Plugins, spec: ChannelSpec, settings: RunSettings
+    plugins: Plugins, spec: ChannelSpec, settings: RunSettings, kit: Kit
 ) -> dict[int, CompiledContent]:
-    kit = Kit()
-
     def compiled(content: dict[str, Any]) -> CompiledContent:
         checked = spec.content_schema.model_validate(content)
         return spec.compile(checked, settings.envelope(), kit)

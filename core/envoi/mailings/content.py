@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,14 +11,18 @@ from sqlalchemy.orm import Session
 
 from envoi.content.kit import Kit
 from envoi.content.templates import unknown_variables
+from envoi.content.utm import filled_utm
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.recipients import Person, known_variables, sample_person
-from envoi.errors import EnvoiError, NotFoundError, TemplateError
-from envoi.mailings.models import Mailing
+from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedError
+from envoi.library.files import Library
+from envoi.library.service import check_attachments
+from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
-from envoi.mailings.variants import validate_content
+from envoi.mailings.variants import Content, get_variant, validate_content
 from envoi.plugins import Plugins, fence
+from envoi.tenants.service import tenant_settings
 from envoi.types import Envelope
 
 CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
@@ -26,20 +31,54 @@ CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.t
 HIDDEN = "•••"
 """Stands for a contact that the person who looks may not see."""
 
-OF_EVERY_MESSAGE = ("unsubscribe_url",)
+OF_EVERY_MESSAGE = ("unsubscribe_url", "preferences_url", "view_url")
 """Variables that are not the customer's."""
+
+
+def final_content(
+    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant
+) -> Content:
+    """Return a variant's content as it is sent: with the link parameters that apply to it.
+
+    The company's defaults give way to the mailing's, and those to the variant's own.
+    """
+    fields = plugins.channels[mailing.channel].content_schema.model_fields
+    if "utm" not in fields:
+        return dict(variant.content)
+    company = tenant_settings(session, mailing.tenant_id).utm
+    merged = {**company, **mailing.utm, **variant.content.get("utm", {})}
+    macros = {
+        "mailing_id": str(mailing.id),
+        "mailing_name": mailing.name,
+        "variant": str(variant.number),
+    }
+    return {**variant.content, "utm": filled_utm(merged, macros)}
+
+
+def content_problems(
+    session: Session, plugins: Plugins, mailing: Mailing, number: int
+) -> list[Problem]:
+    """Say what keeps a variant from being sent, each problem at its field or block."""
+    variant = get_variant(session, mailing, number)
+    spec = plugins.channels[mailing.channel]
+    kit = Kit(Library(session, mailing.tenant_id, ""))
+    try:
+        final = final_content(session, plugins, mailing, variant)
+        content = validate_content(plugins, mailing.channel, final)
+        check_attachments(session, mailing.tenant_id, final.get("attachments", []))
+        fence(plugins, "channel", spec.name, partial(spec.compile, content, CHECKED_WITH, kit))
+    except ValidationFailedError as error:
+        return list(error.problems)
+    except EnvoiError as error:
+        return [Problem("", str(error))]
+    return []
 
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
     """Say what keeps the content from being sent, or nothing."""
-    spec = plugins.channels[mailing.channel]
-    try:
-        for variant in variants_of(session, mailing):
-            content = validate_content(plugins, mailing.channel, variant.content)
-            compiled = partial(spec.compile, content, CHECKED_WITH, Kit())
-            fence(plugins, "channel", spec.name, compiled)
-    except EnvoiError as error:
-        return str(error)
+    for variant in variants_of(session, mailing):
+        if problems := content_problems(session, plugins, mailing, variant.number):
+            return str(ValidationFailedError(problems))
     return ""
 
 
@@ -48,8 +87,8 @@ def content_warnings(session: Session, mailing: Mailing) -> list[str]:
     known = [*known_variables(session, mailing.tenant_id), *OF_EVERY_MESSAGE]
     found: dict[str, None] = {}
     for variant in variants_of(session, mailing):
-        for text in variant.content.values():
-            found.update(dict.fromkeys(_unknown(str(text), known)))
+        for text in _texts(variant.content):
+            found.update(dict.fromkeys(_unknown(text, known)))
     return list(found)
 
 
@@ -76,25 +115,39 @@ def preview(
     number: int = 1,
     *,
     contacts: bool = True,
+    links_url: str = "",
 ) -> str:
     """Render a variant for one customer, by the code that sends; links are not tracked.
 
-    Without `contacts` the customer's address and number are hidden.
+    What is not filled in yet is left out. Without `contacts` the customer's address and number
+    are hidden. Pictures of the library are shown from `links_url`.
 
     Raises:
         EnvoiError: The content cannot be rendered; the message says why and where.
     """
-    spec = plugins.channels[mailing.channel]
-    variant = next((v for v in variants_of(session, mailing) if v.number == number), None)
-    if variant is None:
-        raise NotFoundError("There is no such variant. It may have been deleted.")
-    content = validate_content(plugins, mailing.channel, variant.content)
+    variant = get_variant(session, mailing, number)
+    final = final_content(session, plugins, mailing, variant)
     variables = {}
     if customer_id is not None:
-        person = sample_person(session, mailing.tenant_id, customer_id, spec.address_kind)
+        kind = plugins.channels[mailing.channel].address_kind
+        person = sample_person(session, mailing.tenant_id, customer_id, kind)
         variables = dict(person.variables) if contacts else _without_contacts(person)
+    library = Library(session, mailing.tenant_id, links_url)
+    return rendered(plugins, mailing.channel, final, library, variables)
+
+
+def rendered(
+    plugins: Plugins,
+    channel: str,
+    content: Mapping[str, Any],
+    library: Library,
+    variables: Mapping[str, Any],
+) -> str:
+    """Render content that may be a draft, with links as they were written."""
+    spec = plugins.channels[channel]
+    checked = validate_content(plugins, channel, content, draft=True)
     shown: str = fence(
-        plugins, "channel", spec.name, lambda: spec.preview(content, Kit(), variables)
+        plugins, "channel", spec.name, lambda: spec.preview(checked, Kit(library), variables)
     )
     return shown
 
@@ -103,6 +156,18 @@ def _without_contacts(person: Person) -> dict[str, Any]:
     client = person.variables["client"]
     hidden = {name: HIDDEN for name in ("email", "phone") if client["properties"].get(name)}
     return {**person.variables, "client": {**client, "properties": client["properties"] | hidden}}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text inside of stored content."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _unknown(text: str, known: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ from envoi.errors import ConflictError, ForbiddenError, Problem, ValidationFaile
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
 from envoi.mailings.audience import audience_request, estimate_mailing
+from envoi.mailings.content import final_content
 from envoi.mailings.models import Mailing, MailingState
 from envoi.mailings.review import failed, review
 from envoi.mailings.service import current_status, get_mailing, variants_of
@@ -199,7 +200,7 @@ def _launch(
         kind=RunKind.MAILING,
         channel=mailing.channel,
         gateway_id=gateway.id if gateway else None,
-        settings=_run_settings(session, settings, mailing, request),
+        settings=_run_settings(session, plugins, settings, mailing, request),
         now=now,
         seed=request.seed,
     )
@@ -210,7 +211,11 @@ def _launch(
 
 
 def _run_settings(
-    session: Session, settings: Settings, mailing: Mailing, request: AudienceRequest
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    mailing: Mailing,
+    request: AudienceRequest,
 ) -> RunSettings:
     variants = variants_of(session, mailing)
     return RunSettings(
@@ -232,7 +237,12 @@ def _run_settings(
         window_zone=mailing.window_zone,
         watcher_group_id=mailing.watcher_group_id,
         variants=[
-            VariantContent(number=v.number, share=v.share, content=v.content) for v in variants
+            VariantContent(
+                number=v.number,
+                share=v.share,
+                content=final_content(session, plugins, mailing, v),
+            )
+            for v in variants
         ],
         message_domain=settings.message_domain,
         links_url=settings.links_url,

@@ -136,6 +136,8 @@ class CompiledEmail:
         variables = {
             **recipient.variables,
             "unsubscribe_url": recipient.unsubscribe_url,
+            "preferences_url": recipient.preferences_url,
+            "view_url": recipient.view_url,
             "open_url": recipient.open_url,
         }
         click = _Clicks(recipient).address

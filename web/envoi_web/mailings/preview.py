@@ -34,6 +34,7 @@ def show_preview(mailing_id: int) -> Response:
                 mailing,
                 customer,
                 contacts=allowed("customers.contacts"),
+                links_url=current.settings.links_url,
             )
         except EnvoiError as error:
             html = _PROBLEM.format(str(error))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from flask import Blueprint
 from pluggy import HookimplMarker
 
+from envoi_web.calendar import calendar
 from envoi_web.customers import customers, imports
 from envoi_web.demo.views import demo
 from envoi_web.mailings import mailings
@@ -30,6 +31,7 @@ def register_blueprints() -> Iterable[Blueprint]:
         customers,
         imports,
         mailings,
+        calendar,
         demo,
         policies,
         plugins_page,

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from envoi.accounts.models import Account
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run
+from envoi.delivery.figures import RunFigures, count_figures
+from envoi.delivery.models import Run
 from envoi.mailings.models import Mailing, Variant
-from envoi.mailings.status import FINISHED, Status, status_column
-from envoi.receipts.models import Attribution
+from envoi.mailings.status import Status, status_column
+from envoi.segments.models import Segment
 
 PAGE_SIZES = (10, 25, 50, 100)
-
-_RECIPIENT_STATES = (
-    MessageState.READY,
-    MessageState.CLAIMED,
-    MessageState.ACCEPTED,
-    MessageState.FAILED,
-    MessageState.UNCONFIRMED,
-    MessageState.BLOCKED,
-    MessageState.EXPIRED,
-    MessageState.CANCELLED,
+SORTED_BY = (
+    *("status", "channel", "name", "created_at", "sent_at"),
+    *("receipts", "amount", "recipients", "sent", "delivered"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MailingFilter:
-    """What the address of the list says."""
+    """What the address of the list says; days are the company's, both ends included."""
 
     channel: str | None = None
     text: str = ""
     statuses: tuple[str, ...] = ()
     created_from: date | None = None
+    created_to: date | None = None
+    sent_from: date | None = None
+    sent_to: date | None = None
+    author_id: int | None = None
+    segment_id: int | None = None
     sort: str = "-created_at"
     page: int = 1
     size: int = 25
@@ -52,10 +52,13 @@ class MailingRow:
     channel: str
     subject: str
     status: Status
-    failed: int
     created_at: datetime
-    sent_at: datetime | None
+    created_by: int | None
     starts_at: datetime | None
+    pause_reason: str
+    planned: int | None
+    """Recipients as counted last; of a mailing that has not started."""
+    failed: int = 0
     receipts: int | None = None
     amount: int | None = None
     recipients: int | None = None
@@ -74,67 +77,104 @@ class MailingPage:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """The cards above the list; they do not follow its filters."""
+    """The cards above the list; they do not follow its filters, only a period."""
 
     mailings: int
+    recent: int
+    """Mailings of the last thirty days."""
     receipts: int
     amount: int
     by_month: Sequence[tuple[str, int, int, int]] = field(default=())
     """Month (YYYY-MM), mailings sent, receipts and amount; twelve months, oldest first."""
 
 
-def list_mailings(session: Session, tenant_id: int, wanted: MailingFilter) -> MailingPage:
-    """Return one page of mailings with what each did."""
-    base = _matching(tenant_id, wanted)
-    counted = session.scalar(select(func.count()).select_from(base.subquery())) or 0
-    everything = _matching(tenant_id, MailingFilter(channel=wanted.channel))
-    total = session.scalar(select(func.count()).select_from(everything.subquery())) or 0
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the filters offer: authors and segments of the mailings there are, by name."""
+
+    authors: Sequence[tuple[int, str]]
+    segments: Sequence[tuple[int, str]]
+
+
+def list_mailings(
+    session: Session, tenant_id: int, wanted: MailingFilter, zone: tzinfo
+) -> MailingPage:
+    """Return one page of mailings with what each did.
+
+    The ledger is counted only for the runs of the page that are still at work.
+    """
+    conditions = _conditions(tenant_id, wanted, zone)
+    everything = _conditions(tenant_id, MailingFilter(channel=wanted.channel), zone)
+    counted, total = (
+        session.scalar(select(func.count()).select_from(_joined()).where(*where)) or 0
+        for where in (conditions, everything)
+    )
     last = max(1, -(-counted // wanted.size))
     offset = (min(max(wanted.page, 1), last) - 1) * wanted.size
-    page = session.execute(
-        base.order_by(*_order(wanted.sort)).limit(wanted.size).offset(offset)
-    ).all()
-    runs = [row.run_id for row in page if row.run_id]
-    sent, sold = _outcomes(session, tenant_id, runs), _sales(session, tenant_id, runs)
-    rows = [_row(row, sent.get(row.run_id), sold.get(row.run_id)) for row in page]
+    query = _columns().where(*conditions).order_by(*_order(wanted.sort))
+    page = session.execute(query.limit(wanted.size).offset(offset)).all()
+    rows = _rows(session, tenant_id, page)
     return MailingPage(rows=rows, matching=counted, total=total)
 
 
-def totals(session: Session, tenant_id: int, channel: str | None = None) -> Totals:
-    """Count sent mailings and what was attributed to them, all time and by month."""
-    run, sale = table(Run), table(Attribution)
+def mailings_by_id(session: Session, tenant_id: int, ids: Sequence[int]) -> list[MailingRow]:
+    """Return these mailings in the order of their names; what is not there is left out."""
+    mailing = table(Mailing).c
+    mine = (mailing.tenant_id == tenant_id, ~mailing.hidden, mailing.id.in_(ids))
+    page = session.execute(_columns().where(*mine).order_by(mailing.name, mailing.id)).all()
+    return _rows(session, tenant_id, page)
+
+
+def totals(
+    session: Session,
+    tenant_id: int,
+    channel: str | None = None,
+    *,
+    today: date,
+    days: int | None = None,
+) -> Totals:
+    """Add up what sent mailings did, by month and in a period that ends today.
+
+    Args:
+        session: An open transaction of the tenant.
+        tenant_id: The tenant.
+        channel: Only mailings of this channel.
+        today: The day the period ends with.
+        days: How many days the period has; None means all time. The months are always twelve.
+    """
+    run = table(Run).c
     sent = [
-        run.c.tenant_id == tenant_id,
-        run.c.mailing_id.is_not(None),
-        run.c.finished_at.is_not(None),
+        run.tenant_id == tenant_id,
+        run.mailing_id.is_not(None),
+        run.finished_at.is_not(None),
     ]
     if channel:
-        sent.append(run.c.channel == channel)
-    month = func.to_char(run.c.launched_on, "YYYY-MM")
-    sales = (
-        select(sale.c.run_id, func.count().label("n"), func.sum(sale.c.amount).label("amount"))
-        .where(sale.c.tenant_id == tenant_id)
-        .group_by(sale.c.run_id)
-        .subquery()
-    )
+        sent.append(run.channel == channel)
+    period = run.launched_on > today - timedelta(days=days) if days else run.id.is_not(None)
+    recent = run.launched_on > today - timedelta(days=30)
+    month = func.to_char(run.launched_on, "YYYY-MM")
     query = (
         select(
             month.label("month"),
             func.count().label("mailings"),
-            func.coalesce(func.sum(sales.c.n), 0).label("receipts"),
-            func.coalesce(func.sum(sales.c.amount), 0).label("amount"),
+            func.coalesce(func.sum(run.receipts), 0).label("receipts"),
+            func.coalesce(func.sum(run.amount), 0).label("amount"),
+            func.count().filter(period).label("mailings_in"),
+            func.coalesce(func.sum(run.receipts).filter(period), 0).label("receipts_in"),
+            func.coalesce(func.sum(run.amount).filter(period), 0).label("amount_in"),
+            func.count().filter(recent).label("recent"),
         )
-        .select_from(run.outerjoin(sales, sales.c.run_id == run.c.id))
         .where(*sent)
         .group_by(month)
-        .order_by(month)
     )
-    months = [(r.month, r.mailings, int(r.receipts), int(r.amount)) for r in session.execute(query)]
+    rows = session.execute(query).all()
+    months = {r.month: (r.month, r.mailings, int(r.receipts), int(r.amount)) for r in rows}
     return Totals(
-        mailings=sum(m[1] for m in months),
-        receipts=sum(m[2] for m in months),
-        amount=sum(m[3] for m in months),
-        by_month=_last_twelve(months, date.today()),
+        mailings=sum(r.mailings_in for r in rows),
+        recent=sum(r.recent for r in rows),
+        receipts=sum(int(r.receipts_in) for r in rows),
+        amount=sum(int(r.amount_in) for r in rows),
+        by_month=[months.get(name, (name, 0, 0, 0)) for name in _last_twelve(today)],
     )
 
 
@@ -149,11 +189,28 @@ def count_by_channel(session: Session, tenant_id: int) -> dict[str, int]:
     return {row.channel: row.mailings for row in session.execute(query)}
 
 
-def _matching(tenant_id: int, wanted: MailingFilter) -> Select[Any]:
+def choices(session: Session, tenant_id: int) -> Choices:
+    """List who made mailings and the segments they go to, for the filters."""
+    mailing, account, segment = table(Mailing).c, table(Account).c, table(Segment).c
+    mine = (mailing.tenant_id == tenant_id, ~mailing.hidden)
+    made = select(mailing.created_by).where(*mine)
+    used = select(mailing.segment_id).where(*mine)
+    name = func.coalesce(func.nullif(account.name, ""), account.email)
+    authors = select(account.id, name).where(account.id.in_(made)).order_by(name, account.id)
+    segments = (
+        select(segment.id, segment.name)
+        .where(segment.tenant_id == tenant_id, segment.id.in_(used))
+        .order_by(segment.name, segment.id)
+    )
+    return Choices(
+        authors=[(row[0], row[1]) for row in session.execute(authors)],
+        segments=[(row[0], row[1]) for row in session.execute(segments)],
+    )
+
+
+def _joined() -> FromClause:
     mailing, run, variant = table(Mailing), table(Run), table(Variant)
-    status = status_column().label("status")
-    subject = variant.c.content["subject"].astext.label("subject")
-    joined = mailing.outerjoin(
+    return mailing.outerjoin(
         run, and_(run.c.tenant_id == mailing.c.tenant_id, run.c.id == mailing.c.run_id)
     ).outerjoin(
         variant,
@@ -163,109 +220,102 @@ def _matching(tenant_id: int, wanted: MailingFilter) -> Select[Any]:
             variant.c.number == 1,
         ),
     )
+
+
+def _columns() -> Select[Any]:
+    mailing, run = table(Mailing).c, table(Run).c
     columns = (
-        *(
-            mailing.c.id,
-            mailing.c.name,
-            mailing.c.channel,
-            mailing.c.created_at,
-            mailing.c.starts_at,
-        ),
-        *(mailing.c.run_id, run.c.finished_at, run.c.launched_on, status, subject),
+        *(mailing.id, mailing.name, mailing.channel, mailing.created_at, mailing.created_by),
+        *(mailing.starts_at, mailing.run_id, run.finished_at, run.pause_reason),
+        *(run.recipients, run.sent, run.delivered, run.failed, run.receipts, run.amount),
     )
-    conditions: list[ColumnElement[bool]] = [mailing.c.tenant_id == tenant_id, ~mailing.c.hidden]
+    return select(
+        *columns,
+        status_column().label("status"),
+        _subject().label("subject"),
+        mailing.volume["recipients"].as_integer().label("planned"),
+    ).select_from(_joined())
+
+
+def _subject() -> ColumnElement[str]:
+    subject: ColumnElement[str] = table(Variant).c.content["subject"].astext
+    return subject
+
+
+def _conditions(tenant_id: int, wanted: MailingFilter, zone: tzinfo) -> list[ColumnElement[bool]]:
+    mailing = table(Mailing).c
+    found: list[ColumnElement[bool]] = [mailing.tenant_id == tenant_id, ~mailing.hidden]
     if wanted.channel:
-        conditions.append(mailing.c.channel == wanted.channel)
+        found.append(mailing.channel == wanted.channel)
     if wanted.text:
-        conditions.append(
-            or_(
-                mailing.c.name.icontains(wanted.text, autoescape=True),
-                variant.c.content["subject"].astext.icontains(wanted.text, autoescape=True),
-            )
-        )
+        texts = (mailing.name, _subject())
+        found.append(or_(*(t.icontains(wanted.text, autoescape=True) for t in texts)))
     if wanted.statuses:
-        conditions.append(status_column().in_(wanted.statuses))
-    if wanted.created_from:
-        conditions.append(mailing.c.created_at >= wanted.created_from)
-    return select(*columns).select_from(joined).where(*conditions)
+        found.append(status_column().in_(wanted.statuses))
+    if wanted.author_id is not None:
+        found.append(mailing.created_by == wanted.author_id)
+    if wanted.segment_id is not None:
+        found.append(mailing.segment_id == wanted.segment_id)
+    found += _within(mailing.created_at, wanted.created_from, wanted.created_to, zone)
+    found += _within(mailing.starts_at, wanted.sent_from, wanted.sent_to, zone)
+    return found
+
+
+def _within(
+    column: ColumnElement[Any], first: date | None, last: date | None, zone: tzinfo
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if first:
+        found.append(column >= datetime.combine(first, time(), zone))
+    if last and last < date.max:
+        found.append(column < datetime.combine(last + timedelta(days=1), time(), zone))
+    return found
 
 
 def _order(sort: str) -> list[ColumnElement[Any]]:
     mailing, run = table(Mailing).c, table(Run).c
     columns: dict[str, ColumnElement[Any]] = {
-        "name": mailing.name,
+        "name": func.coalesce(func.nullif(_subject(), ""), mailing.name),
         "status": status_column(),
+        "channel": mailing.channel,
         "created_at": mailing.created_at,
-        "sent_at": run.finished_at,
+        "sent_at": mailing.starts_at,
+        **{name: run[name] for name in SORTED_BY[5:]},
     }
     name = sort.removeprefix("-")
     column = columns.get(name, mailing.created_at)
-    ordered = column.desc() if sort.startswith("-") or name not in columns else column.asc()
+    descending = sort.startswith("-") or name not in columns
+    ordered = column.desc() if descending else column.asc()
     return [ordered.nulls_last(), mailing.id.desc()]
 
 
-def _outcomes(session: Session, tenant_id: int, runs: Sequence[int]) -> dict[int, Row[Any]]:
-    if not runs:
-        return {}
-    run, c = table(Run).c, table(Message).c
-    days = session.execute(
-        select(func.min(run.launched_on), func.max(run.launched_on)).where(
-            run.tenant_id == tenant_id, run.id.in_(runs)
-        )
-    ).one()
-    query = (
-        select(
-            c.run_id,
-            func.count().filter(c.state.in_(_RECIPIENT_STATES)).label("recipients"),
-            func.count().filter(c.state == MessageState.ACCEPTED).label("sent"),
-            func.count().filter(c.state == MessageState.FAILED).label("failed"),
-            func.count()
-            .filter(c.state == MessageState.ACCEPTED, c.bounced_at.is_(None))
-            .label("delivered"),
-        )
-        .where(c.tenant_id == tenant_id, c.run_id.in_(runs), c.launched_on.between(*days))
-        .group_by(c.run_id)
-    )
-    return {row.run_id: row for row in session.execute(query)}
+def _rows(session: Session, tenant_id: int, page: Sequence[Row[Any]]) -> list[MailingRow]:
+    uncounted = [r.run_id for r in page if r.run_id and (not r.finished_at or r.sent is None)]
+    live = count_figures(session.connection(), tenant_id, uncounted)
+    return [_row(row, live.get(row.run_id)) for row in page]
 
 
-def _sales(session: Session, tenant_id: int, runs: Sequence[int]) -> dict[int, Row[Any]]:
-    if not runs:
-        return {}
-    c = table(Attribution).c
-    query = (
-        select(c.run_id, func.count().label("receipts"), func.sum(c.amount).label("amount"))
-        .where(c.tenant_id == tenant_id, c.run_id.in_(runs))
-        .group_by(c.run_id)
-    )
-    return {row.run_id: row for row in session.execute(query)}
-
-
-def _row(row: Row[Any], outcome: Row[Any] | None, sale: Row[Any] | None) -> MailingRow:
+def _row(row: Row[Any], live: RunFigures | None) -> MailingRow:
     status = Status(row.status)
-    launched = outcome is not None and status is not Status.COLLECTING
+    launched = row.run_id is not None and status is not Status.COLLECTING
+    figures = live or row
     return MailingRow(
-        id=row.id,
-        name=row.name,
-        channel=row.channel,
+        **{name: getattr(row, name) for name in ("id", "name", "channel", "created_at")},
         subject=row.subject or "",
         status=status,
-        failed=outcome.failed if outcome else 0,
-        created_at=row.created_at,
-        sent_at=row.finished_at if status in FINISHED else None,
+        created_by=row.created_by,
         starts_at=row.starts_at,
-        receipts=(sale.receipts if sale else 0) if launched else None,
-        amount=(int(sale.amount) if sale else 0) if launched else None,
-        recipients=outcome.recipients if outcome and launched else None,
-        sent=outcome.sent if outcome and launched else None,
-        delivered=outcome.delivered if outcome and launched else None,
+        pause_reason=row.pause_reason or "",
+        planned=None if row.run_id else row.planned,
+        failed=(figures.failed or 0) if launched else 0,
+        receipts=(row.receipts or 0) if launched else None,
+        amount=(row.amount or 0) if launched else None,
+        recipients=figures.recipients if launched else None,
+        sent=figures.sent if launched else None,
+        delivered=figures.delivered if launched else None,
     )
 
 
-def _last_twelve(
-    months: Sequence[tuple[str, int, int, int]], today: date
-) -> list[tuple[str, int, int, int]]:
-    known = {m[0]: m for m in months}
+def _last_twelve(today: date) -> list[str]:
     numbers = [today.year * 12 + today.month - 1 - back for back in range(11, -1, -1)]
-    names = [f"{n // 12}-{n % 12 + 1:02d}" for n in numbers]
-    return [known.get(name, (name, 0, 0, 0)) for name in names]
+    return [f"{n // 12}-{n % 12 + 1:02d}" for n in numbers]

@@ -11,7 +11,7 @@ def index() -> Response:
 
 from flask import Blueprint, Response
 
-from envoi.webkit.access import allowed, permission, public, require, require_author
+from envoi.webkit.access import allowed, allowed_author, permission, public, require, require_author
 from envoi.webkit.current import Company, Employee, current
 from envoi.webkit.htmx import respond, see_other, toast
 from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of
@@ -23,6 +23,7 @@ __all__ = [
     "Paging",
     "Response",
     "allowed",
+    "allowed_author",
     "current",
     "fragment",
     "page",

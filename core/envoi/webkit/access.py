@@ -53,11 +53,18 @@ def require(name: str) -> None:
         )
 
 
+def allowed_author(name: str, account_id: int | None) -> bool:
+    """Tell whether the role includes a permission for what this account made."""
+    employee = current.employee
+    if employee is None or not allows(employee.role, name):
+        return False
+    return (employee.role, name) not in OWN_ONLY or account_id == employee.account_id
+
+
 def require_author(name: str, account_id: int | None) -> None:
     """Stop with 403 where the role may do this only with what the employee made."""
-    employee = current.employee
-    only_own = employee is not None and (employee.role, name) in OWN_ONLY
-    if employee is not None and only_own and account_id != employee.account_id:
+    require(name)
+    if not allowed_author(name, account_id):
         raise ForbiddenError(
             "Your role includes this only for what you made yourself. Ask a senior marketer."
         )

@@ -1,6 +1,7 @@
 """Mailings: the list, the editor in three steps, and the page of a running mailing."""
 
 from envoi_web.mailings import (  # noqa: F401 (they add their routes)
+    bulk,
     preview,
     running,
     views,

@@ -1,44 +1,80 @@
-"""The list of mailings; creating, copying, deleting, and the way to a mailing's page."""
+"""The list of mailings; creating one, and the way to a mailing's page."""
 
 from __future__ import annotations
+
+from datetime import UTC, date, datetime
 
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 
+from envoi.accounts.saved_views import SavedView, delete_view, save_view, saved_views
 from envoi.errors import NotFoundError
 from envoi.mailings import queries, service
+from envoi.mailings.calendar import first_start
 from envoi.mailings.status import Status
 from envoi.segments.queries import list_segments
-from envoi.webkit import current, page, paging_of, permission, require_author, see_other, toast
-from envoi.webkit.formats import money, number, translated
+from envoi.webkit import current, page, paging_of, permission, see_other, toast
+from envoi_web.mailings import listing
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs, home_url, options
 
+VIEWS = "mailings"
+
 
 @mailings.get("/")
-@mailings.get("/<any(email):channel>")
+@mailings.get("/<channel>")
 @permission("mailings.view")
 def index(channel: str | None = None) -> Response:
     """List mailings with what they did."""
-    wanted = _filter(channel)
+    channels = listing.enabled_channels()
+    if channel is not None and channel not in dict(channels):
+        raise NotFoundError("This channel is not enabled for the company.")
+    wanted, period = listing.filter_of(request.args, channel), listing.period_of(request.args)
+    tenant_id, zone = current.tenant_id, current.company.zone
     with current.session() as session:
-        listed = queries.list_mailings(session, current.tenant_id, wanted)
-        summary = queries.totals(session, current.tenant_id, channel)
-        counts = queries.count_by_channel(session, current.tenant_id)
-    paging = paging_of(listed.matching, size=wanted.size)
+        listed = queries.list_mailings(session, tenant_id, wanted, zone)
+        summary = queries.totals(
+            session, tenant_id, channel, today=datetime.now(zone).date(), days=period or None
+        )
+        counts = queries.count_by_channel(session, tenant_id)
+        offered = queries.choices(session, tenant_id)
+        views = saved_views(session, tenant_id, current.account_id, VIEWS)
     return page(
         "mailings/list.html",
         fragments=("mailing_rows",),
         rows=listed.rows,
         total=listed.total,
-        paging=paging,
+        paging=paging_of(listed.matching, size=wanted.size),
         wanted=wanted,
-        statuses=[s.value for s in Status],
-        totals=_cards(summary),
-        tabs=_tabs(counts, channel),
+        status_labels=listing.STATUS_LABELS,
+        offered=offered,
+        tags=listing.tags(wanted, offered),
+        recent_days=listing.recent_days(),
+        views=views,
+        query=listing.kept_query(request.args),
+        totals=listing.cards(summary),
+        periods=listing.periods(period),
+        tabs=listing.tabs(channels, counts, channel),
+        channel=channel,
+        channels=dict(channels),
         home_url=home_url,
         crumbs=crumbs(),
     )
+
+
+@mailings.post("/views")
+@permission("mailings.view")
+def keep_view() -> Response:
+    """Keep the list's filters under a name, or forget a name."""
+    name, query = request.form.get("name", ""), request.form.get("query", "")
+    mine = (current.tenant_id, current.account_id, VIEWS)
+    with current.session() as session:
+        if request.form.get("action") == "delete":
+            delete_view(session, *mine, name)
+        else:
+            save_view(session, *mine, SavedView(name, query))
+            toast(_("The view %(name)s was saved.", name=name))
+    return see_other(listing.list_url(request.form))
 
 
 @mailings.get("/new")
@@ -51,7 +87,8 @@ def new() -> Response:
         "mailings/new.html",
         segments=options(segments, _("Choose later")),
         segment_id=request.args.get("segment", ""),
-        channels=_channels(),
+        starts_at=_start_on(request.args.get("date", "")),
+        channels=listing.enabled_channels(),
         crumbs=crumbs(_("Create mailing")),
     )
 
@@ -61,7 +98,7 @@ def new() -> Response:
 def create() -> Response:
     """Make a draft and open its editor."""
     channel = request.form.get("channel", "email")
-    if channel not in dict(_channels()):
+    if channel not in dict(listing.enabled_channels()):
         raise NotFoundError("This channel is not enabled for the company.")
     with current.session() as session:
         made = service.create_draft(
@@ -72,6 +109,7 @@ def create() -> Response:
             segment_id=request.form.get("segment_id", None, type=int),
             account_id=current.account_id,
         )
+        made.starts_at = _start_on(request.form.get("date", ""))
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))
 
@@ -83,86 +121,13 @@ def home(mailing_id: int) -> Response:
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         status = service.current_status(session, mailing)
-    return see_other(home_url(mailing_id, status))
+    return see_other(home_url(mailing_id, Status(status)))
 
 
-@mailings.post("/<int:mailing_id>/copy")
-@permission("mailings.edit")
-def copy(mailing_id: int) -> Response:
-    """Make a copy and open it for editing."""
-    with current.session() as session:
-        made = service.copy_mailing(session, current.tenant_id, mailing_id, current.account_id)
-        made_id, name = made.id, made.name
-    toast(_("%(name)s was made. Nothing is sent until you confirm it.", name=name))
-    return see_other(url_for("mailings.who", mailing_id=made_id))
-
-
-@mailings.post("/<int:mailing_id>/delete")
-@permission("mailings.delete")
-def delete(mailing_id: int) -> Response:
-    """Delete a mailing; what is unsent of a running one does not leave any more."""
-    with current.session() as session:
-        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        require_author("mailings.delete", mailing.created_by)
-        service.delete_mailing(session, current.tenant_id, mailing_id)
-    toast(_("The mailing was deleted."))
-    return see_other(url_for("mailings.index"))
-
-
-def _filter(channel: str | None) -> queries.MailingFilter:
-    size = request.args.get("size", 10, type=int)
-    return queries.MailingFilter(
-        channel=channel,
-        text=request.args.get("q", "").strip()[:200],
-        statuses=tuple(s for s in request.args.getlist("status") if s in set(Status)),
-        sort=request.args.get("sort", "-created_at"),
-        page=max(1, request.args.get("page", 1, type=int)),
-        size=size if size in queries.PAGE_SIZES else 10,
-    )
-
-
-def _cards(summary: queries.Totals) -> list[dict[str, object]]:
-    months = summary.by_month
-    return [
-        {
-            "label": _("Mailings sent"),
-            "value": number(summary.mailings),
-            "note": _("in all"),
-            "months": [m[1] for m in months],
-        },
-        {
-            "label": _("Receipts"),
-            "value": number(summary.receipts),
-            "note": _("attributed to mailings"),
-            "months": [m[2] for m in months],
-        },
-        {
-            "label": _("Receipt amount"),
-            "value": money(summary.amount, current.company.currency),
-            "note": _("of the attributed receipts"),
-            "months": [m[3] for m in months],
-        },
-    ]
-
-
-def _tabs(counts: dict[str, int], channel: str | None) -> list[dict[str, object]]:
-    everything = {
-        "label": _("All"),
-        "url": url_for("mailings.index"),
-        "open": channel is None,
-        "count": sum(counts.values()),
-    }
-    email = {
-        "label": _("Email"),
-        "url": url_for("mailings.index", channel="email"),
-        "open": channel == "email",
-        "count": counts.get("email", 0),
-        "channel": "email",
-    }
-    return [everything, email]
-
-
-def _channels() -> list[tuple[str, str]]:
-    with current.session() as session:
-        mine = current.plugins.for_tenant(session, current.tenant_id)
-    return [(spec.name, translated(spec.label)) for spec in mine.channels.values()]
+def _start_on(text: str) -> datetime | None:
+    """Read the day that a mailing is created for; one that has passed is none."""
+    try:
+        wanted = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return first_start(wanted, datetime.now(UTC), current.company.zone)

@@ -1,5 +1,5 @@
 // Everything the pages do in the browser besides htmx and Bootstrap. Behaviour is asked for by data attributes:
-//   data-ev-open="id"   opens a <dialog>          data-ev-close     closes the dialog around it
+//   data-ev-open="id"   opens a <dialog>          data-ev-close     closes the dialog around it, if there is one
 //   data-ev-dismiss     removes the toast         data-ev-submit    submits its form when changed
 //   data-ev-number="n"  on a form: the button with data-ev-confirm waits until n is typed
 //   data-ev-focus       takes the focus when it comes into the page
@@ -45,6 +45,8 @@ document.addEventListener("envoi:signed-out", () => document.getElementById("sig
 // ---------- focus after a swap: errors to the summary, navigation to the heading, actions stay ----------
 document.addEventListener("htmx:afterSwap", (event) => {
   const place = event.detail.target;
+  // A question that was fetched into a dialog opens it.
+  if (place.matches("dialog") && !place.open) place.showModal();
   const wanted = place.querySelector("[data-ev-focus]") || (place.id === "page-error" && place);
   if (wanted) wanted.focus();
 });
@@ -84,8 +86,19 @@ document.addEventListener("envoi:toast", (event) => {
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-ev-open]");
   if (opener) document.getElementById(opener.dataset.evOpen).showModal();
-  if (event.target.closest("[data-ev-close]")) event.target.closest("dialog").close();
+  const around = event.target.closest("[data-ev-close]")?.closest("dialog");
+  if (around) { event.preventDefault(); around.close(); }
   if (event.target.closest("[data-ev-dismiss]")) event.target.closest(".ev-toast").remove();
+});
+
+// A second click while a form is on its way must not copy or delete twice.
+const SENT_TWICE_MS = 3000;
+const underWay = new Set();
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || (event.submitter?.formMethod || event.target.method) !== "post") return;
+  if (underWay.has(event.target)) event.preventDefault();
+  underWay.add(event.target);
+  setTimeout(() => underWay.delete(event.target), SENT_TWICE_MS);
 });
 
 document.addEventListener("change", (event) => {

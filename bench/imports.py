@@ -8,15 +8,20 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure
+from envoi.customers.batches import import_table
+from envoi.customers.customer_file import COLUMNS
 from envoi.customers.error_file import ErrorFile
-from envoi.customers.importing import import_customers
+from envoi.customers.importing import CustomerImport
+from envoi.customers.intake import open_table
+from envoi.customers.mapping import by_header
+from envoi.customers.staging import ImportCounts
 from envoi.db import Database
 
 ROWS = 200_000
 BOUND = 5_000
 _FIRST = ("Anna", "Boris", "Clara", "Дмитрий", "Elena", "Félix", "Grete", "Hans-Peter")
 _LAST = ("Adler", "Brandt", "Conrad", "Dorn", "Engel", "Фёдоров", "Groß")
-_COLUMNS = (
+_HEADER = (
     "external_id,first_name,last_name,gender,birth_date,registered_on,city,time_zone,email,phone,"
     "subscribed_email,field.shoe_size"
 )
@@ -26,7 +31,7 @@ def write_customers(path: Path, rows: int) -> None:
     """Write a customers file as a partner's system would: every column, some contacts wrong."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(_COLUMNS.split(","))
+        writer.writerow(_HEADER.split(","))
         writer.writerows(_row(number) for number in range(rows))
 
 
@@ -54,15 +59,26 @@ def bench_import_customers(database: Database, tenant_id: int, rows: int = ROWS)
         path = Path(folder) / "customers.csv"
         write_customers(path, rows)
         started = time.perf_counter()
-        with (
-            ErrorFile(Path(folder) / "errors.csv") as errors,
-            database.tenant_connection(tenant_id) as connection,
-        ):
-            counts = import_customers(connection, tenant_id, path, errors, lambda *_: None)
+        counts = _import(database, tenant_id, path)
         seconds = time.perf_counter() - started
     if counts.created != rows:
         raise AssertionError(f"{counts.created} of {rows} customers were created")
     return rows / seconds
+
+
+def _import(database: Database, tenant_id: int, path: Path) -> ImportCounts:
+    file = open_table(path)
+    mapping = by_header(file.header, COLUMNS)
+    with (
+        ErrorFile(path.with_name("errors.csv")) as errors,
+        database.tenant_transactions(tenant_id) as transaction,
+    ):
+        return import_table(
+            transaction,
+            lambda connection: CustomerImport(connection, tenant_id, mapping),
+            file,
+            errors,
+        )
 
 
 def run(database: Database, tenant_id: int) -> list[Figure]:

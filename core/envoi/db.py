@@ -7,8 +7,8 @@ sessions are for migrations, the launcher and the few tables without row-level s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,6 +46,10 @@ _ENTER = text(
 )
 
 
+Transaction = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction on a connection that is held."""
+
+
 @dataclass(frozen=True)
 class Database:
     """An engine together with the role under which tenants' work runs."""
@@ -71,6 +75,25 @@ class Database:
         with self.engine.begin() as connection:
             self._enter(connection, tenant_id, durable=durable)
             yield connection
+
+    @contextmanager
+    def tenant_transactions(self, tenant_id: int) -> Iterator[Transaction]:
+        """Hold one connection for several transactions of a tenant.
+
+        Temporary tables may outlive a transaction and end with the connection.
+        """
+        with self.engine.connect() as connection:
+
+            @contextmanager
+            def transaction() -> Iterator[Connection]:
+                with connection.begin():
+                    self._enter(connection, tenant_id)
+                    yield connection
+
+            try:
+                yield transaction
+            finally:
+                connection.invalidate()
 
     @contextmanager
     def account_session(self, account_id: int) -> Iterator[Session]:

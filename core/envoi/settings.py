@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     undo_seconds: int = Field(
         60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it."
     )
+    upload_days: int = Field(
+        7, ge=1, le=365, description="Days that an imported file is kept after its import."
+    )
     demo: bool = Field(
         True, description="Load the demo tenant on the first start and run the demo SMTP server."
     )

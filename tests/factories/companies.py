@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
-from envoi.customers.service import ImportKind, create_import
+from envoi.customers.import_kinds import ImportKind
+from envoi.customers.imports import create_import
 from envoi.db import Database
 from envoi.delivery.models import MessageState
 from envoi.mailings import service, variants

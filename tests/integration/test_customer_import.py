@@ -12,15 +12,16 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from envoi.customers.error_file import ErrorFile
 from envoi.customers.fields import delete_field, fields_of
-from envoi.customers.importing import import_customers
+from envoi.customers.import_kinds import ImportKind
 from envoi.customers.models import FieldType
-from envoi.customers.queries import count_customers, customer_profile, list_customers
+from envoi.customers.profile import customer_profile
+from envoi.customers.queries import count_customers, list_customers
 from envoi.customers.staging import ImportCounts
 from envoi.db import Database
 from envoi.errors import NotFoundError, ValidationFailedError
 from envoi.tenants.service import create_tenant
+from factories.imports import load_file
 
 Load = Callable[[str], ImportCounts]
 
@@ -40,11 +41,7 @@ def load(database: Database, tenant_id: int, tmp_path: Path) -> Load:
 def _load(database: Database, tenant_id: int, folder: Path, content: str) -> ImportCounts:
     path = folder / "customers.csv"
     path.write_text(content, "utf-8")
-    with (
-        ErrorFile(folder / "errors.csv") as errors,
-        database.tenant_connection(tenant_id) as connection,
-    ):
-        return import_customers(connection, tenant_id, path, errors, lambda *_: None)
+    return load_file(database, tenant_id, path, ImportKind.CUSTOMERS)
 
 
 def _errors(folder: Path) -> list[dict[str, str]]:
@@ -144,7 +141,7 @@ def test_bad_lines_are_refused_with_a_reason(
     counts = load(
         "external_id,gender,birth_date,time_zone,first_name,subscribed_email\n"
         "C-1,X,,,,\n"
-        "C-2,,31.12.1990,,,\n"
+        "C-2,,31.12.19900,,,\n"
         "C-3,,1990-02-30,,,\n"
         "C-4,,,Mars/Olympus,,\n"
         ",,,,Anna,\n"

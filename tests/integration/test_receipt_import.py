@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from envoi.customers.error_file import ErrorFile
+from envoi.customers.import_kinds import ImportKind
 from envoi.customers.staging import ImportCounts
 from envoi.db import Database
-from envoi.receipts.importing import import_receipts
 from factories.customers import make_customers
+from factories.imports import load_file
 
 Load = Callable[[str], ImportCounts]
 
@@ -29,11 +29,7 @@ def load(database: Database, tenant_id: int, tmp_path: Path) -> Load:
     def run(content: str) -> ImportCounts:
         path = tmp_path / "receipts.csv"
         path.write_text(content, "utf-8")
-        with (
-            ErrorFile(tmp_path / "errors.csv") as errors,
-            database.tenant_connection(tenant_id) as connection,
-        ):
-            return import_receipts(connection, tenant_id, path, errors, lambda *_: None)
+        return load_file(database, tenant_id, path, ImportKind.RECEIPTS)
 
     return run
 
@@ -110,7 +106,7 @@ def test_a_receipt_is_imported_whole_or_not_at_all(
     counts = load(
         HEADER + "R-1,C-9,2026-07-01,,,,,1,\n"
         "R-2,C-1,2026-07-01,P-1,,,1,1,\n"
-        'R-2,C-1,2026-07-01,P-2,,,1,"1,5",\n'
+        'R-2,C-1,2026-07-01,P-2,,,1,"1,500",\n'
         "R-3,C-1,2026-07-01,,,,,1.005,\n"
         "R-4,C-1,2026-07-01,P-1,,,1,1,\n"
         "R-4,C-2,2026-07-01,P-1,,,1,1,\n"
@@ -123,13 +119,13 @@ def test_a_receipt_is_imported_whole_or_not_at_all(
     assert (counts.total, counts.refused, counts.imported, counts.created) == (11, 10, 1, 1)
     assert [row[0] for row in _rows(database, tenant_id, RECEIPTS)] == ["R-8"]
     expected = {
-        2: "no customer C-9",
-        3: "Line 4 of the same receipt R-2",
-        4: "amount is '1,5'",
+        2: "no customer 'C-9'",
+        3: "Line 4 of the same receipt 'R-2'",
+        4: "amount is '1,500'",
         5: "has 2 decimals",
         6: "several customers",
         7: "several customers",
-        8: "no time",
+        8: "no date",
         9: "cancelled is 'maybe'",
         10: "receipt_id is empty",
         11: "no amount",

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from envoi.accounts.permissions import Role
 from envoi.app import create_app
-from envoi.customers.service import run_import
+from envoi.customers.import_run import run_import
 from envoi.db import Database
 from envoi.installation import Installation
 from envoi.plugins import Plugins

@@ -11,7 +11,7 @@ from sqlalchemy import func
 from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.audience.collection import collect as collect_audience
-from envoi.customers.service import run_import
+from envoi.customers.import_run import run_import
 from envoi.db import table
 from envoi.exports.service import run_export
 from envoi.jobs import QUEUES, Work, hint
@@ -62,7 +62,7 @@ def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     """Import a file of customers or receipts."""
-    run_import(workshop.installation, tenant_id, import_id)
+    run_import(workshop.installation, tenant_id, import_id, stopping=workshop.stopping.is_set)
 
 
 def segment_figures(workshop: Workshop, tenant_id: int, segment_id: int) -> None:

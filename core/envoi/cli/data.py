@@ -12,22 +12,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from envoi.cli.context import opened, opened_for, tenant_option, write_json
-from envoi.customers.service import (
-    ImportKind,
-    create_import,
-    error_file_path,
-    run_import,
-    store_upload,
-)
+from envoi.customers.import_kinds import ImportKind
+from envoi.customers.import_run import run_import
+from envoi.customers.imports import create_import, error_file_path
+from envoi.customers.intake import store_upload
 from envoi.demo.loading import load_demo
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice(["customers", "receipts"]))
+@click.argument("kind", type=click.Choice(list(ImportKind)))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @tenant_option
 def import_file(kind: str, file: Path, tenant: str) -> None:
-    """Import a CSV file of customers or receipts; safe to repeat.
+    """Import a file of customers, products, receipts or lines; safe to repeat.
 
     Lines that were refused are written to a file with line and reason, whose path is printed.
     """
@@ -50,15 +47,15 @@ def import_file(kind: str, file: Path, tenant: str) -> None:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(title: str) -> Iterator[Callable[[int, int, int], None]]:
     """Show progress on the terminal's error stream once it takes over a second."""
     with Progress(console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, visible=False)
         begun = time.monotonic()
 
-        def tell(done: int, total: int) -> None:
+        def tell(read: int, saved: int, lines: int) -> None:
             late = time.monotonic() - begun > 1
-            bars.update(task, completed=done, total=total, visible=late)
+            bars.update(task, completed=read + saved, total=2 * lines, visible=late)
 
         yield tell
 

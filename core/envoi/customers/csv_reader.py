@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from envoi.errors import EnvoiError, Problem, ValidationFailedError
 
 LONGEST_CELL = 100_000
+MOST_COLUMNS = 500
 _LONGEST_LINE = 1_000_000
 _CHUNK = 1 << 20
-_SAMPLE = 64 * 1024
 _DELIMITERS = (",", ";", "\t")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _QUOTED_FORMULA = re.compile(r"'+[=+\-@\t\r]")
@@ -61,9 +61,8 @@ class Columns:
 
     def check(self, found: Sequence[str]) -> None:
         """Raise `ValidationFailedError` that names what is missing, unknown or doubled."""
-        known = {*self.required, *self.optional}
         missing = [name for name in self.required if name not in found]
-        unknown = [name for name in found if name not in known and not self._is_free(name)]
+        unknown = [name for name in found if not self.knows(name)]
         doubled = sorted({name for name in found if found.count(name) > 1})
         sentences = [
             _sentence("The file has no column", missing),
@@ -76,8 +75,10 @@ class Columns:
                 f" Expected: {', '.join(self._names())}. Rename the columns in the first line."
             )
 
-    def _is_free(self, name: str) -> bool:
-        return bool(self.free_prefix) and name.startswith(self.free_prefix)
+    def knows(self, name: str) -> bool:
+        """Tell whether a file may have a column of this name."""
+        free = bool(self.free_prefix) and name.startswith(self.free_prefix)
+        return free or name in self.required or name in self.optional
 
     def _names(self) -> list[str]:
         free = [f"{self.free_prefix}<code>"] if self.free_prefix else []
@@ -93,16 +94,25 @@ def refused(message: str) -> ValidationFailedError:
     return ValidationFailedError([Problem("", f"{message} Nothing was imported.")])
 
 
-class CsvFile:
-    """A checked file: its columns, how many lines it has, and its rows one at a time."""
+class TableFile(Protocol):
+    """A file of rows, whatever program wrote it."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    header: list[str]
+    lines: int
+    """How many lines follow the header; in a workbook what it says of itself."""
+
+    def rows(self, refuse: Refuse) -> Iterator[Row]:
+        """Yield the rows that have the form of the header; tell of the others."""
+
+
+class CsvFile:
+    """A checked file: its header, how many lines it has, and its rows one at a time."""
+
+    def __init__(self, path: Path) -> None:
         """Check encoding and header; raise `ValidationFailedError` with the line and the reason."""
         self.path = path
         self.lines = _count_lines(path)
-        header = self._header()
-        self.columns = [plain_cell(cell).lower() for cell in header]
-        columns.check(self.columns)
+        self.header = checked_header(self._header())
 
     def rows(self, refuse: Refuse) -> Iterator[Row]:
         """Yield the rows that have the form of the header; tell of the others."""
@@ -110,7 +120,7 @@ class CsvFile:
             lines = _Lines(stream)
             reader = csv.reader(lines, delimiter=self.delimiter, strict=False)
             next(reader)
-            width = len(self.columns)
+            width = len(self.header)
             while True:
                 lines.begin_row()
                 try:
@@ -123,7 +133,7 @@ class CsvFile:
                 if len(cells) == width and not lines.unusable:
                     yield Row(lines.first, [plain_cell(cell) for cell in cells], lines.text)
                 elif cells:
-                    refuse(lines.first, lines.unusable or _width_reason(cells, width), lines.text)
+                    refuse(lines.first, lines.unusable or width_reason(cells, width), lines.text)
 
     def _header(self) -> list[str]:
         with self.path.open("rb") as stream:
@@ -136,6 +146,16 @@ class CsvFile:
             return next(csv.reader([first], delimiter=self.delimiter))
         except csv.Error as error:
             raise refused(f"Line 1 holds no column names: {_csv_reason(error)}") from None
+
+
+def checked_header(cells: Sequence[str]) -> list[str]:
+    """Return the names of the columns, or raise `ValidationFailedError`."""
+    names = [plain_cell(cell) for cell in cells]
+    if not any(names):
+        raise refused("The file is empty or does not begin with a line of column names.")
+    if len(names) > MOST_COLUMNS:
+        raise refused(f"The file has {len(names):,} columns, at most {MOST_COLUMNS} can be read.")
+    return names
 
 
 class _Lines:
@@ -183,7 +203,8 @@ def _csv_reason(error: csv.Error) -> str:
     return f"The line is no CSV: {error}."
 
 
-def _width_reason(cells: list[str], width: int) -> str:
+def width_reason(cells: Sequence[str], width: int) -> str:
+    """Say that a row has another number of cells than the header."""
     return f"The line has {len(cells)} cells, but there are {width} columns."
 
 
@@ -192,9 +213,6 @@ def _count_lines(path: Path) -> int:
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines, last = 0, b""
     with path.open("rb") as stream:
-        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise refused("The file is UTF-16. Save it as CSV UTF-8 and try again.")
-        stream.seek(0)
         while chunk := stream.read(_CHUNK):
             try:
                 decoder.decode(chunk)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from envoi.customers.contacts import Contact, check_email, check_phone
 from envoi.customers.csv_reader import Columns, LineRefusedError, Row
-from envoi.customers.fields import NO, YES, Field, read_date, read_text, read_value
-from envoi.customers.models import Gender, Quality
+from envoi.customers.fields import NO, YES, Field, read_value
+from envoi.customers.models import FieldType, Gender, Quality
+from envoi.customers.values import UNKNOWN_STYLE, Style, read_date, read_text
 
 FIELD_PREFIX = "field."
 CHANNELS = {"subscribed_email": "email", "subscribed_sms": "sms", "subscribed_push": "push"}
 """Subscription columns with the channel that an N opts out of."""
+
+DATES = ("birth_date", "registered_on")
 
 COLUMNS = Columns(
     required=("external_id",),
@@ -62,28 +65,34 @@ class Surroundings:
     country: str
     zones: Mapping[str, int]
     fields: Mapping[str, Field]
+    style: Style = UNKNOWN_STYLE
+
+    def field(self, code: str) -> Field:
+        """Return a field; one that does not exist is going to be made, as text."""
+        return self.fields.get(code) or Field(0, code, code, FieldType.TEXT)
 
 
 class CustomerFile:
     """Turns rows into values in the order of `staging`, and gathers what is doubtful."""
 
-    def __init__(self, columns: list[str], around: Surroundings) -> None:
+    def __init__(self, columns: Sequence[str], around: Surroundings) -> None:
         self.notes: list[str] = []
-        targets = [_target(i, name, around, self.notes.append) for i, name in enumerate(columns)]
+        note = self.notes.append
+        targets = [_target(i, name, around, note) for i, name in enumerate(columns) if name]
         self._targets = targets
         self.staging = [column for target in targets for column in target.columns]
         self.channels = {f"left_{CHANNELS[c]}": CHANNELS[c] for c in columns if c in CHANNELS}
         self.fields = {
-            f"field_{field.id}": field
-            for field in (around.fields.get(c.removeprefix(FIELD_PREFIX)) for c in columns)
-            if field
+            f"field_{position}": name.removeprefix(FIELD_PREFIX)
+            for position, name in enumerate(columns)
+            if name.startswith(FIELD_PREFIX)
         }
         apart = {"external_id", *self.channels, *self.fields}
         self.customer_columns = [name for name, _ in self.staging if name not in apart]
 
     def read(self, row: Row) -> list[Any]:
-        """Return a row's values, the line first; raise `LineRefusedError` with the reason."""
-        values: list[Any] = [row.line]
+        """Return a row's values; raise `LineRefusedError` with the reason."""
+        values: list[Any] = []
         for target in self._targets:
             values.extend(target.read(row.cells[target.position]))
         return values
@@ -91,28 +100,36 @@ class CustomerFile:
 
 def _target(position: int, name: str, around: Surroundings, note: Note) -> Target:
     if name.startswith(FIELD_PREFIX):
-        return _field_target(position, name, around.fields[name.removeprefix(FIELD_PREFIX)])
+        return _field_target(position, name, around)
     if name in CHANNELS:
         return Target(position, ((f"left_{CHANNELS[name]}", "boolean"),), partial(_left, name))
     if name in ("email", "phone"):
         check = check_email if name == "email" else partial(check_phone, country=around.country)
         columns = ((name, "text"), (f"{name}_quality", "smallint"))
         return Target(position, columns, partial(_contact, name, check, note))
+    if name in DATES:
+        return Target(position, ((name, "date"),), partial(_date, name, around.style))
     special: dict[str, tuple[str, str, Read]] = {
         "external_id": ("external_id", "text", _external_id),
         "gender": ("gender", "smallint", _gender),
-        "birth_date": ("birth_date", "date", lambda cell: (read_date(cell, name),)),
-        "registered_on": ("registered_on", "date", lambda cell: (read_date(cell, name),)),
         "time_zone": ("zone_id", "smallint", partial(_zone, around.zones)),
     }
     column, kind, read = special.get(name) or (name, "text", partial(_name, name))
     return Target(position, ((column, kind),), read)
 
 
-def _field_target(position: int, name: str, field: Field) -> Target:
+def _field_target(position: int, name: str, around: Surroundings) -> Target:
+    field, style = around.field(name.removeprefix(FIELD_PREFIX)), around.style
     kind = _KINDS[field.value_column]
-    column = f"field_{field.id}"
-    return Target(position, ((column, kind),), lambda cell: (read_value(field, cell, name),))
+
+    def read(cell: str) -> tuple[Any]:
+        return (read_value(field, cell, name, style),)
+
+    return Target(position, ((f"field_{position}", kind),), read)
+
+
+def _date(name: str, style: Style, cell: str) -> tuple[str | None]:
+    return (read_date(cell, name, style),)
 
 
 def _external_id(cell: str) -> tuple[str]:

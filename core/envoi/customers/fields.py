@@ -12,14 +12,11 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.csv_reader import LineRefusedError
 from envoi.customers.models import CustomField, FieldType
+from envoi.customers.values import UNKNOWN_STYLE, Style, read_date, read_number, read_text
 from envoi.db import table
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?\Z")
-_LONGEST_TEXT = 1_000
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
-
 
 YES = frozenset(("y", "yes", "true", "1", "да"))
 NO = frozenset(("n", "no", "false", "0", "нет"))
@@ -104,38 +101,6 @@ def delete_field(session: Session, tenant_id: int, field_id: int) -> None:
         raise NotFoundError("There is no such field. It may have been deleted already.")
 
 
-def read_text(cell: str, column: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return a text that fits, or refuse the line."""
-    if len(cell) > longest:
-        raise LineRefusedError(
-            f"{column} has {len(cell):,} characters, at most {longest:,} fit. Shorten it."
-        )
-    return cell
-
-
-def read_date(cell: str, column: str) -> str | None:
-    """Return an ISO date that exists, None for an empty cell, or refuse the line."""
-    if not cell:
-        return None
-    if _ISO_DATE.match(cell):
-        try:
-            date.fromisoformat(cell)
-        except ValueError:
-            pass
-        else:
-            return cell
-    raise LineRefusedError(f"{column} is {cell[:40]!r}, no date. Write it like 1990-12-31.")
-
-
-def read_number(cell: str, column: str) -> float | None:
-    """Return a number, None for an empty cell, or refuse the line."""
-    if not cell:
-        return None
-    if not _NUMBER.match(cell):
-        raise LineRefusedError(f"{column} is {cell[:40]!r}, no number. Write it like 12.5.")
-    return float(cell)
-
-
 def read_yes_no(cell: str, column: str) -> float | None:
     """Return 1 or 0, None for an empty cell, or refuse the line."""
     answer = cell.lower()
@@ -156,13 +121,13 @@ def read_choice(cell: str, column: str, choices: Sequence[str]) -> str | None:
     return found
 
 
-def read_value(field: Field, cell: str, column: str) -> Value | None:
+def read_value(field: Field, cell: str, column: str, style: Style = UNKNOWN_STYLE) -> Value | None:
     """Return a cell as a value of the field's type, None for an empty one, or refuse the line."""
     match field.type:
         case FieldType.NUMBER:
-            return read_number(cell, column)
+            return read_number(cell, column, style)
         case FieldType.DATE:
-            return read_date(cell, column)
+            return read_date(cell, column, style)
         case FieldType.YES_NO:
             return read_yes_no(cell, column)
         case FieldType.CHOICE:

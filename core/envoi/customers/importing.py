@@ -1,14 +1,12 @@
 """Import of customers: a file is copied beside the tables, then joined in by sets.
 
-The whole file is one transaction, so that an import that fails has changed nothing. Rows
-are found by external id; only the columns that the file has are changed, and only where a
-value differs, so that repeating an import changes nothing.
+Rows are found by external id; only the columns that the file has are changed, and only where
+a value differs, so that repeating an import changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -16,31 +14,29 @@ from sqlalchemy import (
     Select,
     TableClause,
     delete,
+    distinct,
     func,
     insert,
     literal,
     or_,
     select,
-    text,
 )
 from sqlalchemy.dialects import postgresql as pg
 
-from envoi.customers.csv_reader import CsvFile
-from envoi.customers.customer_file import COLUMNS, FIELD_PREFIX, CustomerFile, Surroundings
+from envoi.customers.csv_reader import Row
+from envoi.customers.customer_file import CustomerFile, Surroundings
 from envoi.customers.error_file import ErrorFile
-from envoi.customers.fields import Field, ensure_fields
+from envoi.customers.fields import Field, ensure_fields, fields_of
+from envoi.customers.mapping import Mapping
 from envoi.customers.models import Customer, CustomerValue
 from envoi.customers.staging import (
-    ANALYZE_FROM,
     CREATED,
     TOUCHED,
-    ImportCounts,
-    Progress,
+    Applied,
+    applied,
     drop_superseded,
     make_touched,
-    stage,
     touch,
-    touched,
 )
 from envoi.customers.token_index import index_tokens
 from envoi.customers.tokens import PERSONAL
@@ -51,47 +47,60 @@ from envoi.tenants.models import TenantSettings, TimeZone
 _ADDRESSES = {"email": "email", "sms": "phone"}
 
 
-def import_customers(
-    connection: Connection, tenant_id: int, path: Path, errors: ErrorFile, progress: Progress
-) -> ImportCounts:
-    """Create and change customers by a CSV file; see `customer_file` for its columns.
+class CustomerImport:
+    """Creates and changes customers; see `customer_file` for the columns."""
 
-    Args:
-        connection: An open transaction of the tenant; the caller commits.
-        tenant_id: The tenant.
-        path: The file, checked as a whole before anything is changed.
-        errors: Takes the refused and the doubtful lines.
-        progress: Is told how far the reading is.
+    def __init__(self, connection: Connection, tenant_id: int, mapping: Mapping) -> None:
+        self._tenant_id = tenant_id
+        self._file = CustomerFile(mapping.columns, _surroundings(connection, tenant_id, mapping))
+        self.notes = self._file.notes
+        self.staging = self._file.staging
+        self.read = self._file.read
 
-    Raises:
-        ValidationFailedError: The file as a whole cannot be used.
-    """
-    file = CsvFile(path, COLUMNS)
-    reader = CustomerFile(file.columns, _surroundings(connection, tenant_id, file.columns))
-    staged, total = stage(connection, file, reader, errors, progress)
-    superseded = drop_superseded(connection, staged, "external_id", errors)
-    make_touched(connection)
-    _upsert(connection, tenant_id, staged, reader.customer_columns)
-    index_tokens(connection, tenant_id, _named(reader.customer_columns))
-    for name, field in reader.fields.items():
-        _set_values(connection, tenant_id, staged, name, field)
-    for name, channel in reader.channels.items():
-        _opt_out(connection, tenant_id, staged, name, channel)
-    _refresh_statistics(connection, total)
-    return _counts(connection, total, superseded, errors)
+    def remains(self, row: Row) -> None:
+        """Leave nothing of a refused row."""
+
+    def settle(self, connection: Connection, staged: TableClause, errors: ErrorFile) -> int:
+        """Keep the last of the rows with the same external id."""
+        return drop_superseded(connection, staged, ["external_id"], errors)
+
+    def apply(self, connection: Connection, batch: TableClause) -> Applied:
+        """Create and change the customers of a batch."""
+        tenant_id, file = self._tenant_id, self._file
+        kept = _count_opted_out(connection, tenant_id, batch)
+        make_touched(connection)
+        _upsert(connection, tenant_id, batch, file.customer_columns)
+        index_tokens(connection, tenant_id, _named(file.customer_columns))
+        known = ensure_fields(connection, tenant_id, file.fields.values()) if file.fields else {}
+        for name, code in file.fields.items():
+            _set_values(connection, tenant_id, batch, name, known[code])
+        for name, channel in file.channels.items():
+            _opt_out(connection, tenant_id, batch, name, channel)
+        return applied(connection, batch.c.external_id, kept)
 
 
-def _surroundings(connection: Connection, tenant_id: int, columns: Sequence[str]) -> Surroundings:
+def _surroundings(connection: Connection, tenant_id: int, mapping: Mapping) -> Surroundings:
     settings, zone = table(TenantSettings).c, table(TimeZone).c
     country = connection.scalar(
         select(settings.default_country).where(settings.tenant_id == tenant_id)
     )
-    codes = [c.removeprefix(FIELD_PREFIX) for c in columns if c.startswith(FIELD_PREFIX)]
     return Surroundings(
         country=country or "",
         zones={row.name: row.id for row in connection.execute(select(zone.name, zone.id))},
-        fields=ensure_fields(connection, tenant_id, codes) if codes else {},
+        fields={field.code: field for field in fields_of(connection, tenant_id)},
+        style=mapping.style,
     )
+
+
+def _count_opted_out(connection: Connection, tenant_id: int, batch: TableClause) -> int:
+    opted, customer = table(OptOut), table(Customer)
+    query = select(func.count(distinct(customer.c.id))).where(
+        customer.c.tenant_id == tenant_id,
+        customer.c.external_id == batch.c.external_id,
+        opted.c.tenant_id == tenant_id,
+        opted.c.customer_id == customer.c.id,
+    )
+    return connection.scalar(query) or 0
 
 
 def _upsert(
@@ -174,23 +183,3 @@ def _opt_out(
     entries = select(*left.c, literal("opt_out"), literal("import"))
     logged = insert(log).from_select([*key, "address", "action", "source"], entries)
     touch(connection, logged.returning(log.c.customer_id).cte("logged"))
-
-
-def _refresh_statistics(connection: Connection, rows: int) -> None:
-    if rows > ANALYZE_FROM:
-        connection.execute(text("ANALYZE customer, customer_token, customer_value, opt_out"))
-
-
-def _counts(connection: Connection, total: int, superseded: int, errors: ErrorFile) -> ImportCounts:
-    created, changed = touched(connection)
-    imported = total - errors.refused - superseded
-    return ImportCounts(
-        total=total,
-        imported=imported,
-        created=created,
-        changed=changed,
-        unchanged=imported - created - changed,
-        superseded=superseded,
-        refused=errors.refused,
-        warnings=errors.warnings,
-    )

@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
-from envoi.customers.service import ImportKind, create_import, run_import, store_upload
+from envoi.customers.import_kinds import ImportKind
+from envoi.customers.import_run import run_import
+from envoi.customers.imports import create_import
+from envoi.customers.intake import store_upload
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
 from envoi.demo import content

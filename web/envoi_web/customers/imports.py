@@ -10,12 +10,13 @@ from flask import Response, request, send_file, url_for
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
-from envoi.customers import customer_file, service
+from envoi.customers import imports as service
+from envoi.customers.import_kinds import FORMS, ImportKind
+from envoi.customers.imports import ImportStatus
+from envoi.customers.intake import store_upload
 from envoi.customers.models import ImportState
-from envoi.customers.service import ImportKind, ImportStatus
 from envoi.errors import NotFoundError, Problem
 from envoi.jobs import Work, hint
-from envoi.receipts import receipt_file
 from envoi.webkit import Blueprint, current, page, permission, see_other
 from envoi.webkit.htmx import is_fragment
 
@@ -24,10 +25,6 @@ imports = Blueprint("imports", __name__, url_prefix="/customers/import")
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""
 
-_COLUMNS = {
-    ImportKind.CUSTOMERS: customer_file.COLUMNS,
-    ImportKind.RECEIPTS: receipt_file.COLUMNS,
-}
 _SAMPLES = {
     ImportKind.CUSTOMERS: (
         {
@@ -119,7 +116,7 @@ def errors(import_id: int) -> Response:
 @permission("customers.import")
 def sample(kind: str) -> Response:
     """Hand out a file with every column and one row."""
-    columns = _COLUMNS[ImportKind(kind)]
+    columns = FORMS[ImportKind(kind)].columns
     text = io.StringIO()
     writer = csv.DictWriter(text, [*columns.required, *columns.optional], restval="")
     writer.writeheader()
@@ -129,7 +126,7 @@ def sample(kind: str) -> Response:
 
 
 def _announce(kind: ImportKind, file: FileStorage) -> int:
-    path = service.store_upload(current.settings.data_dir, file.stream)
+    path = store_upload(current.settings.data_dir, file.stream)
     account_id = current.account_id
     with current.session() as session:
         import_id = service.create_import(
@@ -147,7 +144,7 @@ def _form(kind: ImportKind, problems: list[Problem]) -> Response:
         status=422 if problems else 200,
         kind=kind,
         kinds=_kinds(),
-        formats=[_format(each) for each in ImportKind],
+        formats=[_format(each) for each in _SAMPLES],
         problems=problems,
         recent=recent,
         crumbs=_crumbs(""),
@@ -179,7 +176,7 @@ def _format(kind: ImportKind) -> dict[str, Any]:
         "product_id": _("one row for each product of a receipt, or none"),
         "cancelled": _("Y or N"),
     }
-    columns = _COLUMNS[kind]
+    columns = FORMS[kind].columns
     names = [*columns.required, *columns.optional]
     rows = [(name, name in columns.required, notes.get(name, "")) for name in names]
     if columns.free_prefix:

@@ -30,8 +30,8 @@ log = structlog.get_logger()
 class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
-    `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND and
-    ATTRIBUTE, the import's for IMPORT, the segment's for FIGURES, the export's for EXPORT.
+    `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES
+    and ATTRIBUTE, the import's for IMPORT, the segment's for FIGURES, the export's for EXPORT.
     """
 
     LAUNCH = "launch"
@@ -41,6 +41,7 @@ class Work(StrEnum):
     IMPORT = "import_file"
     FIGURES = "segment_figures"
     EXPORT = "export_file"
+    COPIES = "send_copies"
 
 
 QUEUES = {
@@ -51,6 +52,7 @@ QUEUES = {
     Work.IMPORT: "bulk",
     Work.FIGURES: "bulk",
     Work.EXPORT: "bulk",
+    Work.COPIES: "quick",
 }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from envoi.audience.collection import collect as collect_audience
 from envoi.customers.import_run import run_import
 from envoi.db import table
+from envoi.delivery.copies import send_copies
 from envoi.exports.service import run_export
 from envoi.jobs import QUEUES, Work, hint
 from envoi.mailings.launch import launch_due
@@ -84,6 +85,15 @@ def export_file(workshop: Workshop, tenant_id: int, export_id: int) -> None:
     workshop.once(Work.EXPORT, tenant_id, export_id, work)
 
 
+def copies(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Send test messages, or a mailing's copies to its watchers."""
+
+    def work() -> None:
+        send_copies(workshop.installation, tenant_id, run_id)
+
+    workshop.once(Work.COPIES, tenant_id, run_id, work)
+
+
 JOBS: dict[Work, Job] = {
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
@@ -92,6 +102,7 @@ JOBS: dict[Work, Job] = {
     Work.IMPORT: import_file,
     Work.FIGURES: segment_figures,
     Work.EXPORT: export_file,
+    Work.COPIES: copies,
 }
 
 

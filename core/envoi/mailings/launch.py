@@ -24,6 +24,7 @@ from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
 from envoi.mailings.audience import audience_request, estimate_mailing
 from envoi.mailings.content import final_content
+from envoi.mailings.copies import copy_to_watchers
 from envoi.mailings.models import Mailing, MailingState
 from envoi.mailings.review import failed, review
 from envoi.mailings.service import current_status, get_mailing, variants_of
@@ -207,6 +208,7 @@ def _launch(
     mailing.state, mailing.run_id = MailingState.LAUNCHED, run.id
     withdraw(session, mailing.tenant_id, Work.LAUNCH, mailing.id)
     announce(session, mailing.tenant_id, Work.COLLECT, run.id)
+    copy_to_watchers(session, plugins, settings, mailing)
     return run.id
 
 

@@ -1,0 +1,179 @@
+"""Copies of a message for people outside of the audience: tests, and watchers of a mailing.
+
+A copy is no row of the ledger, so no figure can count it. It is rendered for one customer by
+the plan that sends, and leaves through the same gateway to whatever address was named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
+
+from envoi.delivery.claim import ClaimedMessage
+from envoi.delivery.models import Run, RunStatus
+from envoi.delivery.plan import Plan, make_plan
+from envoi.delivery.recipients import Person
+from envoi.delivery.runs import get_run
+from envoi.errors import EnvoiError
+from envoi.installation import Installation
+from envoi.jobs import Work, announce, withdraw
+from envoi.plugins import Plugins, fence
+from envoi.types import Connection, SendStatus
+
+log = structlog.get_logger()
+
+NOBODY = 0
+"""Stands for the customer of a copy that is rendered for none."""
+_STEPS = 15
+
+
+class CopyState(StrEnum):
+    """What became of a copy; `sending` that never changes again is unconfirmed."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+
+
+class Copy(BaseModel):
+    """One copy for one address."""
+
+    model_config = ConfigDict(frozen=True)
+
+    address: str
+    variant: int = 1
+    state: CopyState = CopyState.WAITING
+    detail: str = ""
+
+
+class Copies(BaseModel):
+    """All copies of a run, stored as `run.volume`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    customer_id: int = NOBODY
+    copies: tuple[Copy, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return not any(c.state in (CopyState.WAITING, CopyState.SENDING) for c in self.copies)
+
+
+_STATES = {
+    SendStatus.ACCEPTED: CopyState.SENT,
+    SendStatus.REFUSED: CopyState.FAILED,
+    SendStatus.REFUSED_NOW: CopyState.FAILED,
+    SendStatus.UNKNOWN: CopyState.UNCONFIRMED,
+}
+
+
+def add_copies(session: Session, run: Run, customer_id: int, copies: Sequence[Copy]) -> None:
+    """Give a test run its copies and let a worker send them."""
+    run.volume = Copies(customer_id=customer_id, copies=tuple(copies)).model_dump(mode="json")
+    run.status = RunStatus.SENDING
+    announce(session, run.tenant_id, Work.COPIES, run.id)
+
+
+def copies_of(run: Run) -> Copies:
+    """Return a test run's copies as they stand."""
+    return Copies.model_validate(run.volume)
+
+
+def send_copies(installation: Installation, tenant_id: int, run_id: int) -> None:
+    """Send what waits; each copy is tried once, and its outcome is kept at once.
+
+    The caller sees to it that no two processes do this at the same time.
+    """
+    with installation.database.tenant_session(tenant_id) as session:
+        kept = copies_of(get_run(session, tenant_id, run_id))
+    try:
+        plan = make_plan(installation, tenant_id, run_id)
+        person = _person(installation, plan, kept.customer_id)
+        with closing(_connect(installation.plugins, plan)) as connection:
+            for place, copy in enumerate(kept.copies):
+                _send(installation, plan, connection, person, place, copy)
+    except EnvoiError as error:
+        log.warning("copies_failed", tenant=tenant_id, run=run_id, error=str(error))
+        _fail_rest(installation, tenant_id, run_id, str(error))
+    _finish(installation, tenant_id, run_id)
+
+
+def _connect(plugins: Plugins, plan: Plan) -> Connection:
+    opened: Connection = fence(plugins, "provider", plan.provider_name, plan.provider.connect)
+    return opened
+
+
+def _person(installation: Installation, plan: Plan, customer_id: int) -> Person:
+    with installation.database.tenant_connection(plan.tenant_id) as connection:
+        found = plan.people.fetch(connection, [customer_id]).get(customer_id)
+    return found or Person(NOBODY, None, "", {})
+
+
+def _send(
+    installation: Installation,
+    plan: Plan,
+    connection: Connection,
+    person: Person,
+    place: int,
+    copy: Copy,
+) -> None:
+    if copy.state is CopyState.SENDING:
+        _note(installation, plan, place, CopyState.UNCONFIRMED, "")
+    if copy.state is not CopyState.WAITING:
+        return
+    # Steps tell the copies of one customer apart where mailboxes compare Message-IDs.
+    message = ClaimedMessage(person.customer_id, place % _STEPS + 1, copy.variant, 0)
+    outgoing = plan.render(message, replace(person, address=copy.address, name=""))
+    _note(installation, plan, place, CopyState.SENDING, "")
+    result = fence(
+        installation.plugins, "provider", plan.provider_name, lambda: connection.send(outgoing)
+    )
+    _note(installation, plan, place, _STATES[result.status], result.raw)
+
+
+def _note(
+    installation: Installation, plan: Plan, place: int, state: CopyState, detail: str
+) -> None:
+    with installation.database.tenant_session(plan.tenant_id) as session:
+        run = get_run(session, plan.tenant_id, plan.run_id, lock=True)
+        kept = copies_of(run)
+        changed = list(kept.copies)
+        changed[place] = changed[place].model_copy(
+            update={"state": state, "detail": detail.replace("\0", "")[:300]}
+        )
+        run.volume = kept.model_copy(update={"copies": tuple(changed)}).model_dump(mode="json")
+
+
+def _fail_rest(installation: Installation, tenant_id: int, run_id: int, reason: str) -> None:
+    with installation.database.tenant_session(tenant_id) as session:
+        run = get_run(session, tenant_id, run_id, lock=True)
+        kept = copies_of(run)
+        run.volume = kept.model_copy(
+            update={"copies": tuple(_failed(copy, reason) for copy in kept.copies)}
+        ).model_dump(mode="json")
+
+
+def _failed(copy: Copy, reason: str) -> Copy:
+    """A copy that will not be tried any more; one that may have left is not called failed."""
+    if copy.state is CopyState.WAITING:
+        return copy.model_copy(update={"state": CopyState.FAILED, "detail": reason[:300]})
+    if copy.state is CopyState.SENDING:
+        return copy.model_copy(update={"state": CopyState.UNCONFIRMED, "detail": reason[:300]})
+    return copy
+
+
+def _finish(installation: Installation, tenant_id: int, run_id: int) -> None:
+    with installation.database.tenant_session(tenant_id) as session:
+        run = get_run(session, tenant_id, run_id, lock=True)
+        run.status, run.finished_at = RunStatus.SENT, datetime.now(UTC)
+        withdraw(session, tenant_id, Work.COPIES, run_id)

@@ -1,0 +1,217 @@
+"""Test messages, and the copies that watchers get of a mailing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from envoi.accounts.models import Account, Membership
+from envoi.customers.models import Customer
+from envoi.db import table
+from envoi.delivery.copies import NOBODY, Copies, Copy, add_copies, copies_of
+from envoi.delivery.gateways import default_gateway
+from envoi.delivery.models import Run, RunKind
+from envoi.delivery.runs import RunSettings, VariantContent, create_run
+from envoi.errors import NotFoundError, Problem, ValidationFailedError
+from envoi.mailings.content import content_problems, final_content
+from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.service import get_mailing, variants_of
+from envoi.mailings.variants import get_variant
+from envoi.plugins import Plugins
+from envoi.settings import Settings
+from envoi.tenants.models import WatcherGroup
+from envoi.tenants.service import tenant_settings
+from envoi.types import AddressKind
+
+TEST_MARK = "[Test] "
+COPY_MARK = "[Copy] "
+MAX_COPIES = 50
+_LIFETIME_MINUTES = 60
+
+
+def send_test(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    tenant_id: int,
+    mailing_id: int,
+    *,
+    addresses: Sequence[str],
+    numbers: Sequence[int] = (1,),
+    customer_id: int | None = None,
+) -> Run:
+    """Send variants of a mailing as they stand to people who look at them.
+
+    Args:
+        addresses: Where to; nobody of them need be a customer.
+        numbers: The variants, each of which every address gets.
+        customer_id: For whom it is rendered; None is the company's test customer.
+
+    Returns:
+        A run outside of every figure; `copies_of` says what became of it.
+
+    Raises:
+        ValidationFailedError: An address is none, or a variant cannot be sent.
+    """
+    mailing = get_mailing(session, tenant_id, mailing_id)
+    wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses)
+    problems = [
+        problem
+        for number in numbers
+        for problem in content_problems(session, plugins, mailing, number)
+    ]
+    if default_gateway(session, tenant_id, mailing.channel) is None:
+        no_gateway = "There is no gateway for this channel. Set one up in Settings."
+        problems.append(Problem("gateway", no_gateway))
+    if not wanted:
+        problems.append(Problem("addresses", "Nobody is chosen. Enter an address."))
+    if len(wanted) * len(numbers) > MAX_COPIES:
+        most = f"A test goes to at most {MAX_COPIES} addresses. Choose fewer."
+        problems.append(Problem("addresses", most))
+    if problems:
+        raise ValidationFailedError(problems)
+    variants = [get_variant(session, mailing, number) for number in numbers]
+    customer = _test_customer(session, tenant_id, customer_id)
+    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, TEST_MARK)
+
+
+def copy_to_watchers(
+    session: Session, plugins: Plugins, settings: Settings, mailing: Mailing
+) -> Run | None:
+    """Send each variant once to the mailing's watchers, if it has any."""
+    group = _group(session, mailing.tenant_id, mailing.watcher_group_id)
+    kind = plugins.channels[mailing.channel].address_kind
+    wanted = _addresses_of(group, kind)[:MAX_COPIES] if group else []
+    if not wanted:
+        return None
+    variants = variants_of(session, mailing)
+    customer = _test_customer(session, mailing.tenant_id, None)
+    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, COPY_MARK)
+
+
+def chosen_addresses(
+    session: Session,
+    tenant_id: int,
+    kind: AddressKind,
+    *,
+    typed: str = "",
+    employees: Iterable[int] = (),
+    watcher_group_id: int | None = None,
+) -> list[str]:
+    """Put together whom a test goes to: typed addresses, employees by account, watchers."""
+    found = [part for line in typed.splitlines() for part in line.replace(";", ",").split(",")]
+    if kind is AddressKind.EMAIL:
+        chosen = set(employees)
+        found += [
+            email for number, _, email in employees_of(session, tenant_id) if number in chosen
+        ]
+    group = _group(session, tenant_id, watcher_group_id)
+    found += _addresses_of(group, kind) if group else []
+    return list(dict.fromkeys(address.strip() for address in found if address.strip()))
+
+
+def employees_of(session: Session, tenant_id: int) -> list[tuple[int, str, str]]:
+    """List a company's employees as (account, name, email) for choosing."""
+    account, membership = table(Account), table(Membership)
+    query = (
+        select(account.c.id, account.c.name, account.c.email)
+        .join(membership, membership.c.account_id == account.c.id)
+        .where(membership.c.tenant_id == tenant_id, account.c.active)
+        .order_by(account.c.name)
+    )
+    return [(row.id, row.name or row.email, row.email) for row in session.execute(query)]
+
+
+def get_copies(session: Session, tenant_id: int, mailing_id: int, run_id: int) -> Copies:
+    """Return what became of a mailing's test, or raise `NotFoundError`."""
+    run = session.get(Run, (tenant_id, run_id))
+    if run is None or run.kind != RunKind.TEST or run.mailing_id != mailing_id:
+        raise NotFoundError("There is no such test. Send a new one.")
+    return copies_of(run)
+
+
+def _copies_run(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    mailing: Mailing,
+    variants: Sequence[Variant],
+    addresses: Sequence[str],
+    customer_id: int,
+    mark: str,
+) -> Run:
+    run = create_run(
+        session,
+        mailing.tenant_id,
+        mailing_id=mailing.id,
+        kind=RunKind.TEST,
+        channel=mailing.channel,
+        gateway_id=None,
+        settings=RunSettings(
+            category_id=mailing.category_id,
+            lifetime_minutes=_LIFETIME_MINUTES,
+            variants=[
+                VariantContent(
+                    number=variant.number,
+                    content=_marked(final_content(session, plugins, mailing, variant), mark),
+                )
+                for variant in variants
+            ],
+            message_domain=settings.message_domain,
+            links_url=settings.links_url,
+        ),
+        now=datetime.now(UTC),
+    )
+    copies = [Copy(address=a, variant=variant.number) for variant in variants for a in addresses]
+    add_copies(session, run, customer_id, copies)
+    return run
+
+
+def _marked(content: dict[str, Any], mark: str) -> dict[str, Any]:
+    """Say in the subject, where there is one, that this is no message to a customer."""
+    subject = content.get("subject")
+    return {**content, "subject": f"{mark}{subject}"[:500]} if subject else content
+
+
+def _checked(kind: AddressKind, addresses: Sequence[str]) -> list[str]:
+    if kind is not AddressKind.EMAIL:
+        return list(addresses)
+    problems, found = [], []
+    for address in addresses:
+        try:
+            parts = validate_email(address, check_deliverability=False, test_environment=True)
+            found.append(f"{parts.local_part}@{parts.ascii_domain}")
+        except EmailNotValidError:
+            problems.append(Problem("addresses", f"This is no email address: {address[:100]}."))
+    if problems:
+        raise ValidationFailedError(problems)
+    return list(dict.fromkeys(found))
+
+
+def _test_customer(session: Session, tenant_id: int, customer_id: int | None) -> int:
+    chosen = customer_id or tenant_settings(session, tenant_id).test_customer_id
+    if chosen is None:
+        return NOBODY
+    if session.get(Customer, (tenant_id, chosen)) is None:
+        if customer_id is None:
+            return NOBODY
+        raise NotFoundError(f"There is no customer number {customer_id}.")
+    return chosen
+
+
+def _group(session: Session, tenant_id: int, group_id: int | None) -> WatcherGroup | None:
+    return session.get(WatcherGroup, (tenant_id, group_id)) if group_id else None
+
+
+def _addresses_of(group: WatcherGroup, kind: AddressKind) -> list[str]:
+    lists = {
+        AddressKind.EMAIL: group.emails,
+        AddressKind.PHONE: group.phones,
+        AddressKind.PUSH: group.pushes,
+    }
+    return list(lists[kind])

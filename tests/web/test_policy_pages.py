@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -14,6 +15,7 @@ from envoi.accounts.permissions import Role
 from envoi.db import Database
 from envoi.plugins import Plugins
 from envoi.policies.service import create_policy, list_policies
+from ledger_rows import NOW, add_customers, add_messages, add_run
 from pages import SignIn, token
 
 RULE = {
@@ -136,3 +138,73 @@ def test_used_policies_stay(
     status, page = post(browser, f"/settings/policies/{policy.id}/delete")
     assert status == 409
     assert "used by 1 mailing" in page
+
+
+def test_a_policy_is_tried_on_last_month_before_it_is_saved(
+    browser: FlaskClient, database: Database, tenant_id: int
+) -> None:
+    people = add_customers(database, tenant_id, 5)
+    for days in (9, 8):
+        run = add_run(database, tenant_id, launched_at=NOW - timedelta(days=days))
+        add_messages(database, run, people, accepted_at=NOW - timedelta(days=days))
+        with database.tenant_session(tenant_id) as session:
+            session.execute(
+                text(
+                    "UPDATE run SET collected_at = created_at + interval '1 second',"
+                    " volume = '{\"recipients\": 5}' WHERE tenant_id = :t"
+                ),
+                {"t": tenant_id},
+            )
+    status, page = post(
+        browser,
+        "/settings/policies/dry-run",
+        name="Gentle",
+        **RULE | {"rules.0.most": "1", "rules.0.over_limit": "drop"},
+    )
+    assert status == 200
+    assert "5 of 10 messages would have been blocked, 0 sent later." in page
+    assert 'value="Gentle"' in page
+    with database.tenant_session(tenant_id) as session:
+        assert len(list_policies(session, tenant_id)) == 1
+    status, page = post(
+        browser, "/settings/policies/dry-run", name="", **RULE | {"rules.0.most": "x"}
+    )
+    assert status == 422
+
+
+def test_quiet_hours_are_typed_as_times(
+    browser: FlaskClient, database: Database, tenant_id: int
+) -> None:
+    hours = {
+        "kind": "quiet_hours",
+        "rules.0.begin": "21:30",
+        "rules.0.end": "07:00",
+        "rules.0.in_quiet": "defer",
+    }
+    assert post(browser, "/settings/policies/new", name="Night", **hours)[0] == 303
+    with database.tenant_session(tenant_id) as session:
+        uses = list_policies(session, tenant_id)
+        policy = next(u.policy for u in uses if u.policy.name == "Night")
+        assert policy.rules[0]["settings"]["begin"] == "21:30:00"
+    form = browser.get(f"/settings/policies/{policy.id}").get_data(as_text=True)
+    assert re.search(r'type="time" id="rules\.0\.begin" name="rules\.0\.begin" value="21:30"', form)
+    status, page = post(
+        browser, "/settings/policies/new", name="Odd", **hours | {"rules.0.end": "21:30"}
+    )
+    assert status == 422
+    assert "begin and end at the same time" in page
+
+
+def test_the_page_of_a_policy_names_the_mailings_that_use_it(
+    browser: FlaskClient, database: Database, plugins: Plugins, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        policy = create_policy(session, plugins, tenant_id, name="Calm")
+        run = add_run(database, tenant_id)
+    with database.tenant_session(tenant_id) as session:
+        session.execute(
+            text("UPDATE mailing SET policy_id = :p WHERE tenant_id = :t AND id = :m"),
+            {"p": policy.id, "t": tenant_id, "m": run.mailing_id},
+        )
+    page = browser.get(f"/settings/policies/{policy.id}").get_data(as_text=True)
+    assert f'href="/mailings/{run.mailing_id}">Coffee week' in page

@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    false,
     func,
     literal,
     or_,
@@ -32,6 +33,7 @@ from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.delivery.states import LONGEST_LIFETIME
 from envoi.sql import MessageCount
+from envoi.subscriptions.models import MailingCategory
 from envoi.types import Need, NeedRequest
 
 _LAST_CONTACT_HOURS = 24 * 365
@@ -75,6 +77,7 @@ def contacts(
         .where(at > now - _window(max(needs, key=_hours)))
         .group_by(message.c.customer_id)
     )
+    query = query.where(~_exempt(request))
     if request.past:
         query = query.where(message.c.accepted_at <= now)
     return _narrowed(query, request, only, waiting).subquery("contacts")
@@ -115,6 +118,13 @@ def _counted(message: Any) -> ColumnElement[bool]:
     """What left, may have left or is about to; refused before acceptance does not count."""
     bounced = and_(message.state == MessageState.FAILED, message.accepted_at.is_not(None))
     return or_(message.state.in_(_COUNTED), bounced)
+
+
+def _exempt(request: AudienceRequest) -> ColumnElement[bool]:
+    """Tell whether a run was of a category whose service messages do not count."""
+    category, run = table(MailingCategory).c, table(Run).c
+    exempt = select(category.id).where(category.tenant_id == request.tenant_id, category.exempt)
+    return func.coalesce(run.settings["category_id"].as_integer().in_(exempt), false())
 
 
 def _same_run(request: AudienceRequest) -> ColumnElement[bool]:

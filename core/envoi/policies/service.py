@@ -47,6 +47,18 @@ def list_policies(session: Session, tenant_id: int) -> list[PolicyUse]:
     return [PolicyUse(found, number) for found, number in session.execute(query)]
 
 
+def mailings_using(
+    session: Session, tenant_id: int, policy_id: int, limit: int = 20
+) -> list[tuple[int, str]]:
+    """Return the latest mailings with a policy, as (number, name)."""
+    c = table(Mailing).c
+    query = select(c.id, c.name).where(
+        c.tenant_id == tenant_id, c.policy_id == policy_id, c.hidden.is_(False)
+    )
+    rows = session.execute(query.order_by(c.created_at.desc(), c.id.desc()).limit(limit))
+    return [(row.id, row.name) for row in rows]
+
+
 def get_policy(session: Session, tenant_id: int, policy_id: int) -> Policy:
     """Return a policy, or raise `NotFoundError`."""
     found = session.get(Policy, (tenant_id, policy_id))

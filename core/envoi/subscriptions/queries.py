@@ -14,5 +14,6 @@ from envoi.subscriptions.models import MailingCategory
 def list_categories(session: Session, tenant_id: int) -> Sequence[MailingCategory]:
     """Return the mailing categories by name."""
     c = table(MailingCategory).c
-    query = select(MailingCategory).where(c.tenant_id == tenant_id).order_by(c.name, c.id)
+    query = select(MailingCategory).where(c.tenant_id == tenant_id, ~c.hidden)
+    query = query.order_by(c.name, c.id)
     return session.scalars(query).all()

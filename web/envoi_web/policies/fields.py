@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
 from enum import Enum
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -22,7 +23,7 @@ Choices = Mapping[str, Options]
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field: `kind` is number, text, select, checks or switch."""
+    """One field: `kind` is number, text, time, select, checks or switch."""
 
     name: str
     kind: str
@@ -69,6 +70,9 @@ def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) 
         return Field(**shared, kind="switch", value=bool(value))
     if kind in (int, float):
         return Field(**shared, kind="number", value=value, attributes=_bounds(info, kind))
+    if kind is time:
+        # Stored with seconds, typed without.
+        return Field(**shared, kind="time", value=str(value or "")[:5])
     return Field(**shared, kind="text", value=value)
 
 

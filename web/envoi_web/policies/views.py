@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, request, url_for
@@ -10,15 +11,17 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
-from envoi.errors import ConflictError, Problem, ValidationFailedError
+from envoi.errors import ConflictError, PluginError, Problem, ValidationFailedError
 from envoi.plugins import Plugins
+from envoi.policies.dry_run import DryRun, dry_run
 from envoi.policies.models import Policy
-from envoi.policies.rules import describe_rules
+from envoi.policies.rules import check_rules, describe_rules, reason_words
 from envoi.policies.service import (
     create_policy,
     delete_policy,
     get_policy,
     list_policies,
+    mailings_using,
     update_policy,
 )
 from envoi.subscriptions.queries import list_categories
@@ -75,6 +78,20 @@ def save(policy_id: int) -> Response:
     return _save(policy_id)
 
 
+@policies.post("/dry-run")
+@permission("policies.view")
+def dry_run_new() -> Response:
+    """Say what rules that are not saved yet would have done to last month's mailings."""
+    return _dry_run(None)
+
+
+@policies.post("/<int:policy_id>/dry-run")
+@permission("policies.view")
+def dry_run_of(policy_id: int) -> Response:
+    """Say what a policy, as typed or as stored, would have done to last month's mailings."""
+    return _dry_run(policy_id)
+
+
 @policies.post("/<int:policy_id>/delete")
 @permission("policies.edit")
 def delete(policy_id: int) -> Response:
@@ -100,6 +117,24 @@ def _save(policy_id: int | None) -> Response:
             return _form(session, plugins, policy, name, rules, problems)
     toast(_("Policy saved."))
     return see_other(url_for("policies.index"))
+
+
+def _dry_run(policy_id: int | None) -> Response:
+    with current.session() as session:
+        plugins = current.plugins.for_tenant(session, current.tenant_id)
+        policy = None if policy_id is None else get_policy(session, current.tenant_id, policy_id)
+        # Who may only look has no fields to send, and asks about the policy as it is.
+        stored = list(policy.rules) if policy and "kind" not in request.form else None
+        rules = _typed_rules(plugins, request.form) if stored is None else stored
+        name = request.form.get("name", policy.name if policy else "")
+        try:
+            checked = check_rules(plugins, rules)
+            found = dry_run(session, plugins, current.tenant_id, checked, datetime.now(UTC))
+        except ValidationFailedError as error:
+            return _form(session, plugins, policy, name, rules, error.problems)
+        except PluginError as error:
+            return _form(session, plugins, policy, name, rules, [Problem("", str(error))])
+        return _form(session, plugins, policy, name, rules, past=found)
 
 
 def _store(session: Session, policy_id: int | None, name: str, rules: Rules) -> None:
@@ -139,6 +174,7 @@ def _form(
     name: str,
     rules: Rules,
     problems: Sequence[Problem] = (),
+    past: DryRun | None = None,
 ) -> Response:
     choices = _choices(session, plugins)
     cards = []
@@ -156,6 +192,9 @@ def _form(
         version=request.form.get("version", policy.version if policy else 0),
         rules=cards,
         kinds=[(kind.name, translated(kind.label)) for kind in plugins.rule_kinds.values()],
+        past=past,
+        reason_words=lambda code: translated(reason_words(plugins, code)),
+        mailings=mailings_using(session, current.tenant_id, policy.id) if policy else (),
         problems=problems,
         errors={problem.field: problem.message for problem in problems},
         crumbs=_crumbs(policy.name if policy else _("New policy")),

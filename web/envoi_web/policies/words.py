@@ -21,5 +21,13 @@ RULE_WORDS = (
     _("Month"),
     _("Drop"),
     _("Defer"),
+    _("Quiet hours"),
+    _("Quiet from"),
+    _("In the customer's own time zone."),
+    _("Quiet until"),
+    _("Earlier than the beginning: the next morning."),
+    _("In quiet hours"),
+    _("Defer the message until they end, or drop it."),
+    _("It is the customer's quiet time."),
     _("The customer has already got as many messages as the policy allows."),
 )

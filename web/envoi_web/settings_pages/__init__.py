@@ -1,5 +1,10 @@
 """Settings of a company: a module for each page, which adds its routes to one blueprint."""
 
+from envoi_web.settings_pages import (  # noqa: F401 (they add their routes)
+    categories,
+    general,
+    watchers,
+)
 from envoi_web.settings_pages.blueprint import settings
 
 __all__ = ["settings"]

@@ -1,0 +1,124 @@
+"""Advice on a message before it leaves: what readers would stumble over, none of it forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from html import unescape
+from urllib.parse import urlsplit
+
+from sqlalchemy.orm import Session
+
+from envoi.content.markup import Kind, attributes, tokens
+from envoi.errors import EnvoiError
+from envoi.library.files import Library
+from envoi.mailings.content import content_warnings, final_content, rendered
+from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.review import Check
+from envoi.mailings.service import variants_of
+from envoi.plugins import Plugins
+
+CLIPPED_AT = 102 * 1024
+"""Bytes of HTML above which Gmail hides the end of a message, with the unsubscribe link."""
+
+_WAY_OUT = "https://envoi.test/unsubscribe"
+_HERE = "https://envoi.test"
+_SCHEMES = ("http", "https", "mailto", "tel")
+
+
+def content_checks(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
+    """Return every piece of advice on the message, each once for all variants.
+
+    A variant that cannot be rendered is left out: `content_problems` says what is wrong.
+    """
+    problems: dict[str, str] = dict.fromkeys(_CHECKS, "") | {"preheader": "", "variables": ""}
+    for variant in variants_of(session, mailing):
+        for name, problem in _problems(session, plugins, mailing, variant):
+            problems[name] = problems[name] or problem
+    if unknown := content_warnings(session, mailing):
+        problems["variables"] = f"No customer has these variables: {', '.join(unknown)}."
+    return [Check(name, "what", problem, warning=True) for name, problem in problems.items()]
+
+
+def _problems(
+    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant
+) -> Iterator[tuple[str, str]]:
+    content = final_content(session, plugins, mailing, variant)
+    if "preheader" in plugins.channels[mailing.channel].content_schema.model_fields and not str(
+        content.get("preheader", "")
+    ):
+        yield "preheader", "There is no preheader. Mail programs show the first words instead."
+    library = Library(session, mailing.tenant_id, _HERE)
+    try:
+        html = rendered(plugins, mailing.channel, content, library, {"unsubscribe_url": _WAY_OUT})
+    except EnvoiError:
+        return
+    if "</" in html:
+        for name, check in _CHECKS.items():
+            yield name, check(html)
+
+
+def _unsubscribe(html: str) -> str:
+    if _WAY_OUT in html:
+        return ""
+    return (
+        "The message has no unsubscribe link. Mail programs show a button of their own, but many"
+        " people look for the link. Add a footer."
+    )
+
+
+def _alternatives(html: str) -> str:
+    without = sum(
+        not any(attribute.name == "alt" for attribute in attributes(html, token))
+        for token in tokens(html)
+        if token.kind is Kind.OPEN and token.name == "img"
+    )
+    if not without:
+        return ""
+    return f"{without} pictures have no alternative text. Say what they show, or leave it empty."
+
+
+def _links(html: str) -> str:
+    broken = [target for target in _targets(html) if not _leads_somewhere(target)]
+    if not broken:
+        return ""
+    shown = broken[0][:80] or "an empty one"
+    return f"{len(broken)} links lead nowhere, the first is {shown}. Enter their addresses."
+
+
+def _size(html: str) -> str:
+    size = len(html.encode())
+    if size <= CLIPPED_AT:
+        return ""
+    return (
+        f"The message has {size // 1024} KB; Gmail hides what is beyond 102 KB, the unsubscribe"
+        " link with it. Make it shorter."
+    )
+
+
+def _targets(html: str) -> Iterator[str]:
+    for token in tokens(html):
+        if token.kind is Kind.OPEN and token.name == "a":
+            for attribute in attributes(html, token):
+                if attribute.name == "href":
+                    yield unescape(html[attribute.start : attribute.end]).strip()
+
+
+def _leads_somewhere(target: str) -> bool:
+    """Whether an address can be one; those of Envoi itself and of variables are empty here."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return False
+    if parts.scheme not in _SCHEMES or " " in target:
+        return False
+    if parts.scheme in ("mailto", "tel"):
+        return bool(parts.path)
+    return "." in (parts.hostname or "") or parts.hostname == "localhost"
+
+
+_CHECKS: dict[str, Callable[[str], str]] = {
+    "unsubscribe": _unsubscribe,
+    "alternatives": _alternatives,
+    "links": _links,
+    "size": _size,
+}

@@ -127,13 +127,20 @@ def preview(
     """
     variant = get_variant(session, mailing, number)
     final = final_content(session, plugins, mailing, variant)
-    variables = {}
+    variables: Mapping[str, Any] = {}
     if customer_id is not None:
-        kind = plugins.channels[mailing.channel].address_kind
-        person = sample_person(session, mailing.tenant_id, customer_id, kind)
-        variables = dict(person.variables) if contacts else _without_contacts(person)
+        variables = sample_variables(session, plugins, mailing, customer_id, contacts=contacts)
     library = Library(session, mailing.tenant_id, links_url)
     return rendered(plugins, mailing.channel, final, library, variables)
+
+
+def sample_variables(
+    session: Session, plugins: Plugins, mailing: Mailing, customer_id: int, *, contacts: bool
+) -> Mapping[str, Any]:
+    """Return a customer's variables; without `contacts` address and number are hidden."""
+    kind = plugins.channels[mailing.channel].address_kind
+    person = sample_person(session, mailing.tenant_id, customer_id, kind)
+    return dict(person.variables) if contacts else _without_contacts(person)
 
 
 def rendered(

@@ -72,8 +72,9 @@ def add_run(
     category_id: int | None = None,
     links: Mapping[int, str] | None = None,
     control_share: float = 0.0,
+    **frozen: Any,
 ) -> LedgerRun:
-    """Add a sent mailing and its run."""
+    """Add a sent mailing and its run; `frozen` are further settings of the run."""
     with database.tenant_session(tenant_id) as session:
         make_month(session.connection(), launched_at.date().replace(day=1))
         settings = {"attribution_days": attribution_days, "category_id": category_id}
@@ -96,7 +97,7 @@ def add_run(
             channel="email",
             launched_on=launched_at.date(),
             seed=1,
-            settings=settings | {"control_share": control_share},
+            settings=settings | {"control_share": control_share} | frozen,
             created_at=launched_at,
             finished_at=launched_at + timedelta(minutes=11),
         )

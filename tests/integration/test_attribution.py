@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -219,3 +220,137 @@ def test_tenants_do_not_mix(database: Database, tenant_id: int) -> None:
     assert attribute(database, other, run.run_id) == 0
     assert attribute(database, tenant_id, run.run_id) == 1
     assert attributed(database, other) == {}
+
+
+RANGE = (date(2026, 3, 3), date(2026, 3, 9))
+CONDITIONS: list[dict[str, Any]] = [
+    {},
+    {"min_items": 2},
+    {"min_amount": 500},
+    {"products": ["P1"]},
+    {"categories": ["Coffee"]},
+    {"products": ["P2"], "categories": ["Tea"], "min_amount": 500},
+]
+
+
+@dataclass(frozen=True)
+class Basket:
+    """A purchase with what was bought; the products are of the categories Coffee and Tea."""
+
+    after: int
+    items: int
+    amount: int
+    product: str | None
+
+    def meets(self, wanted: dict[str, Any]) -> bool:
+        named = [*wanted.get("products", []), *wanted.get("categories", [])]
+        category = {"P1": "Coffee", "P2": "Tea", None: None}[self.product]
+        return (
+            self.items >= wanted.get("min_items", 0)
+            and self.amount >= wanted.get("min_amount", 0)
+            and (not named or self.product in named or category in named)
+        )
+
+
+baskets = st.builds(
+    Basket,
+    after=st.integers(0, 24 * 15),
+    items=st.integers(1, 3),
+    amount=st.sampled_from([100, 500, 900]),
+    product=st.sampled_from([None, "P1", "P2"]),
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    wanted=st.lists(st.sampled_from(CONDITIONS), min_size=2, max_size=2),
+    bought=st.lists(baskets, max_size=6),
+    opened=st.integers(0, 200),
+)
+def test_ranges_of_dates_and_conditions(
+    database: Database, wanted: list[dict[str, Any]], bought: list[Basket], opened: int
+) -> None:
+    """A mailing by dates, delivered at the start, against one by days, opened some time later."""
+    tenant_id = create_tenant(database, slug=f"t{uuid4().hex[:12]}", name="Range").id
+    customer = add_customers(database, tenant_id, 1)[0]
+    first, last = (day.isoformat() for day in RANGE)
+    dates = {"attribution_from": first, "attribution_until": last}
+    ranged = add_run(
+        database,
+        tenant_id,
+        launched_at=START,
+        attribution_days=0,
+        attribution_conditions=wanted[0],
+        **dates,
+    )
+    daily = add_run(
+        database,
+        tenant_id,
+        launched_at=START,
+        attribution_days=3,
+        attribution_conditions=wanted[1],
+    )
+    opened_at = START + timedelta(hours=opened)
+    add_messages(database, ranged, [customer], accepted_at=START)
+    add_messages(database, daily, [customer], accepted_at=START, opened_at=opened_at)
+    expected = {}
+    for basket in bought:
+        at = START + timedelta(hours=basket.after, minutes=1)
+        receipt = _add_basket(database, tenant_id, customer, at, basket)
+        # Opened later than the other was delivered, the mailing by days is the last contact.
+        if opened_at < at <= opened_at + timedelta(days=3) and basket.meets(wanted[1]):
+            expected[receipt] = daily.run_id
+        elif RANGE[0] <= at.astimezone(BERLIN).date() <= RANGE[1] and basket.meets(wanted[0]):
+            expected[receipt] = ranged.run_id
+    attribute(database, tenant_id, ranged.run_id)
+    attribute(database, tenant_id, daily.run_id)
+    found = {receipt: run for receipt, (run, _) in attributed(database, tenant_id).items()}
+    assert found == expected
+    assert attribute(database, tenant_id, now=START + timedelta(days=2)) == 0
+
+
+def _add_basket(
+    database: Database, tenant_id: int, customer: int, at: datetime, basket: Basket
+) -> int:
+    receipt = add_receipt(database, tenant_id, customer, at)
+    with database.tenant_connection(tenant_id) as connection:
+        for name, category in (("P1", "Coffee"), ("P2", "Tea")):
+            connection.execute(
+                text(
+                    "INSERT INTO product (tenant_id, external_id, name, category)"
+                    " VALUES (:t, :p, :p, :c) ON CONFLICT DO NOTHING"
+                ),
+                {"t": tenant_id, "p": name, "c": category},
+            )
+        connection.execute(
+            text("UPDATE receipt SET items = :n, amount = :a WHERE tenant_id = :t AND id = :r"),
+            {"t": tenant_id, "r": receipt, "n": basket.items, "a": basket.amount},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO receipt_line (tenant_id, receipt_id, number, product_id, amount)"
+                " SELECT tenant_id, :r, 1, id, :a FROM product"
+                " WHERE tenant_id = :t AND external_id = :p"
+            ),
+            {"t": tenant_id, "r": receipt, "a": basket.amount, "p": basket.product},
+        )
+    return receipt
+
+
+def test_a_bounced_message_is_no_contact_in_a_range(database: Database, tenant_id: int) -> None:
+    first, last = (day.isoformat() for day in RANGE)
+    run = add_run(
+        database,
+        tenant_id,
+        launched_at=START,
+        attribution_days=0,
+        attribution_from=first,
+        attribution_until=last,
+    )
+    customers = add_customers(database, tenant_id, 2)
+    add_messages(database, run, customers[:1], accepted_at=START, bounced_at=START)
+    add_messages(database, run, customers[1:], accepted_at=START)
+    for customer in customers:
+        add_receipt(database, tenant_id, customer, datetime(2026, 3, 9, 22, 59, tzinfo=UTC))
+        add_receipt(database, tenant_id, customer, datetime(2026, 3, 9, 23, 0, tzinfo=UTC))
+    assert attribute(database, tenant_id, run.run_id) == 1

@@ -8,9 +8,10 @@ is not attribution, which counts purchases that followed an open.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ from envoi.mailings.statistics import (
     compare_shares,
     ratio_of_sums,
 )
+from envoi.tenants.service import tenant_settings
 
 WITHOUT_ATTRIBUTION = 14
 """Days of the window where a mailing attributes nothing."""
@@ -133,8 +135,7 @@ class _Compared:
 
 def lift_of(session: Session, run: Run, now: datetime) -> Lift:
     """Compare the groups of a run over their shared window, as far as it has gone."""
-    days = int(run.settings.get("attribution_days") or WITHOUT_ATTRIBUTION)
-    until = run.created_at + timedelta(days=days)
+    until = _window_end(session, run)
     groups = _groups(session, run.tenant_id, run.id, run.launched_on, run.created_at, until)
     main, control = groups.get(False, Group()), groups.get(True, Group())
     compared = _compare(main, control)
@@ -147,6 +148,16 @@ def lift_of(session: Session, run: Run, now: datetime) -> Lift:
         verdict=compared.verdict,
         **compared.differences,
     )
+
+
+def _window_end(session: Session, run: Run) -> datetime:
+    """Return when the window of both groups ends: with the range of dates, or after the days."""
+    if last := run.settings.get("attribution_until"):
+        zone = ZoneInfo(tenant_settings(session, run.tenant_id).time_zone)
+        end = datetime.combine(date.fromisoformat(last) + timedelta(days=1), time(), zone)
+        return max(end.astimezone(UTC), run.created_at)
+    days = int(run.settings.get("attribution_days") or WITHOUT_ATTRIBUTION)
+    return run.created_at + timedelta(days=days)
 
 
 def _groups(

@@ -1,21 +1,26 @@
 """Which message a purchase is owed to: at most one, by a rule that can be run again at will.
 
-A receipt belongs to the last message that its customer had opened before it, if the receipt
-falls within the mailing's attribution window, which is N times 24 hours from that open. Opens
-that come more than `LATE_OPENS` after the launch are no contact any more; without such an end
-every mailing of all times would stay a candidate. Of opens at the same moment the message sent
-later wins, then the higher run. A cancelled receipt belongs to nothing.
+A receipt belongs to the last message that its customer had had contact with before it, if the
+receipt falls within the mailing's attribution window and meets its conditions. By days the
+contact is the open, and the window is N times 24 hours from it; opens that come more than
+`LATE_OPENS` after the launch are no contact any more; without such an end every mailing of all
+times would stay a candidate. In a range of dates, both ends included, the contact is the message
+itself, from its delivery on. Of contacts at the same moment the message sent later wins, then the
+higher run. A cancelled receipt belongs to nothing.
 
 Opens are people's (`message.opened_at`). This is not lift: see `envoi.mailings.lift`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Integer, func, select, text
+from sqlalchemy import Connection, Date, Integer, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
@@ -37,24 +42,46 @@ LONGEST_WINDOW = 365
 _ATTRIBUTE = text(
     """
     WITH candidate AS (
-        SELECT * FROM unnest(CAST(:runs AS bigint[]), CAST(:days AS date[]),
-            CAST(:windows AS interval[]), CAST(:ends AS timestamptz[]))
-            AS c(run_id, launched_on, span, until)
+        SELECT c.*, CAST(wanted ->> 'min_items' AS float8) AS min_items,
+            CAST(wanted ->> 'min_amount' AS bigint) AS min_amount,
+            wanted -> 'products' AS products, wanted -> 'categories' AS categories,
+            wanted ?| ARRAY['products', 'categories'] AS by_line
+        FROM unnest(CAST(:runs AS bigint[]), CAST(:days AS date[]),
+            CAST(:windows AS interval[]), CAST(:ends AS timestamptz[]),
+            CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[]),
+            CAST(:conditions AS jsonb[]))
+            AS c(run_id, launched_on, span, until, first, last, wanted)
     ), touch AS (
-        SELECT m.customer_id, m.opened_at, m.opened_at + c.span AS until, m.accepted_at,
-            m.run_id, m.step, m.variant
+        SELECT m.customer_id, at.contact_at, m.accepted_at, m.run_id, m.step, m.variant,
+            coalesce(c.first, at.contact_at) AS since,
+            coalesce(c.last, at.contact_at + c.span) AS until, c.last IS NOT NULL AS ranged,
+            c.min_items, c.min_amount, c.products, c.categories, c.by_line
         FROM message m JOIN candidate c ON c.run_id = m.run_id AND c.launched_on = m.launched_on
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN c.last IS NULL THEN m.opened_at
+                WHEN m.bounced_at IS NULL THEN coalesce(m.delivered_at, m.accepted_at)
+                END AS contact_at
+        ) AS at
         WHERE m.tenant_id = :tenant AND m.launched_on BETWEEN :first_day AND :last_day
-            AND m.opened_at IS NOT NULL AND m.opened_at < c.until
+            AND at.contact_at IS NOT NULL AND at.contact_at < c.until
     ), best AS (
         SELECT DISTINCT ON (r.id) r.id, t.run_id, r.customer_id, coalesce(t.variant, 1) AS variant,
             CAST(r.at AT TIME ZONE :zone AS date) AS on_day, r.amount
         FROM receipt r JOIN touch t
-            ON t.customer_id = r.customer_id AND t.opened_at < r.at AND r.at <= t.until
+            ON t.customer_id = r.customer_id AND t.contact_at < r.at AND r.at >= t.since
+            AND (r.at < t.until OR r.at = t.until AND NOT t.ranged)
+            AND (t.min_items IS NULL OR r.items >= t.min_items)
+            AND (t.min_amount IS NULL OR r.amount >= t.min_amount)
+            AND (NOT t.by_line OR EXISTS (
+                SELECT FROM receipt_line l
+                JOIN product p ON p.tenant_id = :tenant AND p.id = l.product_id
+                WHERE l.tenant_id = :tenant AND l.receipt_id = r.id
+                    AND (t.products @> to_jsonb(p.external_id)
+                         OR t.categories @> to_jsonb(p.category))))
         WHERE r.tenant_id = :tenant AND NOT r.cancelled AND r.at > :since AND r.at <= :until
             AND (CAST(:only AS bigint) IS NULL
                  OR r.customer_id IN (SELECT customer_id FROM touch WHERE run_id = :only))
-        ORDER BY r.id, t.opened_at DESC, t.accepted_at DESC NULLS LAST, t.run_id DESC, t.step DESC
+        ORDER BY r.id, t.contact_at DESC, t.accepted_at DESC NULLS LAST, t.run_id DESC, t.step DESC
     ), gone AS (
         DELETE FROM attribution a
         WHERE a.tenant_id = :tenant AND a.run_id = ANY(CAST(:decided AS bigint[]))
@@ -79,16 +106,23 @@ _ATTRIBUTE = text(
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """When opens of a run count, and for how long purchases follow them."""
+    """When contacts of a run count, and which purchases after them.
+
+    `first` and `last` are the range of purchases where dates were chosen instead of days, from
+    the first on and before the last; `conditions` is a document of `ReceiptConditions`.
+    """
 
     run_id: int
     launched_on: date
     days: int
+    first: datetime | None = None
+    last: datetime | None = None
+    conditions: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def opens_until(self) -> datetime:
+    def contacts_until(self) -> datetime:
         """The moment from which an open is no contact any more."""
-        return _midnight(self.launched_on) + timedelta(days=1) + LATE_OPENS
+        return self.last or _midnight(self.launched_on) + timedelta(days=1) + LATE_OPENS
 
     @property
     def since(self) -> datetime:
@@ -98,7 +132,7 @@ class Window:
     @property
     def until(self) -> datetime:
         """The last moment at which a purchase can belong to the run."""
-        return self.opens_until + timedelta(days=self.days)
+        return self.last or self.contacts_until + timedelta(days=self.days)
 
 
 def attribute(
@@ -197,18 +231,43 @@ def _windows(
     """The windows of mailings launched in a time; those that attribute nothing are left out."""
     run = table(Run).c
     days = func.coalesce(run.settings["attribution_days"].astext.cast(Integer), 0)
-    query = select(run.id, run.launched_on, days.label("days")).where(
-        run.tenant_id == tenant_id, run.kind == int(RunKind.MAILING), days > 0
+    last = run.settings["attribution_until"].astext.cast(Date)
+    query = select(
+        run.id,
+        run.launched_on,
+        days.label("days"),
+        run.settings["attribution_from"].astext.cast(Date).label("first"),
+        last.label("last"),
+        run.settings["attribution_conditions"].label("conditions"),
+    ).where(
+        run.tenant_id == tenant_id,
+        run.kind == int(RunKind.MAILING),
+        or_(days > 0, last.is_not(None)),
     )
     if since and until:
         first = (since - timedelta(days=LONGEST_WINDOW)).date()
         query = query.where(run.launched_on.between(first, until.date()))
     if run_id:
         query = query.where(run.id == run_id)
-    return [
-        Window(run_id=row.id, launched_on=row.launched_on, days=min(row.days, LONGEST_WINDOW))
-        for row in connection.execute(query.order_by(run.id))
-    ]
+    zone = ZoneInfo(_zone(connection, tenant_id))
+    return [_window(row, zone) for row in connection.execute(query.order_by(run.id))]
+
+
+def _window(row: Any, zone: ZoneInfo) -> Window:
+    """Read a run's window; a range of dates is of the company's days and ends within a year."""
+    first = last = None
+    if row.last is not None:
+        end = min(row.last, row.launched_on + timedelta(days=LONGEST_WINDOW))
+        first = datetime.combine(row.first or row.launched_on, time(), zone)
+        last = datetime.combine(end + timedelta(days=1), time(), zone)
+    return Window(
+        run_id=row.id,
+        launched_on=row.launched_on,
+        days=min(row.days, LONGEST_WINDOW),
+        first=first,
+        last=last,
+        conditions=row.conditions or {},
+    )
 
 
 def _candidates(windows: Sequence[Window]) -> dict[str, object]:
@@ -217,7 +276,10 @@ def _candidates(windows: Sequence[Window]) -> dict[str, object]:
         "days": [w.launched_on for w in windows],
         # Hours, because a day of 24 hours is meant whatever the clocks do.
         "windows": [f"{24 * w.days} hours" for w in windows],
-        "ends": [w.opens_until for w in windows],
+        "ends": [w.contacts_until for w in windows],
+        "firsts": [w.first for w in windows],
+        "lasts": [w.last for w in windows],
+        "conditions": [json.dumps(w.conditions) for w in windows],
         "first_day": min(w.launched_on for w in windows),
         "last_day": max(w.launched_on for w in windows),
     }

@@ -20,7 +20,7 @@ MAX_IN_COLUMN = 20
 DRAFT = {"draft": True}
 """The validation context of content that is still being written."""
 
-_LINK = re.compile(r"(https?://|mailto:|tel:|\{\{)\S", re.IGNORECASE)
+_LINK = re.compile(r"(https?://|mailto:|tel:|\{\{\s*)\S", re.IGNORECASE)
 _WEB = re.compile(r"https?://\S", re.IGNORECASE)
 _COLOUR = r"^#[0-9a-fA-F]{6}$"
 

@@ -32,8 +32,7 @@ def fields(page: str) -> dict[str, str]:
     found = dict(
         re.findall(r'<input class="form-control[^"]*"[^>]* name="(\w+)" value="([^"]*)"', page)
     )
-    for name, body in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page):
-        found[name] = body
+    found |= dict(re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page))
     for name, options in re.findall(
         r'<select[^>]* name="(\w+)"[^>]*>(.*?)</select>', page, re.DOTALL
     ):

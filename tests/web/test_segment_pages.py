@@ -163,9 +163,11 @@ def test_a_change_on_an_old_version_is_refused_and_kept(
     address = f"/segments/{saved.id}"
     assert post(browser, address, name="First", version="1", **BERLIN)[0] == 303
     status, page, _ = post(browser, address, name="Second", version="1", **BERLIN)
-    assert status == 422
+    assert status == 409
     assert "Somebody else has changed this segment" in page
+    assert "Theirs: First" in page
     assert 'value="Second"' in page
+    assert post(browser, address, name="Second", version="1", over="2", **BERLIN)[0] == 303
 
 
 def test_a_segment_over_a_deleted_field_says_so(

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from flask import Blueprint
 from pluggy import HookimplMarker
 
+from envoi_web.audiences import audiences
 from envoi_web.calendar import calendar
 from envoi_web.customers import customers, imports
 from envoi_web.demo.views import demo
+from envoi_web.exports import exports
 from envoi_web.mailings import mailings
 from envoi_web.own.views import own
 from envoi_web.plugins_page import plugins_page

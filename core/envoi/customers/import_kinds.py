@@ -17,6 +17,8 @@ from envoi.receipts import line_importing, product_importing, receipt_file
 from envoi.receipts.importing import ReceiptImport
 from envoi.receipts.line_importing import LineImport
 from envoi.receipts.product_importing import ProductImport
+from envoi.target_audiences import importing as audience_importing
+from envoi.target_audiences.importing import AudienceImport
 
 
 class ImportKind(StrEnum):
@@ -26,6 +28,7 @@ class ImportKind(StrEnum):
     PRODUCTS = "products"
     RECEIPTS = "receipts"
     RECEIPT_LINES = "receipt_lines"
+    AUDIENCE = "audience"
 
 
 @dataclass(frozen=True)
@@ -44,4 +47,5 @@ FORMS: dict[ImportKind, Form] = {
     ImportKind.PRODUCTS: Form(product_importing.COLUMNS, ProductImport),
     ImportKind.RECEIPTS: Form(receipt_file.COLUMNS, ReceiptImport, attributes=True),
     ImportKind.RECEIPT_LINES: Form(line_importing.COLUMNS, LineImport),
+    ImportKind.AUDIENCE: Form(audience_importing.COLUMNS, AudienceImport),
 }

@@ -88,6 +88,9 @@ def request_export(
     """
     if kind not in EXPORT_KINDS:
         raise NotFoundError(f"There is no export of the kind {kind}.")
+    waiting = _waiting(session, tenant_id, kind, params, account_id)
+    if waiting is not None:
+        return waiting
     row = Export(
         tenant_id=tenant_id, kind=kind, name=name, params=dict(params), created_by=account_id
     )
@@ -96,6 +99,19 @@ def request_export(
     session.refresh(row)
     announce(session, tenant_id, Work.EXPORT, row.id)
     return row
+
+
+def _waiting(
+    session: Session, tenant_id: int, kind: str, params: Mapping[str, Any], account_id: int | None
+) -> Export | None:
+    """The same export that the same person is waiting for already: a form sent twice."""
+    lock = func.hashtextextended(f"export:{tenant_id}:{account_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    c = table(Export).c
+    open_states = (int(ExportState.WAITING), int(ExportState.RUNNING))
+    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state.in_(open_states))
+    rows = session.scalars(select(Export).where(*mine, c.kind == kind))
+    return next((row for row in rows if row.params == dict(params)), None)
 
 
 def list_exports(

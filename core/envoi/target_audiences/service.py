@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
@@ -125,18 +124,17 @@ def one_customer(tenant_id: int, customer_id: int) -> CustomerIds:
     return found
 
 
-def _changed(session: Session, tenant_id: int, audience_id: int, statement: Any, sign: int) -> int:
+def _changed(session: Session, tenant_id: int, audience_id: int, change: Any, sign: int) -> int:
     """Run a change of members and keep the size in step with it."""
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    changed = result.rowcount
-    audience = table(TargetAudience)
+    audience, member = table(TargetAudience), table(AudienceMember)
+    mine = (audience.c.tenant_id == tenant_id, audience.c.id == audience_id)
+    # Two changes of one audience follow each other, or they might wait for each other's rows.
+    session.execute(select(audience.c.id).where(*mine).with_for_update())
+    done = change.returning(member.c.customer_id).cte("done")
+    changed = session.scalar(select(func.count()).select_from(done)) or 0
     if changed:
-        session.execute(
-            update(audience)
-            .where(audience.c.tenant_id == tenant_id, audience.c.id == audience_id)
-            .values(size=audience.c.size + sign * changed, updated_at=func.now())
-        )
+        size = audience.c.size + sign * changed
+        session.execute(update(audience).where(*mine).values(size=size, updated_at=func.now()))
     if changed > _ANALYZE_FROM:
         session.execute(text("ANALYZE audience_member"))
     return changed

@@ -28,6 +28,8 @@ class ShownInput:
     before: str
     after: str
     value: str
+    chosen: Sequence[str]
+    """What of the options is chosen, where that may be several."""
     options: Options
     error: str
 
@@ -49,6 +51,7 @@ class ShownCondition:
     last: bool
     can_wrap: bool
     error: str
+    count: str
     json: str = ""
 
 
@@ -64,6 +67,7 @@ class ShownGroup:
     last: bool
     can_nest: bool
     error: str
+    count: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Builder:
     catalogue: Catalogue
     plugins: Plugins
     errors: Mapping[str, str]
+    counts: Mapping[str, str]
+    """How many customers each node holds for, by its place."""
 
     def tree(self, draft: Draft) -> ShownGroup:
         """Show the whole draft."""
@@ -121,6 +127,7 @@ class Builder:
             last=at == of - 1,
             can_nest=level < MAX_DEPTH_OF_BUILDER,
             error=self.errors.get(place, ""),
+            count=self.counts.get(place, ""),
         )
 
     def _node(
@@ -137,6 +144,7 @@ class Builder:
             "last": at == of - 1,
             "can_wrap": level < MAX_DEPTH_OF_BUILDER,
             "error": self.errors.get(place, "") or self.errors.get(f"{place}.operator", ""),
+            "count": self.counts.get(place, ""),
         }
         return self._condition(criterion, settings, shared) if criterion else _raw(settings, shared)
 
@@ -177,7 +185,10 @@ class Builder:
             before=gettext(field.before) if field.before else "",
             after=gettext(field.after) if field.after else "",
             value=_typed(field, value),
-            options=[("", gettext("Choose")), *options] if options else options,
+            chosen=value if isinstance(value, list) else [value],
+            options=[("", gettext("Choose")), *options]
+            if field.kind is InputKind.CHOICE
+            else options,
             error=self.errors.get(name, ""),
         )
 

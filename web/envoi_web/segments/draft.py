@@ -75,7 +75,13 @@ def _settings(form: Form, place: str) -> dict[str, Any]:
     if raw is not None:
         return _json_settings(raw)
     names = form.get(f"{place}.fields", "").split()
-    return {name: form.get(f"{place}.{name}", "") for name in ["criterion", "operator", *names]}
+    return {name: _typed(form, f"{place}.{name}") for name in ["criterion", "operator", *names]}
+
+
+def _typed(form: Form, name: str) -> str | list[str]:
+    """A field's text; a list where several values were chosen."""
+    values = form.getlist(name)
+    return values if len(values) > 1 else "".join(values)
 
 
 def _json_settings(raw: str) -> dict[str, Any]:
@@ -89,6 +95,23 @@ def _json_settings(raw: str) -> dict[str, Any]:
 def json_of(value: Any) -> str:
     """Write settings or a tree for the form."""
     return to_json(value, indent=2).decode()
+
+
+def resulting_place(before: Draft, action: str) -> str:
+    """The place that a button made or moved a node to, so that the focus can go there."""
+    name, _, place = action.partition(":")
+    if name not in _ACTIONS or not re.fullmatch(rf"{ROOT}(\.\d{{1,4}})*", place):
+        return ""
+    if name in ("add", "group"):
+        steps = [int(step) for step in place.split(".")[1:]]
+        return f"{place}.{len(_nodes(before, steps))}"
+    group, _, at = place.rpartition(".")
+    if not group or name == "delete":
+        return group
+    return f"{group}.{max(0, int(at) + _MOVES.get(name, 0))}"
+
+
+_MOVES = {"up": -1, "down": 1, "copy": 1}
 
 
 def _nodes(draft: Draft, steps: list[int]) -> list[Draft]:

@@ -11,6 +11,8 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
 from envoi.customers.import_kinds import ImportKind
 from envoi.customers.imports import create_import
+from envoi.customers.mapping import Mapping
+from envoi.customers.saved_mappings import save_mapping, saved_mappings
 from envoi.db import Database
 from envoi.delivery.models import MessageState
 from envoi.mailings import service, variants
@@ -67,7 +69,11 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         variants.save_content(session, tenant_id, draft.id, draft.version, content)
         changes = {"control_share": 20.0, "strata": ["gender"]}
         service.update_mailing(session, tenant_id, draft.id, draft.version, changes)
+        mapping = Mapping(columns=("external_id",))
+        save_mapping(session, tenant_id, ImportKind.CUSTOMERS, word, [word], mapping)
+        saved = saved_mappings(session, tenant_id, ImportKind.CUSTOMERS)
         numbers: dict[str, tuple[int, ...]] = {
+            "mapping_id": (saved[0].id,),
             "customer_id": (people[0],),
             "segment_id": (segment.id,),
             "policy_id": (policy.id,),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from io import BytesIO
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
-from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
 from envoi.accounts.permissions import Role
 from envoi.app import create_app
-from envoi.customers.import_run import run_import
 from envoi.db import Database
 from envoi.installation import Installation
 from envoi.plugins import Plugins
@@ -117,12 +114,18 @@ def test_a_profile_tells_everything(
     signed_in: SignIn, database: Database, tenant_id: int, customers: list[int]
 ) -> None:
     _tell_messages(database, tenant_id, customers[1])
-    body = _body(signed_in().get(f"/customers/{customers[1]}"))
-    for words in ("C-2", "Unsubscribed on", "R-C-2-1", "Product ", "Autumn news"):
-        assert words in body
-    assert "Unsubscribed from channel" in body, "why there was no message"
-    assert "Opened" in body
-    assert "2 in all" in body
+    browser, here = signed_in(), f"/customers/{customers[1]}"
+    told = {
+        "data": ("C-2", "c-2@mail2.test", "Average receipt"),
+        "subscriptions": ("Unsubscribed on", "No changes yet"),
+        "receipts": ("R-C-2-1", "Product ", "2 not cancelled"),
+        "messages": ("Autumn news", "Unsubscribed from channel", "Opened"),
+        "segments": ("Find the segments", "In no target audience"),
+        "timeline": ("Receipt R-C-2-1", "Autumn news", "Came into the base"),
+    }
+    for tab, words in told.items():
+        body = _body(browser.get(f"{here}?tab={tab}"))
+        assert not [word for word in words if word not in body], tab
 
 
 def _tell_messages(database: Database, tenant_id: int, customer_id: int) -> None:
@@ -159,68 +162,6 @@ def test_another_companys_customer_is_not_there(
 def test_roles_without_the_permission(signed_in: SignIn) -> None:
     assert signed_in(Role.ANALYST).get("/customers/").status_code == 403
     assert signed_in(Role.MARKETER).get("/customers/import/").status_code == 403
-
-
-def _upload(browser: FlaskClient, content: bytes, kind: str = "customers") -> TestResponse:
-    form = {
-        "csrf_token": token(browser, "/customers/import/"),
-        "kind": kind,
-        "file": (BytesIO(content), "list.csv"),
-    }
-    return browser.post("/customers/import/", data=form, content_type="multipart/form-data")
-
-
-def test_an_import_is_uploaded_followed_and_read(
-    signed_in: SignIn, here: Installation, tenant_id: int
-) -> None:
-    browser = signed_in()
-    answer = _upload(browser, b"external_id,email\nC-1,=bad\n,x\n")
-    assert answer.status_code == 303
-    address = answer.headers["Location"]
-    polled = {"HX-Request": "true", "HX-Target": "import-course"}
-    waiting = browser.get(address, headers=polled)
-    assert 'hx-trigger="every 2s"' in _body(waiting)
-    run_import(here, tenant_id, int(address.rsplit("/", 1)[1]))
-    ended = browser.get(address, headers=polled)
-    assert "every 2s" not in _body(ended, 286)
-    page = _body(browser.get(address))
-    assert "Rows of the file" in page
-    with browser.get(f"{address}/errors.csv") as errors:
-        assert errors.headers["Content-Type"].startswith("text/csv")
-        assert "external_id is empty" in _body(errors)
-    assert "list.csv" in _body(browser.get("/customers/import/"))
-
-
-def test_a_file_that_cannot_be_used_says_why(
-    signed_in: SignIn, here: Installation, tenant_id: int
-) -> None:
-    browser = signed_in()
-    address = _upload(browser, b"name\nAnna\n").headers["Location"]
-    run_import(here, tenant_id, int(address.rsplit("/", 1)[1]))
-    body = _body(browser.get(address))
-    assert "The file has no column external_id." in body
-    assert "Expected: external_id, first_name" in body
-
-
-@pytest.mark.parametrize("form", [{}, {"kind": "customers"}, {"kind": "people"}])
-def test_an_incomplete_form_is_shown_again(signed_in: SignIn, form: dict[str, str]) -> None:
-    browser = signed_in()
-    sent = {**form, "csrf_token": token(browser, "/customers/import/")}
-    assert "alert-danger" in _body(browser.post("/customers/import/", data=sent), 422)
-
-
-@pytest.mark.parametrize("kind", ["customers", "receipts"])
-def test_the_sample_can_be_imported(
-    signed_in: SignIn, here: Installation, tenant_id: int, kind: str
-) -> None:
-    browser = signed_in()
-    if kind == "receipts":
-        test_the_sample_can_be_imported(signed_in, here, tenant_id, "customers")
-    sample = browser.get(f"/customers/import/sample/{kind}.csv").get_data()
-    address = _upload(browser, sample, kind).headers["Location"]
-    status = run_import(here, tenant_id, int(address.rsplit("/", 1)[1]))
-    assert status.counts
-    assert (status.counts.created, status.counts.refused, status.counts.warnings) == (1, 0, 0)
 
 
 def test_russian_pages(signed_in: SignIn, customers: list[int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -152,7 +153,7 @@ class _Compiler:
         try:
             if spec.select is None:
                 return self._materialised(spec, settings)
-            made, columns = spec.select, self._columns()
+            made, columns = spec.select, self.columns
             answer = self._fence(spec, lambda: made(settings, columns))
         except ValidationFailedError as error:
             raise ValidationFailedError(
@@ -166,7 +167,9 @@ class _Compiler:
     def _fence(self, spec: SegmentSourceSpec, call: Callable[[], Any]) -> Any:
         return fence(self.plugins, "segment source", spec.name, call)
 
-    def _columns(self) -> SourceColumns:
+    @cached_property
+    def columns(self) -> SourceColumns:
+        """What every source selects from: conditions stand beside each other, never inside."""
         return SourceColumns(
             tenant_id=self.tenant_id,
             now=self.now,

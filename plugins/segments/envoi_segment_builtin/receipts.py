@@ -130,7 +130,7 @@ def _measure(criterion: str, columns: SourceColumns) -> Any:
         "median": func.percentile_cont(0.5).within_group(receipt.amount),
         "smallest": func.min(receipt.amount),
         "largest": func.max(receipt.amount),
-        "items": func.sum(receipt.items) / func.count(),
+        "items": func.sum(receipt["items"]) / func.count(),
         "visits": func.count(distinct(columns.day(receipt.at))),
     }
     return measures[criterion]

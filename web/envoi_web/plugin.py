@@ -30,11 +30,13 @@ def register_blueprints() -> Iterable[Blueprint]:
     return [
         shell,
         own,
+        audiences,
         customers,
         imports,
         mailings,
         calendar,
         demo,
+        exports,
         policies,
         plugins_page,
         reports,

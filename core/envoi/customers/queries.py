@@ -1,36 +1,38 @@
-"""What pages ask about customers: a list with search, and everything about one."""
+"""The list of customers: pages by key, totals as exact as is quick, and what its columns show."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import date, datetime
+from typing import Any, TypeVar
 
-from phonenumbers import PhoneMetadata
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, func, select, text, true, tuple_
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from envoi.customers.fields import fields_of
-from envoi.customers.models import Customer, CustomerToken, CustomerValue
-from envoi.customers.tokens import LONGEST_TOKEN, fold
+from envoi.customers.fields import Value, fields_of
+from envoi.customers.models import Customer, CustomerValue
+from envoi.customers.search import NO_FILTER, CustomerFilter, matching
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run, RunKind
-from envoi.errors import NotFoundError
-from envoi.mailings.models import Mailing
-from envoi.receipts.models import Product, Receipt, ReceiptLine
-from envoi.subscriptions.models import WHOLE_CHANNEL, OptOut
-from envoi.tenants.models import TenantSettings, TimeZone
+from envoi.receipts.models import Receipt
 
 COUNTED_UP_TO = 10_000
-"""Totals are counted exactly up to here; above they are estimated or given as "more than"."""
+"""Totals are counted exactly up to here; above they are about."""
+SORTS = ("id", "external_id", "registered_on", "updated_at")
+"""What a list can be sorted by, each through an index; `-` before it turns the order round."""
 
-_MOST_TERMS = 5
-_PHONE = re.compile(r"[+(]?[0-9][0-9 ()\-.]{2,}\Z")
-_NO_DIGIT = re.compile(r"\D")
-_HIGHEST = "\U0010ffff"
-_LATEST = 50
-_MESSAGE_DAYS = 400
+_PATIENCE = "60ms"
+"""How long an exact total may take before a sample is counted instead."""
+_LONGEST = "5s"
+"""After this a page of the list is given up."""
+_SAMPLE = 2_500
+"""About how many customers a sample has."""
+_BUCKETS = 10_000
+_CANCELLED = "57014"
+_LIMIT = text("SELECT set_config('statement_timeout', :limit, true)")
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,57 +44,138 @@ class ListedCustomer:
     first_name: str
     middle_name: str
     last_name: str
+    gender: int
+    birth_date: date | None
     city: str
     email: str | None
     email_quality: int
     phone: str | None
     phone_quality: int
     registered_on: date | None
+    updated_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerPage:
-    """A page of the list; `before` and `after` lead on, None where there is nothing more."""
+    """A page of the list; `before` and `after` lead on, None where there is nothing more.
+
+    `too_slow` says that the search was given up: it must be narrowed.
+    """
 
     customers: list[ListedCustomer]
-    before: int | None
-    after: int | None
+    before: int | None = None
+    after: int | None = None
+    too_slow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """How many there are; `exact` is false for an estimate, `more_than` for a lower bound."""
+    """How many there are; `exact` is false for an estimate."""
 
     count: int
     exact: bool = True
-    more_than: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchases:
+    """What a customer has bought to date; money in minor units."""
+
+    receipts: int = 0
+    amount: int = 0
+    last: datetime | None = None
 
 
 def list_customers(
     session: Session,
     tenant_id: int,
+    wanted: CustomerFilter = NO_FILTER,
     *,
-    search: str = "",
+    sort: str = "id",
     after: int | None = None,
     before: int | None = None,
     size: int = 25,
 ) -> CustomerPage:
-    """List customers by number, those that match every word of `search`; pages by key."""
+    """List customers that a filter lets through; pages go on by the key of a customer.
+
+    Args:
+        session: An open session of the tenant.
+        tenant_id: The tenant.
+        wanted: The filter.
+        sort: One of `SORTS`, with `-` for the opposite order.
+        after: The last customer of the page before.
+        before: The first customer of the page after.
+        size: Rows of a page.
+    """
     c = table(Customer).c
-    query = _matching(session, tenant_id, search, _columns())
-    if before is not None:
-        query = query.where(c.id < before).order_by(c.id.desc())
-    else:
-        query = query.where(c.id > (after or 0)).order_by(c.id)
-    rows = session.execute(query.limit(size + 1)).all()
-    more, rows = len(rows) > size, rows[:size]
-    if before is not None:
-        rows = rows[::-1]
-    shown = [ListedCustomer(**row._mapping) for row in rows]
+    start = before if before is not None else after
+    backwards = before is not None
+    query = select(*(c[name] for name in ListedCustomer.__dataclass_fields__))
+    query = query.where(*matching(session, tenant_id, wanted))
+    if start is not None:
+        query = query.where(_beyond(session, tenant_id, sort, start, backwards))
+    ordered = query.order_by(*_order(sort, backwards)).limit(size + 1)
+    found = _patiently(session, _LONGEST, lambda: session.execute(ordered).all())
+    if found is None:
+        return CustomerPage(customers=[], too_slow=True)
+    rows = [ListedCustomer(**row._mapping) for row in found]
+    return _page(rows, size, start, backwards)
+
+
+def count_customers(session: Session, tenant_id: int, wanted: CustomerFilter = NO_FILTER) -> Total:
+    """Count who matches: exactly while that is quick, else by a sample or the planner's word."""
+    ids = select(table(Customer).c.id).where(*matching(session, tenant_id, wanted))
+    first = ids.limit(COUNTED_UP_TO + 1).subquery()
+    counting = select(func.count()).select_from(first)
+    count = _patiently(session, _PATIENCE, lambda: session.scalar(counting))
+    if count is not None and count <= COUNTED_UP_TO:
+        return Total(count=count)
+    base = _estimate(session, tenant_id)
+    if wanted == NO_FILTER:
+        return Total(count=max(count or 0, base), exact=False)
+    buckets = min(_BUCKETS, max(1, round(_BUCKETS * _SAMPLE / max(base, 1))))
+    sampled = ids.where(table(Customer).c.bucket < buckets).subquery()
+    found = session.scalar(select(func.count()).select_from(sampled)) or 0
+    return Total(count=max(count or 0, round(found * _BUCKETS / buckets)), exact=False)
+
+
+def purchases_of(session: Session, tenant_id: int, ids: Sequence[int]) -> dict[int, Purchases]:
+    """Add up the receipts of these customers, cancelled ones left out."""
+    c = table(Receipt).c
+    query = (
+        select(c.customer_id, func.count(), func.sum(c.amount), func.max(c.at))
+        .where(c.tenant_id == tenant_id, c.customer_id.in_(ids), ~c.cancelled)
+        .group_by(c.customer_id)
+    )
+    return {
+        row[0]: Purchases(receipts=row[1], amount=int(row[2]), last=row[3])
+        for row in session.execute(query)
+    }
+
+
+def values_of(session: Session, tenant_id: int, ids: Sequence[int]) -> dict[int, dict[int, Value]]:
+    """Return the custom fields of these customers: by customer, then by field."""
+    fields = {field.id: field for field in fields_of(session, tenant_id)}
+    found: dict[int, dict[int, Value]] = {number: {} for number in ids}
+    c = table(CustomerValue).c
+    columns = (c.customer_id, c.field_id, c.text_value, c.number_value, c.date_value)
+    query = select(*columns).where(c.tenant_id == tenant_id, c.customer_id.in_(ids))
+    for row in session.execute(query):
+        value = getattr(row, fields[row.field_id].value_column)
+        if value is not None:
+            found[row.customer_id][row.field_id] = value
+    return found
+
+
+def _page(
+    rows: list[ListedCustomer], size: int, start: int | None, backwards: bool
+) -> CustomerPage:
+    more, shown = len(rows) > size, rows[:size]
+    if backwards:
+        shown = shown[::-1]
     if not shown:
-        return CustomerPage(customers=[], before=None, after=None)
-    earlier = more if before is not None else bool(after)
-    later = True if before is not None else more
+        return CustomerPage(customers=[])
+    earlier = more if backwards else start is not None
+    later = True if backwards else more
     return CustomerPage(
         customers=shown,
         before=shown[0].id if earlier else None,
@@ -100,218 +183,47 @@ def list_customers(
     )
 
 
-def count_customers(session: Session, tenant_id: int, search: str = "") -> Total:
-    """Count who matches, exactly while that is quick; of all customers the planner's estimate."""
-    bounded = _matching(session, tenant_id, search, [table(Customer).c.id]).limit(COUNTED_UP_TO + 1)
-    count = session.scalar(select(func.count()).select_from(bounded.subquery())) or 0
-    if count <= COUNTED_UP_TO:
-        return Total(count=count)
-    if search.strip():
-        return Total(count=COUNTED_UP_TO, exact=False, more_than=True)
+def _keys(sort: str) -> list[ColumnElement[Any]]:
+    c, name = table(Customer).c, sort.removeprefix("-")
+    column = c.registered_sort if name == "registered_on" else c[name]
+    return [column] if column is c.id else [column, c.id]
+
+
+def _order(sort: str, backwards: bool) -> list[ColumnElement[Any]]:
+    down = sort.startswith("-") is not backwards
+    return [key.desc() if down else key for key in _keys(sort)]
+
+
+def _beyond(
+    session: Session, tenant_id: int, sort: str, start: int, backwards: bool
+) -> ColumnElement[bool]:
+    """Whoever comes after a customer in the order; the customer's own place is looked up."""
+    c, keys = table(Customer).c, _keys(sort)
+    place = session.execute(select(*keys).where(c.tenant_id == tenant_id, c.id == start)).first()
+    if place is None:
+        return true()
+    here, there = tuple_(*keys), tuple_(*place)
+    return here < there if sort.startswith("-") is not backwards else here > there
+
+
+def _patiently(session: Session, patience: str, ask: Callable[[], Answer]) -> Answer | None:
+    """Ask within a time; None where the database did not get done."""
+    try:
+        with session.begin_nested():
+            session.execute(_LIMIT, {"limit": patience})
+            answer = ask()
+            session.execute(_LIMIT, {"limit": "0"})
+            return answer
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", "") != _CANCELLED:
+            raise
+        return None
+
+
+def _estimate(session: Session, tenant_id: int) -> int:
+    """How many customers the planner takes the tenant to have."""
     explained = session.scalar(
         text("EXPLAIN (FORMAT JSON) SELECT 1 FROM customer WHERE tenant_id = :tenant"),
         {"tenant": tenant_id},
     )
-    estimate = int(explained[0]["Plan"]["Plan Rows"]) if explained else 0
-    return Total(count=max(estimate, count), exact=False)
-
-
-def _columns() -> list[ColumnElement[Any]]:
-    c = table(Customer).c
-    return [c[name] for name in ListedCustomer.__dataclass_fields__]
-
-
-def _matching(session: Session, tenant_id: int, search: str, columns: list[Any]) -> Select[Any]:
-    c = table(Customer).c
-    query = select(*columns).where(c.tenant_id == tenant_id)
-    for prefixes in _terms(session, tenant_id, search):
-        query = query.where(_has_token(tenant_id, prefixes))
-    return query
-
-
-def _terms(session: Session, tenant_id: int, search: str) -> list[list[str]]:
-    """Take a search apart: of each term one of the prefixes must be found."""
-    wanted = search.replace("\0", "").strip()
-    if _PHONE.match(wanted):
-        return [[fold(wanted), *_phone_prefixes(session, tenant_id, wanted)]]
-    return [[fold(word)] for word in wanted.split()[:_MOST_TERMS]]
-
-
-def _phone_prefixes(session: Session, tenant_id: int, wanted: str) -> list[str]:
-    """The digits as they stand, and as if they were dialled inside the company's country."""
-    digits = _NO_DIGIT.sub("", wanted)[:LONGEST_TOKEN]
-    c = table(TenantSettings).c
-    country = session.scalar(select(c.default_country).where(c.tenant_id == tenant_id))
-    metadata = PhoneMetadata.metadata_for_region(country or "ZZ", None)
-    if metadata is None or wanted.startswith("+"):
-        return [digits]
-    national = digits.removeprefix(metadata.national_prefix or "")
-    return [digits, f"{metadata.country_code}{national}"]
-
-
-def _has_token(tenant_id: int, prefixes: list[str]) -> ColumnElement[bool]:
-    token, c = table(CustomerToken).c, table(Customer).c
-    ranges = [and_(token.token >= prefix, token.token < prefix + _HIGHEST) for prefix in prefixes]
-    return exists().where(token.tenant_id == tenant_id, token.customer_id == c.id, or_(*ranges))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileReceipt:
-    """A purchase with the products of its lines."""
-
-    external_id: str
-    at: datetime
-    amount: int
-    items: float
-    cancelled: bool
-    products: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileMessage:
-    """A message to a customer, or why there was none."""
-
-    run_id: int
-    mailing_id: int | None
-    mailing: str
-    channel: str
-    launched_on: date
-    state: MessageState
-    stage: int | None
-    detail: str
-    accepted_at: datetime | None
-    delivered_at: datetime | None
-    opened_at: datetime | None
-    clicked_at: datetime | None
-    bounced_at: datetime | None
-    complained_at: datetime | None
-    unsubscribed_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """Everything a profile shows of one customer."""
-
-    customer: Customer
-    time_zone: str
-    fields: list[tuple[str, str | float | date]]
-    left_channels: dict[str, datetime]
-    receipts: list[ProfileReceipt]
-    receipt_count: int
-    receipt_sum: int
-    messages: list[ProfileMessage]
-
-
-def customer_profile(session: Session, tenant_id: int, customer_id: int) -> Profile:
-    """Return a customer's profile; `NotFoundError` where the tenant has none of this number."""
-    c = table(Customer).c
-    mine = (c.tenant_id == tenant_id, c.id == customer_id)
-    customer = session.scalar(select(Customer).where(*mine))
-    if customer is None:
-        raise NotFoundError("There is no such customer.")
-    zone = table(TimeZone).c
-    count, amount = _receipt_totals(session, tenant_id, customer_id)
-    return Profile(
-        customer=customer,
-        time_zone=session.scalar(select(zone.name).where(zone.id == customer.zone_id)) or "",
-        fields=_field_values(session, tenant_id, customer_id),
-        left_channels=_left_channels(session, tenant_id, customer_id),
-        receipts=_receipts(session, tenant_id, customer_id),
-        receipt_count=count,
-        receipt_sum=amount,
-        messages=_messages(session, tenant_id, customer_id),
-    )
-
-
-def _field_values(
-    session: Session, tenant_id: int, customer_id: int
-) -> list[tuple[str, str | float | date]]:
-    c = table(CustomerValue).c
-    rows = session.execute(
-        select(c.field_id, c.text_value, c.number_value, c.date_value).where(
-            c.tenant_id == tenant_id, c.customer_id == customer_id
-        )
-    )
-    values = {row.field_id: row for row in rows}
-    return [
-        (field.label, getattr(values[field.id], field.value_column))
-        for field in fields_of(session, tenant_id)
-        if field.id in values
-    ]
-
-
-def _left_channels(session: Session, tenant_id: int, customer_id: int) -> dict[str, datetime]:
-    c = table(OptOut).c
-    rows = session.execute(
-        select(c.channel, c.at).where(
-            c.tenant_id == tenant_id,
-            c.customer_id == customer_id,
-            c.category_id == WHOLE_CHANNEL,
-        )
-    )
-    return {row.channel: row.at for row in rows}
-
-
-def _receipt_totals(session: Session, tenant_id: int, customer_id: int) -> tuple[int, int]:
-    c = table(Receipt).c
-    row = session.execute(
-        select(func.count(), func.coalesce(func.sum(c.amount), 0)).where(
-            c.tenant_id == tenant_id, c.customer_id == customer_id, ~c.cancelled
-        )
-    ).one()
-    return row[0], int(row[1])
-
-
-def _receipts(session: Session, tenant_id: int, customer_id: int) -> list[ProfileReceipt]:
-    c, line, product = table(Receipt).c, table(ReceiptLine).c, table(Product).c
-    names = (
-        select(func.array_agg(func.coalesce(func.nullif(product.name, ""), product.external_id)))
-        .where(
-            line.tenant_id == tenant_id,
-            line.receipt_id == c.id,
-            product.tenant_id == tenant_id,
-            product.id == line.product_id,
-        )
-        .scalar_subquery()
-    )
-    query = select(c.external_id, c.at, c.amount, c["items"], c.cancelled, names.label("products"))
-    query = query.where(c.tenant_id == tenant_id, c.customer_id == customer_id)
-    rows = session.execute(query.order_by(c.at.desc()).limit(_LATEST))
-    return [ProfileReceipt(**{**row._mapping, "products": row.products or []}) for row in rows]
-
-
-def _messages(session: Session, tenant_id: int, customer_id: int) -> list[ProfileMessage]:
-    """The messages of the last months, tests left out; older partitions are not looked at."""
-    m, run, mailing = table(Message).c, table(Run).c, table(Mailing).c
-    since = date.today() - timedelta(days=_MESSAGE_DAYS)
-    times = (m[name] for name in ProfileMessage.__dataclass_fields__ if name.endswith("_at"))
-    query = (
-        select(
-            m.run_id,
-            run.mailing_id,
-            func.coalesce(mailing.name, "").label("mailing"),
-            run.channel,
-            m.launched_on,
-            m.state,
-            m.stage,
-            func.coalesce(m.detail, "").label("detail"),
-            *times,
-        )
-        .join_from(table(Message), table(Run), and_(run.tenant_id == tenant_id, run.id == m.run_id))
-        .outerjoin(
-            table(Mailing), and_(mailing.tenant_id == tenant_id, mailing.id == run.mailing_id)
-        )
-        .where(
-            m.tenant_id == tenant_id,
-            m.customer_id == customer_id,
-            m.launched_on >= since,
-            run.kind != int(RunKind.TEST),
-        )
-        .order_by(m.launched_on.desc(), m.seq.desc())
-        .limit(_LATEST)
-    )
-    return [_message(row) for row in session.execute(query)]
-
-
-def _message(row: Row[Any]) -> ProfileMessage:
-    return ProfileMessage(**{**row._mapping, "state": MessageState(row.state)})
+    return int(explained[0]["Plan"]["Plan Rows"]) if explained else 0

@@ -14,6 +14,8 @@ from werkzeug.routing import IntegerConverter, Map
 from envoi.webkit import htmx
 
 PAGE_SIZES = (10, 25, 50, 100)
+_PLACES = ("page", "after", "before")
+"""The parameters that say where in a list a page stands."""
 
 
 class IdConverter(IntegerConverter):
@@ -63,11 +65,11 @@ def _own_names(template: str, context: dict[str, Any]) -> dict[str, Any]:
 def page_url(**changes: Any) -> str:
     """Return this page's address with query parameters changed; None takes one out.
 
-    Whatever changes besides the page number leads back to the first page.
+    Whatever changes besides the place in the list leads back to the first page.
     """
     query = {**request.args.to_dict(flat=False), **changes}
-    if "page" not in changes:
-        query.pop("page", None)
+    if not changes.keys() & set(_PLACES):
+        query = {name: value for name, value in query.items() if name not in _PLACES}
     kept = {name: value for name, value in query.items() if value is not None}
     here = url_for(request.endpoint or "", **(request.view_args or {}))
     # The query is never given to `url_for`, which takes names such as `_scheme` for its own.

@@ -1,6 +1,11 @@
-"""Customers: the list, a profile, and the import of files."""
+"""Customers: the list, a profile with its form, and the import of files."""
 
+from envoi_web.customers import (  # noqa: F401 (they add their routes)
+    edit,
+    profile,
+    views,
+)
+from envoi_web.customers.blueprint import customers
 from envoi_web.customers.imports import imports
-from envoi_web.customers.views import customers
 
 __all__ = ["customers", "imports"]

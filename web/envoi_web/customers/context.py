@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext, ngettext
 
 from envoi.customers.models import Gender, Quality
-from envoi.customers.queries import Profile, ProfileMessage, Total
+from envoi.customers.profile import Profile, ProfileMessage
+from envoi.customers.queries import Total
 from envoi.delivery.models import MessageState, Stage
 from envoi.webkit import allowed
 from envoi.webkit.formats import NO_VALUE, day, number
+from envoi_web.customers.columns import value_words
 from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
 
 _MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
@@ -26,6 +29,7 @@ GENDERS = {
     Gender.MALE: lazy_gettext("Male"),
 }
 QUALITIES = {
+    Quality.GOOD: lazy_gettext("Good"),
     Quality.NO_ADDRESS: lazy_gettext("No address"),
     Quality.FORMAT_ERROR: lazy_gettext("Format error"),
     Quality.LANDLINE: lazy_gettext("Landline: takes no SMS"),
@@ -48,20 +52,22 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class ShownContact:
-    """A contact as the role may see it; `issue` says why it cannot be used."""
+    """A contact as the role may see it; `issue` says why it cannot be used, or hardly."""
 
     value: str
     issue: str
+    tone: str
+    code: int
 
 
 @dataclass(frozen=True)
 class ShownMessage:
-    """A message with the state that is shown, and the reason where it did not arrive."""
+    """A message with the state that is shown, the reason where it did not arrive, its facts."""
 
     message: ProfileMessage
     state: str
     reason: str
-    at: datetime | None
+    facts: list[tuple[str, datetime]]
 
 
 def full_name(customer: Named) -> str:
@@ -72,13 +78,22 @@ def full_name(customer: Named) -> str:
 
 def contact(value: str | None, quality: int) -> ShownContact:
     """Return a contact, masked unless the role may see contacts."""
-    issue = str(QUALITIES.get(Quality(quality), "")) if quality in set(Quality) else str(quality)
+    issue = quality_words(quality) if quality != Quality.GOOD else ""
+    tone = "bad" if quality >= Quality.NO_ADDRESS else "warn"
+    shown = value if value and allowed("customers.contacts") else _masked(value)
+    return ShownContact(shown, issue, tone, quality)
+
+
+def quality_words(quality: int) -> str:
+    """Say a quality code; one that is not of this version by its number."""
+    if quality in set(Quality):
+        return str(QUALITIES[Quality(quality)])
+    return str(_("Code %(code)s", code=quality))
+
+
+def _masked(value: str | None) -> str:
     if not value:
-        return ShownContact(NO_VALUE, issue)
-    return ShownContact(value if allowed("customers.contacts") else _masked(value), issue)
-
-
-def _masked(value: str) -> str:
+        return NO_VALUE
     if "@" in value:
         local, _at, domain = value.rpartition("@")
         return f"{local[:1]}•••@{domain}"
@@ -88,12 +103,10 @@ def _masked(value: str) -> str:
 def total_words(total: Total, searched: bool) -> str:
     """How many customers there are or match, saying what is not exact."""
     count = total.count
-    if total.more_than:
-        words = _("more than %(count)s match", count=number(count))
-    elif not total.exact and count >= _MILLION:
+    if not total.exact and count >= _MILLION:
         words = _("about %(count)s M customers", count=number(count / _MILLION, 1))
     elif not total.exact:
-        words = _("about %(count)s customers", count=number(round(count, -3)))
+        words = _("about %(count)s customers", count=number(_rounded(count)))
     elif searched:
         words = ngettext("%(count)s matches", "%(count)s match", count, count=number(count))
     else:
@@ -101,10 +114,15 @@ def total_words(total: Total, searched: bool) -> str:
     return str(words)
 
 
+def _rounded(count: int) -> int:
+    """An estimate with the two digits that it is worth."""
+    return round(count, 2 - len(str(count)))
+
+
 def personal_facts(profile: Profile) -> list[tuple[str, str]]:
-    """The personal details and custom fields, each with its label."""
+    """The personal details, each with its label."""
     customer = profile.customer
-    fixed = [
+    return [
         (_("External id"), customer.external_id),
         (_("Gender"), str(GENDERS[Gender(customer.gender)])),
         (_("Birth date"), day(customer.birth_date)),
@@ -112,34 +130,35 @@ def personal_facts(profile: Profile) -> list[tuple[str, str]]:
         (_("City"), customer.city or NO_VALUE),
         (_("Time zone"), profile.time_zone or _("as the company")),
     ]
-    return fixed + [(label, _shown_value(value)) for label, value in profile.fields]
 
 
-def _shown_value(value: str | float | date) -> str:
-    if isinstance(value, date):
-        return day(value)
-    return number(value) if isinstance(value, float) else value
+def field_groups(profile: Profile) -> dict[str, list[tuple[str, str]]]:
+    """The custom fields with their values, by group in the order of the fields."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for field, value in profile.fields:
+        groups.setdefault(field.group, []).append((field.label, value_words(field, value)))
+    return groups
 
 
-def subscriptions(profile: Profile) -> list[tuple[str, str, bool]]:
-    """Channel, state in words, and whether the customer gets messages there."""
+def message_rows(messages: Sequence[ProfileMessage]) -> list[ShownMessage]:
+    """The messages with their state, what happened to them, and why some were not sent."""
     return [
-        (
-            str(label),
-            _("Unsubscribed on %(day)s", day=day(left)) if left else _("Subscribed"),
-            left is None,
-        )
-        for channel, label in CHANNELS.items()
-        for left in [profile.left_channels.get(channel)]
+        ShownMessage(message, _state(message), _reason(message), _facts(message))
+        for message in messages
     ]
 
 
-def message_rows(profile: Profile) -> list[ShownMessage]:
-    """The messages with their state and the one reason of those that were not sent."""
-    return [
-        ShownMessage(message, _state(message), _reason(message), _latest(message))
-        for message in profile.messages
-    ]
+def _facts(message: ProfileMessage) -> list[tuple[str, datetime]]:
+    facts = (
+        (_("Sent"), message.accepted_at),
+        (_("Delivered"), message.delivered_at),
+        (_("Undelivered"), message.bounced_at),
+        (_("Opened"), message.opened_at),
+        (_("Clicked"), message.clicked_at),
+        (_("Complained"), message.complained_at),
+        (_("Unsubscribed"), message.unsubscribed_at),
+    )
+    return [(word, at) for word, at in facts if at]
 
 
 def _state(message: ProfileMessage) -> str:
@@ -155,22 +174,7 @@ def _state(message: ProfileMessage) -> str:
 
 
 def _reason(message: ProfileMessage) -> str:
-    facts = (
-        (_("Complained"), message.complained_at),
-        (_("Unsubscribed by this message"), message.unsubscribed_at),
-    )
     label = STAGE_LABELS.get(Stage(message.stage)) if message.stage else None
     parts = [str(label)] if label else []
     parts += [detail_words(message.detail)] if message.detail else []
-    return ", ".join([*parts, *(word for word, at in facts if at)])
-
-
-def _latest(message: ProfileMessage) -> datetime | None:
-    times = (
-        message.accepted_at,
-        message.delivered_at,
-        message.opened_at,
-        message.clicked_at,
-        message.bounced_at,
-    )
-    return max((at for at in times if at), default=None)
+    return ", ".join(parts)

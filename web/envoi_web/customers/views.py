@@ -1,69 +1,195 @@
-"""The list of customers with its search, and a customer's profile."""
+"""The list of customers: search, filters, columns, and what to do with who is found."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
 from flask import Response, request, url_for
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
-from envoi.customers.queries import count_customers, customer_profile, list_customers
-from envoi.webkit import Blueprint, current, page, page_url, permission
-from envoi_web.customers.context import (
-    contact,
-    full_name,
-    message_rows,
-    personal_facts,
-    subscriptions,
-    total_words,
+from envoi.accounts.list_columns import choose_columns
+from envoi.customers.fields import fields_of
+from envoi.customers.queries import (
+    SORTS,
+    CustomerPage,
+    Purchases,
+    Total,
+    count_customers,
+    list_customers,
+    purchases_of,
+    values_of,
 )
+from envoi.customers.search import (
+    NO_FILTER,
+    CustomerFilter,
+    offered_categories,
+    offered_products,
+    tree_of_filters,
+)
+from envoi.mailings.service import create_draft
+from envoi.segments.service import create_segment
+from envoi.webkit import current, page, page_url, permission, see_other, toast
+from envoi.webkit.pages import PAGE_SIZES
+from envoi_web.customers import columns
+from envoi_web.customers.blueprint import customers
+from envoi_web.customers.context import GENDERS, contact, full_name, total_words
+from envoi_web.customers.filters import LONGEST_SEARCH, args_of, tags_of, wanted_of
 
-customers = Blueprint("customers", __name__, url_prefix="/customers")
-
-_LONGEST_SEARCH = 100
+_LONGEST_NAME = 200
 
 
 @customers.get("/")
 @permission("customers.view")
 def index() -> Response:
-    """List customers by number, narrowed by a search for the beginnings of words."""
-    search = request.args.get("q", "").strip()[:_LONGEST_SEARCH]
+    """List customers, narrowed by words and by purchases; all of it stands in the address."""
+    wanted, sort, size = wanted_of(request.args), _sort(), _size()
     with current.session() as session:
+        fields = fields_of(session, current.tenant_id)
         found = list_customers(
             session,
             current.tenant_id,
-            search=search,
+            wanted,
+            sort=sort,
             after=request.args.get("after", type=int),
             before=request.args.get("before", type=int),
+            size=size,
         )
-        total = count_customers(session, current.tenant_id, search)
+        total = _total(session, wanted, found)
+        offered = columns.offered_columns(fields)
+        shown = columns.shown_columns(session, offered)
+        ids = [customer.id for customer in found.customers]
+        bought = _bought(session, ids, shown)
+        values = values_of(session, current.tenant_id, ids) if _shows_fields(shown) else {}
+        categories = [(name, name) for name in offered_categories(session, current.tenant_id)]
     return page(
         "customers/list.html",
         fragments=("customer_rows",),
-        customers=found.customers,
-        search=search,
-        total=total_words(total, bool(search)),
-        nobody=not total.count and not search,
+        found=found,
+        wanted=wanted,
+        filters=args_of(wanted),
+        tags=tags_of(wanted),
+        sort=sort,
+        size=size,
+        sizes=PAGE_SIZES,
+        total=total_words(total, wanted != NO_FILTER),
+        nobody=not total.count and wanted == NO_FILTER,
+        offered=offered,
+        shown=shown,
+        headings=columns.headings(shown, offered, fields),
+        fields={columns.column_of(field): field for field in fields},
+        bought=bought,
+        values=values,
+        categories=categories,
+        query=request.query_string.decode("ascii", "replace"),
         previous_url=found.before and page_url(before=found.before, after=None),
         next_url=found.after and page_url(after=found.after, before=None),
-        full_name=full_name,
-        contact=contact,
+        today=datetime.now(current.company.zone).date(),
+        **_words(),
     )
 
 
-@customers.get("/<int:customer_id>")
+@customers.get("/products")
 @permission("customers.view")
-def profile(customer_id: int) -> Response:
-    """Show what is known of a customer: data, contacts, receipts, messages with their reasons."""
+def products() -> Response:
+    """Offer products while a person types one."""
+    typed = request.args.get("product", "").replace("\0", "").strip()[:LONGEST_SEARCH]
     with current.session() as session:
-        found = customer_profile(session, current.tenant_id, customer_id)
-    name = full_name(found.customer)
-    return page(
-        "customers/profile.html",
-        profile=found,
-        name=name,
-        facts=personal_facts(found),
-        email=contact(found.customer.email, found.customer.email_quality),
-        phone=contact(found.customer.phone, found.customer.phone_quality),
-        subscriptions=subscriptions(found),
-        messages=message_rows(found),
-        crumbs=[(_("Customers"), url_for("customers.index")), (name, "")],
-    )
+        found = offered_products(session, current.tenant_id, typed)
+    return page("customers/products.html", products=found)
+
+
+@customers.post("/columns")
+@permission("customers.view")
+def keep_columns() -> Response:
+    """Keep the columns that the employee chose, and show the list as it was."""
+    with current.session() as session:
+        offered = columns.offered_columns(fields_of(session, current.tenant_id))
+        chosen = [name for name in offered if name in request.form.getlist("column")]
+        choose_columns(session, current.tenant_id, current.account_id, columns.PLACE, chosen)
+    query = urlencode(parse_qsl(request.form.get("query", "")))
+    return see_other(url_for("customers.index") + (f"?{query}" if query else ""))
+
+
+@customers.post("/mailing")
+@permission("mailings.edit")
+def create_mailing() -> Response:
+    """Make a draft of a mailing to the customers of the list."""
+    wanted = wanted_of(request.form)
+    with current.session() as session:
+        made = create_draft(
+            session,
+            current.tenant_id,
+            channel="email",
+            name=_name(wanted),
+            tree=tree_of_filters(session, current.tenant_id, wanted),
+            account_id=current.account_id,
+        )
+        made_id = made.id
+    return see_other(url_for("mailings.who", mailing_id=made_id))
+
+
+@customers.post("/segment")
+@permission("segments.edit")
+def save_segment() -> Response:
+    """Make a segment of the list's conditions and open it, to be named and refined."""
+    wanted = wanted_of(request.form)
+    with current.session() as session:
+        made = create_segment(
+            session,
+            current.tenant_id,
+            name=_name(wanted),
+            tree=tree_of_filters(session, current.tenant_id, wanted),
+            plugins=current.plugins,
+            created_by=current.account_id,
+        )
+        made_id = made.id
+    toast(_("Segment saved."))
+    return see_other(url_for("segments.edit", segment_id=made_id))
+
+
+def _sort() -> str:
+    asked = request.args.get("sort", "id")
+    return asked if asked.removeprefix("-") in SORTS else "id"
+
+
+def _size() -> int:
+    asked = request.args.get("size", 25, type=int)
+    return asked if asked in PAGE_SIZES else 25
+
+
+def _total(session: Session, wanted: CustomerFilter, found: CustomerPage) -> Total:
+    """A page that stands alone is counted already."""
+    if not (found.before or found.after or found.too_slow) and "after" not in request.args:
+        return Total(count=len(found.customers))
+    return count_customers(session, current.tenant_id, wanted)
+
+
+def _bought(session: Session, ids: list[int], shown: list[str]) -> dict[int, Purchases]:
+    if not columns.OF_PURCHASES & set(shown):
+        return {}
+    found = purchases_of(session, current.tenant_id, ids)
+    return {number: found.get(number, Purchases()) for number in ids}
+
+
+def _shows_fields(shown: list[str]) -> bool:
+    return any(name.startswith("field_") for name in shown)
+
+
+def _name(wanted: CustomerFilter) -> str:
+    said = ", ".join(tag["label"] for tag in tags_of(wanted)) or _("All customers")
+    name: str = _("Customers: %(filters)s", filters=said)
+    return name[:_LONGEST_NAME]
+
+
+def _words() -> dict[str, Any]:
+    """What the cells of the table are written with."""
+    return {
+        "full_name": full_name,
+        "contact": contact,
+        "genders": GENDERS,
+        "age_of": columns.age_of,
+        "value_words": columns.value_words,
+    }

@@ -1,9 +1,12 @@
 """Mailings: the list, the editor in three steps, and the page of a running mailing."""
 
 from envoi_web.mailings import (  # noqa: F401 (they add their routes)
+    behind,
     bulk,
+    editor_dialogs,
     preview,
     running,
+    test_message,
     views,
     what,
     when,

@@ -2,48 +2,93 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Response, request
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
+from envoi.content.kit import Kit
 from envoi.errors import EnvoiError
 from envoi.mailings import service
-from envoi.mailings.content import preview
+from envoi.mailings.content import preview, sample_variables
+from envoi.mailings.models import Mailing
+from envoi.mailings.variants import get_variant
 from envoi.webkit import allowed, current, permission, require
+from envoi.webkit.formats import translated
 from envoi_web.mailings.blueprint import mailings
 
-POLICY = "sandbox; default-src 'none'; img-src https: http: data:; style-src 'unsafe-inline'"
-_PROBLEM = Markup(
+POLICY = "sandbox; default-src 'none'; img-src {}; style-src 'unsafe-inline'"
+_PICTURES = "https: http: data:"
+_PLAIN = Markup(
     '<!doctype html><meta charset="utf-8"><title>Preview</title>'
-    '<body style="font:15px system-ui;padding:2rem;color:#444">{}'
+    '<body style="font:15px/1.5 system-ui;padding:1.5rem;color:#444;white-space:pre-wrap;'
+    'overflow-wrap:anywhere;margin:0;background:#fff">{}'
 )
+# What mail programs do in the dark to a message that says nothing about it: they turn it over.
+_TURNED_OVER = (
+    "<style>html{filter:invert(.92) hue-rotate(180deg);background:#fff}"
+    "img{filter:invert(1) hue-rotate(180deg)}</style>"
+)
+_DARK = re.compile(r"@media\s*\(\s*prefers-color-scheme\s*:\s*dark\s*\)", re.IGNORECASE)
 
 
 @mailings.get("/<int:mailing_id>/preview")
 @permission("mailings.view")
 def show_preview(mailing_id: int) -> Response:
-    """Render the saved message for a customer; only ever shown inside a sandboxed frame."""
+    """Render a saved variant for a customer; only ever shown inside a sandboxed frame."""
     customer = request.args.get("customer", None, type=int)
     if customer is not None:
         require("customers.view")
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         try:
-            html = preview(
-                session,
-                current.plugins,
-                mailing,
-                customer,
-                contacts=allowed("customers.contacts"),
-                links_url=current.settings.links_url,
-            )
+            html = _shown(session, mailing, customer)
         except EnvoiError as error:
-            html = _PROBLEM.format(str(error))
-    return foreign(html)
+            html = _PLAIN.format(translated(str(error)))
+    return foreign(html, pictures="no_images" not in request.args)
 
 
-def foreign(html: str) -> Response:
+def foreign(html: str, *, pictures: bool = True) -> Response:
     """Answer with HTML that is not ours: no script, no form, no cookie, also when opened alone."""
     response = Response(html, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = POLICY
+    policy = POLICY.format(_PICTURES if pictures else "'none'")
+    response.headers["Content-Security-Policy"] = policy
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
+    number = request.args.get("variant", 1, type=int)
+    html = preview(
+        session,
+        current.plugins,
+        mailing,
+        customer,
+        number,
+        contacts=allowed("customers.contacts"),
+        links_url=current.settings.links_url,
+    )
+    if "text" in request.args:
+        return _PLAIN.format(_text(session, mailing, customer, number, html))
+    return _darkened(html) if "dark" in request.args else html
+
+
+def _text(session: Session, mailing: Mailing, customer: int | None, number: int, html: str) -> str:
+    """The text part: the one that was written, or the one made of the message."""
+    written = str(get_variant(session, mailing, number).content.get("text", ""))
+    if not written:
+        return Kit().plain_text(html)
+    contacts = allowed("customers.contacts")
+    variables = (
+        sample_variables(session, current.plugins, mailing, customer, contacts=contacts)
+        if customer is not None
+        else {}
+    )
+    return Kit().template(written, html=False).render(variables)
+
+
+def _darkened(html: str) -> str:
+    """The message in the dark: by its own rules where it has some, else as programs turn it."""
+    own, count = _DARK.subn("@media all", html)
+    return own if count else html + _TURNED_OVER

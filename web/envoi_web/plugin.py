@@ -12,6 +12,7 @@ from envoi_web.calendar import calendar
 from envoi_web.customers import customers, imports
 from envoi_web.demo.views import demo
 from envoi_web.exports import exports
+from envoi_web.library import images, templates
 from envoi_web.mailings import mailings
 from envoi_web.own.views import own
 from envoi_web.plugins_page import plugins_page
@@ -35,6 +36,8 @@ def register_blueprints() -> Iterable[Blueprint]:
         imports,
         mailings,
         calendar,
+        templates,
+        images,
         demo,
         exports,
         policies,

@@ -52,8 +52,7 @@ def read_picture(data: bytes) -> Picture:
         ValidationFailedError: It is no picture, or not one to send; the message says why.
     """
     if len(data) > MAX_BYTES:
-        size = len(data) / 1024 / 1024
-        raise refused(f"The picture has {size:.1f} MB; 5 MB are the most. Make it smaller.")
+        raise refused("The picture is larger than 5 MB. Make it smaller.")
     image = _opened(data)
     try:
         frames = _frames(image)
@@ -96,8 +95,7 @@ def _kind(data: bytes) -> str:
 
 
 def _too_large() -> ValidationFailedError:
-    most = MAX_PIXELS // 1_000_000
-    return refused(f"The picture has more than {most} megapixels. Make it smaller.")
+    return refused("The picture has more than 24 megapixels. Make it smaller.")
 
 
 def _frames(image: ImageFile.ImageFile) -> int:

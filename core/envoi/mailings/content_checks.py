@@ -34,8 +34,8 @@ def content_checks(session: Session, plugins: Plugins, mailing: Mailing) -> list
     for variant in variants_of(session, mailing):
         for name, problem in _problems(session, plugins, mailing, variant):
             problems[name] = problems[name] or problem
-    if unknown := content_warnings(session, mailing):
-        problems["variables"] = f"No customer has these variables: {', '.join(unknown)}."
+    if content_warnings(session, mailing):
+        problems["variables"] = "No customer has some of the variables, so they stay empty."
     return [Check(name, "what", problem, warning=True) for name, problem in problems.items()]
 
 
@@ -67,31 +67,24 @@ def _unsubscribe(html: str) -> str:
 
 
 def _alternatives(html: str) -> str:
-    without = sum(
-        not any(attribute.name == "alt" for attribute in attributes(html, token))
-        for token in tokens(html)
-        if token.kind is Kind.OPEN and token.name == "img"
-    )
-    if not without:
+    pictures = (t for t in tokens(html) if t.kind is Kind.OPEN and t.name == "img")
+    if all(any(a.name == "alt" for a in attributes(html, picture)) for picture in pictures):
         return ""
-    return f"{without} pictures have no alternative text. Say what they show, or leave it empty."
+    return 'A picture has no alternative text. Say what it shows, or write alt="" for decoration.'
 
 
 def _links(html: str) -> str:
-    broken = [target for target in _targets(html) if not _leads_somewhere(target)]
-    if not broken:
+    if all(map(_leads_somewhere, _targets(html))):
         return ""
-    shown = broken[0][:80] or "an empty one"
-    return f"{len(broken)} links lead nowhere, the first is {shown}. Enter their addresses."
+    return "A link leads nowhere: it is empty, or no address. Enter where it leads."
 
 
 def _size(html: str) -> str:
-    size = len(html.encode())
-    if size <= CLIPPED_AT:
+    if len(html.encode()) <= CLIPPED_AT:
         return ""
     return (
-        f"The message has {size // 1024} KB; Gmail hides what is beyond 102 KB, the unsubscribe"
-        " link with it. Make it shorter."
+        "The message is larger than 102 KB. Gmail hides what is beyond that, the unsubscribe link"
+        " with it. Make it shorter."
     )
 
 

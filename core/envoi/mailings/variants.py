@@ -62,15 +62,14 @@ def save_content(
 
 def refuse_too_large(content: Mapping[str, Any]) -> None:
     """Raise `ValidationFailedError` for content that is larger than any message."""
-    size = len(json.dumps(content))
-    if size > MAX_STORED:
+    if len(json.dumps(content)) > MAX_STORED:
         raise ValidationFailedError(
             [
                 Problem(
                     "body",
-                    f"The message is {size / 1024 / 1024:.1f} MB, too large to be kept: mail"
-                    " programs cut messages above 0.1 MB. Upload pictures to the library instead"
-                    " of pasting them.",
+                    "The message is larger than 2 MB, too large to be kept: mail programs cut"
+                    " messages above 0.1 MB. Upload pictures to the library instead of pasting"
+                    " them.",
                 )
             ]
         )

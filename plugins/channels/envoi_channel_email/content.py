@@ -48,10 +48,9 @@ def _address(value: str) -> str:
 
 def _sane_size(value: str) -> str:
     if len(value) > MAX_SOURCE:
-        size = len(value) / 1024 / 1024
         raise ValueError(
-            f"This is {size:.1f} MB; a message holds at most 0.5 MB. Mail programs cut longer"
-            " ones off. Remove pictures inside the text and what was pasted with it."
+            "This is larger than 0.5 MB, far above what mail programs show. Remove pictures"
+            " inside the text and what was pasted with it."
         )
     return value
 

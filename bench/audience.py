@@ -171,10 +171,7 @@ WHERE tenant_id = :tenant AND id % 101 = 0 AND email IS NOT NULL
 def volume(database: Database, tenant_id: int, customers: int = CUSTOMERS) -> list[Figure]:
     """Estimate every stage, and the same waterfall by hand, in turns."""
     make_base(database, tenant_id, customers)
-    with database.tenant_connection(tenant_id) as connection:
-        connection.execute(_RECEIPTS, {"tenant": tenant_id, "each": RECEIPTS_EACH})
-        make_contacts(connection, tenant_id)
-    _settle(database)
+    make_history(database, tenant_id)
     plugins = load_plugins()
     request = audience_request(tenant_id)
     ours, by_hand = [], []
@@ -226,7 +223,15 @@ def make_base(database: Database, tenant_id: int, customers: int) -> None:
         for category, each in ((0, 20), (CATEGORY, 50)):
             connection.execute(_LEFT, {"tenant": tenant_id, "category": category, "each": each})
         connection.execute(_SUPPRESSED, {"tenant": tenant_id})
-    _settle(database)
+    settle(database)
+
+
+def make_history(database: Database, tenant_id: int) -> None:
+    """Make five receipts a customer over a year, and earlier runs."""
+    with database.tenant_connection(tenant_id) as connection:
+        connection.execute(_RECEIPTS, {"tenant": tenant_id, "each": RECEIPTS_EACH})
+        make_contacts(connection, tenant_id)
+    settle(database)
 
 
 def make_contacts(connection: Connection, tenant_id: int) -> None:
@@ -325,7 +330,8 @@ def _bare(database: Database, tenant_id: int, run_id: int) -> None:
         connection.execute(BARE, {"tenant": tenant_id, "run": run_id, "day": day})
 
 
-def _settle(database: Database) -> None:
+def settle(database: Database) -> None:
+    """Let the planner know what was made."""
     with database.engine.connect() as connection:
         autonomous = connection.execution_options(isolation_level="AUTOCOMMIT")
         autonomous.execute(text("VACUUM ANALYZE"))
@@ -334,7 +340,7 @@ def _settle(database: Database) -> None:
 def _empty_ledger(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("TRUNCATE message, run_block"))
-    _settle(database)
+    settle(database)
 
 
 def _figure(name: str, value: float, unit: str, most: float) -> Figure:

@@ -13,8 +13,12 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer, CustomerValue, CustomField, FieldType, Gender
 from envoi.db import Database, table
-from envoi.receipts.models import Receipt
+from envoi.delivery.models import Message, MessageState, Run
+from envoi.receipts.models import Product, Receipt, ReceiptLine
+from envoi.schema import make_month
 from envoi.segments.models import Segment
+from envoi.subscriptions.models import WHOLE_CHANNEL, OptOut
+from envoi.target_audiences.models import AudienceMember, TargetAudience
 from envoi.testing import SegmentSourceContract
 from envoi.testing.segment_source import CUSTOMERS
 from envoi.types import SegmentSourceSpec
@@ -128,6 +132,122 @@ class TestReceipts(BuiltIn, SegmentSourceContract):
             ],
         )
         return ["C-2"]
+
+
+class TestPurchases(BuiltIn, SegmentSourceContract):
+    source = "purchases"
+
+    def settings(self, session: Session, tenant_id: int) -> dict[str, Any]:
+        return {"criterion": "quantity", "operator": "ge", "value": 3, "products": ["tea"]}
+
+    def prepare(self, session: Session, tenant_id: int) -> Collection[str]:
+        """C-1 has too few, C-2 just enough of two receipts, C-3 another product."""
+        products = {
+            name: session.scalar(
+                insert(table(Product))
+                .values(tenant_id=tenant_id, external_id=name)
+                .returning(table(Product).c.id)
+            )
+            for name in ("tea", "milk")
+        }
+        bought = [("C-1", "tea", 2.5), ("C-2", "tea", 1), ("C-2", "tea", 2), ("C-3", "milk", 9)]
+        for number, (name, product, quantity) in enumerate(bought):
+            receipt = Receipt(
+                tenant_id=tenant_id,
+                customer_id=ids_of(session, tenant_id, name)[0],
+                at=datetime.now(UTC),
+                amount=100,
+                bucket=0,
+                external_id=f"R-{number}",
+            )
+            session.add(receipt)
+            session.flush()
+            line = {"product_id": products[product], "quantity": quantity, "amount": 100}
+            key = {"tenant_id": tenant_id, "receipt_id": receipt.id, "number": 1}
+            session.execute(insert(table(ReceiptLine)).values(key | line))
+        return ["C-2"]
+
+
+class TestMessages(BuiltIn, SegmentSourceContract):
+    source = "messages"
+
+    def settings(self, session: Session, tenant_id: int) -> dict[str, Any]:
+        return {"criterion": "received", "operator": "once", "within_days": 7}
+
+    def prepare(self, session: Session, tenant_id: int) -> Collection[str]:
+        """C-1 got one, C-2 too long ago, the one to C-3 came back, C-4 was of the control group."""
+        now = datetime.now(UTC)
+        make_month(session.connection(), now.date().replace(day=1))
+        run = Run(tenant_id=tenant_id, channel="email", launched_on=now.date(), seed=1)
+        session.add(run)
+        session.flush()
+        accepted, long_ago = {"accepted_at": now}, {"accepted_at": now - timedelta(days=9)}
+        got: dict[str, dict[str, Any]] = {
+            "C-1": {"state": MessageState.ACCEPTED, **accepted},
+            "C-2": {"state": MessageState.ACCEPTED, **long_ago},
+            "C-3": {"state": MessageState.ACCEPTED, "bounced_at": now, **accepted},
+            "C-4": {"state": MessageState.CONTROL},
+        }
+        for name, values in got.items():
+            row = {"tenant_id": tenant_id, "run_id": run.id, "launched_on": run.launched_on}
+            customer_id = ids_of(session, tenant_id, name)[0]
+            session.execute(
+                insert(table(Message)).values({**row, "customer_id": customer_id, **values})
+            )
+        return ["C-1"]
+
+
+class TestSubscription(BuiltIn, SegmentSourceContract):
+    source = "subscription"
+
+    def settings(self, session: Session, tenant_id: int) -> dict[str, Any]:
+        return {"criterion": "subscription", "operator": "is_not", "channel": "email"}
+
+    def prepare(self, session: Session, tenant_id: int) -> Collection[str]:
+        """C-1 has left, C-2 shares the address; C-3 left another channel."""
+        customer = table(Customer)
+        for name in ("C-1", "C-2"):
+            mine = (customer.c.tenant_id == tenant_id, customer.c.external_id == name)
+            session.execute(update(customer).where(*mine).values(email="us@shop.test"))
+        for name, channel in (("C-1", "email"), ("C-3", "sms")):
+            row = {
+                "tenant_id": tenant_id,
+                "channel": channel,
+                "category_id": WHOLE_CHANNEL,
+                "customer_id": ids_of(session, tenant_id, name)[0],
+                "address": "us@shop.test" if channel == "email" else None,
+            }
+            session.execute(insert(table(OptOut)).values(row))
+        return ["C-1", "C-2"]
+
+
+class TestAudiences(BuiltIn, SegmentSourceContract):
+    source = "audience"
+
+    def settings(self, session: Session, tenant_id: int) -> dict[str, Any]:
+        return {
+            "criterion": "audience",
+            "operator": "in",
+            "audience": self.audience(session, tenant_id),
+        }
+
+    def audience(self, session: Session, tenant_id: int) -> int:
+        """The number of the tenant's audience, which is made where it is missing."""
+        row = table(TargetAudience)
+        found = session.scalar(select(row.c.id).where(row.c.tenant_id == tenant_id))
+        if found is None:
+            made = insert(row).values(tenant_id=tenant_id, name="Friends").returning(row.c.id)
+            found = session.scalar(made)
+        return int(found)
+
+    def prepare(self, session: Session, tenant_id: int) -> Collection[str]:
+        audience_id = self.audience(session, tenant_id)
+        rows = [
+            {"tenant_id": tenant_id, "audience_id": audience_id, "customer_id": customer_id}
+            for customer_id in ids_of(session, tenant_id, "C-4", "C-6")
+        ]
+        session.execute(insert(table(AudienceMember)), rows)
+        return ["C-4", "C-6"]
 
 
 class TestAllCustomers(BuiltIn, SegmentSourceContract):

@@ -244,15 +244,17 @@ class _Lane:
     tenant_id: int
     editor: str
     kind: str
+    number: int = field(default_factory=time_ns)
+    """The moment at which the count was asked for: who is newer."""
 
     @contextmanager
     def session(self, patience: float) -> Iterator[Session]:
         """Open a transaction that others of this person can cancel, and that ends by itself."""
-        started, number = monotonic(), time_ns()
+        started = monotonic()
         try:
             with self.database.tenant_session(self.tenant_id) as session:
-                self._enter(session, number, round(patience * 1000))
-                self._cancel_older(number)
+                self._enter(session, round(patience * 1000))
+                self._cancel_older()
                 yield session
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", "") != _CANCELLED:
@@ -261,20 +263,20 @@ class _Lane:
                 raise SupersededError(_NEWER) from error
             raise TooLongError("Counting took too long. Make the conditions simpler.") from error
 
-    def _enter(self, session: Session, number: int, milliseconds: int) -> None:
+    def _enter(self, session: Session, milliseconds: int) -> None:
         """Say who is coming, then cancel whoever is inside until they have left."""
-        name = f"envoi count {number} {self.kind} {self._whose}"
+        name = f"envoi count {self.number} {self.kind} {self._whose}"
         session.execute(_NAME, {"name": name, "timeout": f"{milliseconds}ms"})
         while not session.scalar(_TRY, {"lane": f"envoi count {self.kind} {self._whose}"}):
-            self._cancel_older(number)
+            self._cancel_older()
             sleep(_WAIT)
 
-    def _cancel_older(self, number: int) -> None:
+    def _cancel_older(self) -> None:
         """Cancel older counts as the owner: the role of tenants may not."""
         first = self.kind == _FIRST
         asked = {
             "whose": self._whose,
-            "mine": number,
+            "mine": self.number,
             "below": [_FIRST, _EXACT] if first else [_EXACT],
             "above": [_FIRST] if first else [_FIRST, _EXACT],
         }

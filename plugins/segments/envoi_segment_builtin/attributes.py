@@ -24,8 +24,8 @@ from envoi_segment_builtin.comparisons import (
 _GENDERS = {"not_stated": 0, "female": 1, "male": 2}
 _QUALITIES = {"good": 0, "no_address": 30, "format_error": 31, "landline": 40}
 
-_GOOD = Choice(value="good", label="good")
-_NONE = Choice(value="no_address", label="none")
+_GOOD = Choice(value="good", label="usable")
+_NONE = Choice(value="no_address", label="not given")
 _WRONG = Choice(value="format_error", label="wrongly written")
 _LANDLINE = Choice(value="landline", label="landline")
 

@@ -62,7 +62,7 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
             kind=InputKind.CHOICE,
             choices=named(catalogue.channels),
             required=False,
-            before="by",
+            before="by the channel",
         ),
     )
     often = (_ONCE, NEVER, *numbers(kind=InputKind.WHOLE))
@@ -121,7 +121,7 @@ def _subscriptions(catalogue: Catalogue) -> Sequence[Criterion]:
             label="Channel",
             kind=InputKind.CHOICE,
             choices=named(catalogue.channels),
-            before="to",
+            before="to the channel",
         ),
         Input(
             name="category",

@@ -41,7 +41,7 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
         ("lines", "Number of purchases", numbers(kind=InputKind.WHOLE)),
         ("quantity", "Quantity bought", numbers()),
         ("sum", "Sum of purchases", numbers(catalogue.currency)),
-        ("share", "Share of receipts", numbers("%")),
+        ("share", "Share of receipts", numbers("per cent")),
     )
     return (
         Criterion(name="product", label="Products bought", operators=_PRODUCTS, inputs=PERIOD),

@@ -32,6 +32,12 @@ class ShownInput:
     """What of the options is chosen, where that may be several."""
     options: Options
     error: str
+    required: bool
+
+    @property
+    def given(self) -> bool:
+        """Whether there is something in it to be seen: a value or a problem."""
+        return bool(self.value or self.error or any(self.chosen))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +113,8 @@ class Builder:
         kept = {"criterion": criterion.name, "operator": operator.name}
         typed = settings.get("value") or settings.get("values") or ""
         for field in (*operator.inputs, *criterion.inputs):
-            other = typed if field.kind in (InputKind.TEXT, InputKind.TEXTS) else ""
+            compared = field in operator.inputs and field.kind in (InputKind.TEXT, InputKind.TEXTS)
+            other = typed if compared else ""
             given = settings.get(field.name)
             kept[field.name] = other if given in (None, "") else given
         return {"source": node["source"], "settings": kept}
@@ -190,6 +197,7 @@ class Builder:
             if field.kind is InputKind.CHOICE
             else options,
             error=self.errors.get(name, ""),
+            required=field.required,
         )
 
 

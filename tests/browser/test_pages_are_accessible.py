@@ -26,6 +26,9 @@ LISTS = (
     "/segments/",
     "/mailings/",
     "/mailings/?q=nothing",
+    "/mailings/email?status=draft&sort=-sent",
+    "/calendar/2026/11",
+    "/calendar/2026/w48",
     "/settings/policies/",
 )
 FORMS = (
@@ -67,6 +70,7 @@ def test_pages_of_a_company_with_everything(
         f"/settings/policies/{own['policy_id']}",
         *(f"/mailings/{draft}/{step}" for step in ("who", "what", "when")),
         f"/mailings/{draft}/why?customer=Goldfinch-1",
+        f"/mailings/delete?id={draft}&id={sent}",
         *(f"/mailings/{mailing}/progress" for mailing in (sending, paused, sent)),
         f"/mailings/{sent}/report",
         f"/mailings/{sent}/report?machines=1&measure=amount",

@@ -48,7 +48,11 @@ def post(browser: FlaskClient, address: str, **form: Any) -> TestResponse:
 @pytest.mark.parametrize(
     ("address", "fields"),
     [
-        ("/mailings/new", "name segment_id channel"),
+        ("/mailings/new", "name segment_id channel date"),
+        ("/mailings/views", "name query channel action"),
+        ("/mailings/delete", "id query channel"),
+        ("/mailings/copy", "id query channel"),
+        ("/calendar/reschedule/{draft}", "date time view channel"),
         ("/mailings/{draft}/who", "version segment_id policy_id control_share strata"),
         ("/mailings/{draft}/what", "version name subject body sender_address body_format"),
         ("/mailings/{draft}/when", "version date time attribution_days lifetime_hours"),
@@ -80,7 +84,12 @@ def test_no_value_of_a_form_is_a_failure(
     "address",
     [
         "/mailings/?q={value}&page={value}&size={value}&sort={value}&status={value}",
-        "/mailings/new?segment={value}",
+        "/mailings/?created_from={value}&sent_to={value}&author={value}&segment={value}",
+        "/mailings/{value}?period={value}",
+        "/mailings/delete?id={value}&query={value}",
+        "/mailings/new?segment={value}&date={value}",
+        "/calendar/2026/11?channel={value}",
+        "/calendar/reschedule/{draft}?date={value}&time={value}",
         "/mailings/{draft}/why?customer={value}",
         "/mailings/{draft}/preview?customer={value}",
         "/mailings/{draft}/customers?outcome=recipients&after={value}",

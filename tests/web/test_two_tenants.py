@@ -20,8 +20,11 @@ from envoi.plugins import Plugins, load_plugins
 from factories.companies import Company, founded
 from pages import TEST_SETTINGS, sign_in, token
 
-SHARED = {"channel", "filename", "kind", "message_id", "name", "token"}
+SHARED = {"channel", "filename", "kind", "message_id", "name", "token", "year", "month", "week"}
 """Parts of addresses that name nothing a company owns."""
+
+SAMPLES: dict[str, Any] = {"kind": "customers", "year": 2026, "month": 11, "week": 48}
+"""What such parts are asked with; the others with a channel's name."""
 
 TOO_LARGE = 2**70
 """A number that no column holds."""
@@ -82,7 +85,8 @@ def ask(
 ) -> tuple[int, str]:
     """Ask a route; a form names everything that `about` owns."""
     address = APP.url_map.bind("localhost").build(rule.endpoint, values, method=method)
-    fields = {name: found[0] for name, found in about.numbers.items()}
+    fields: dict[str, Any] = {name: found[0] for name, found in about.numbers.items()}
+    fields["id"] = list(about.numbers["mailing_id"])
     form = {
         "csrf_token": token(browser, "/own/"),
         "name": "Taken over",
@@ -136,7 +140,7 @@ def test_other_routes_tell_and_change_nothing_of_another_company(
 ) -> None:
     method, rule = asked
     before = contents(database, theirs)
-    values = {name: "customers" if name == "kind" else "email" for name in rule.arguments}
+    values = {name: SAMPLES.get(name, "email") for name in rule.arguments}
     status, page = ask(browser, method, rule, values, theirs)
     assert status < 500
     assert theirs.word not in page

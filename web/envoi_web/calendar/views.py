@@ -95,7 +95,7 @@ def ask(mailing_id: int) -> Response:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         planned = mailing.starts_at
         if mailing.state not in (MailingState.DRAFT, MailingState.CREATED) or planned is None:
-            raise NotFoundError("This mailing has no start that could be moved.")
+            return see_other(url_for("mailings.home", mailing_id=mailing_id))
         local = planned.astimezone(current.company.zone)
         day = request.args.get("date", local.date().isoformat())
         at = request.args.get("time", local.strftime("%H:%M"))

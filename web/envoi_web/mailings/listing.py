@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from werkzeug.datastructures import MultiDict
 
+from envoi.accounts.saved_views import LONGEST_QUERY
 from envoi.mailings.queries import PAGE_SIZES, Choices, MailingFilter, Totals
 from envoi.mailings.status import Status
 from envoi.webkit import current, page_url
@@ -76,9 +77,14 @@ def kept_query(arguments: MultiDict[str, str]) -> str:
     return urlencode(pairs)
 
 
+def clean_query(text: str) -> str:
+    """Return of a form's query what the list knows, written anew."""
+    return kept_query(MultiDict(parse_qsl(text[:LONGEST_QUERY])))
+
+
 def list_url(arguments: MultiDict[str, str]) -> str:
     """Return the address of the list that a form was sent from, by its channel and query."""
-    channel, query = arguments.get("channel", ""), arguments.get("query", "")
+    channel, query = arguments.get("channel", ""), clean_query(arguments.get("query", ""))
     known = channel if channel in dict(enabled_channels()) else None
     here = url_for("mailings.index", channel=known)
     return f"{here}?{query}" if query else here

@@ -67,12 +67,13 @@ def index(channel: str | None = None) -> Response:
 def keep_view() -> Response:
     """Keep the list's filters under a name, or forget a name."""
     name, query = request.form.get("name", ""), request.form.get("query", "")
+    view = SavedView(name, listing.clean_query(query))
     mine = (current.tenant_id, current.account_id, VIEWS)
     with current.session() as session:
         if request.form.get("action") == "delete":
             delete_view(session, *mine, name)
         else:
-            save_view(session, *mine, SavedView(name, query))
+            save_view(session, *mine, view)
             toast(_("The view %(name)s was saved.", name=name))
     return see_other(listing.list_url(request.form))
 

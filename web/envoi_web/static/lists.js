@@ -1,6 +1,6 @@
 // Lists: choosing rows, filter menus, addresses without empty filters.
 //   data-ev-all="id"  a heading's checkbox that checks every checkbox of that name in its table
-//   data-ev-chosen    says in a form how many rows are chosen
+//   data-ev-chosen    says in a form how many rows are chosen; its value is the sentence, # the number
 //   data-ev-menu      a <details> that closes when something else is clicked, or by Escape
 //   data-ev-lean      a form whose empty fields stay out of the address
 const boxesOf = (table, name) => [...table.querySelectorAll(`input[name="${name}"]`)];
@@ -12,7 +12,7 @@ function tellChosen(table, name) {
   all.checked = chosen === boxes.length;
   all.indeterminate = chosen > 0 && chosen < boxes.length;
   const told = boxes[0]?.form?.querySelector("[data-ev-chosen]");
-  if (told) told.textContent = chosen ? `${chosen} / ${boxes.length}` : "";
+  if (told) told.textContent = chosen ? told.dataset.evChosen.replace("#", chosen) : "";
 }
 
 document.addEventListener("change", (event) => {

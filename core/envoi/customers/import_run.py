@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -147,7 +147,9 @@ def _keep(
     tenant_id: int, import_id: int, connection: Connection, position: int, applied: Applied
 ) -> None:
     """Write down where the import stands, in the transaction of the batch."""
-    _save(connection, tenant_id, import_id, {"applied": applied._asdict()}, position=position)
+    details = {"applied": applied._asdict()}
+    if not _save(connection, tenant_id, import_id, details, position=position):
+        raise _StoppedError
 
 
 @contextmanager
@@ -201,13 +203,9 @@ class _Teller:
             self._write({"lines_read": read, "lines_saved": saved, "lines": lines})
 
     def _write(self, details: dict[str, Any]) -> None:
-        c = table(Import).c
-        mine = (c.tenant_id == self._tenant_id, c.id == self._import_id)
         with self._database.tenant_connection(self._tenant_id, durable=False) as connection:
-            _save(connection, self._tenant_id, self._import_id, details)
-            state = connection.scalar(select(c.state).where(*mine))
-        if state == ImportState.CANCELLED:
-            raise _StoppedError
+            if not _save(connection, self._tenant_id, self._import_id, details):
+                raise _StoppedError
 
 
 def _finish(
@@ -244,10 +242,11 @@ def _save(
     import_id: int,
     details: dict[str, Any],
     **values: Any,
-) -> None:
-    """Change an import that nobody has cancelled."""
+) -> bool:
+    """Change an import; false where it has been cancelled."""
     imports = table(Import)
     mine = (imports.c.tenant_id == tenant_id, imports.c.id == import_id)
     wanted = imports.c.state.not_in([int(state) for state in ENDED])
     merged = imports.c.details.op("||")(details)
-    session.execute(update(imports).where(*mine, wanted).values(details=merged, **values))
+    statement = update(imports).where(*mine, wanted).values(details=merged, **values)
+    return session.execute(statement.returning(imports.c.id)).first() is not None

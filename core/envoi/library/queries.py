@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select, union_all
+from sqlalchemy import ARRAY, Select, Text, cast, func, literal, select, union_all
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -115,8 +116,9 @@ def uses_of(session: Session, tenant_id: int, file_ids: Sequence[int]) -> dict[i
 
 def _by_number(contents: Any) -> Select[Any]:
     """Blocks and attachments name files by number."""
-    blocks = func.jsonb_path_query(contents.c.content, "strict $.**.file_id ? (@ != null)")
-    attached = func.jsonb_path_query(contents.c.content, "$.attachments[*]")
+    content = contents.c.content
+    blocks = func.jsonb_path_query(content, cast("$.**.file_id ? (@ != null)", JSONPATH))
+    attached = func.jsonb_path_query(content, cast("$.attachments[*]", JSONPATH))
     columns = (contents.c.kind, contents.c.id, contents.c.name)
     both = union_all(
         select(*columns, blocks.label("named")), select(*columns, attached.label("named"))
@@ -127,9 +129,10 @@ def _by_number(contents: Any) -> Select[Any]:
 def _by_address(contents: Any) -> Select[Any]:
     """MJML and HTML name pictures by their address."""
     body = contents.c.content["body"].astext
-    token = func.regexp_matches(body, f"{PATH}([A-Za-z0-9_-]{{36}})", "g")[1]
+    tokens = func.regexp_matches(body, f"{PATH}([A-Za-z0-9_-]{{36}})", "g", type_=ARRAY(Text))
     columns = (contents.c.kind, contents.c.id, contents.c.name)
-    return select(*columns, token.label("named")).where(body.contains(PATH))
+    found = select(*columns, tokens.label("tokens")).where(body.contains(PATH)).subquery()
+    return select(found.c.kind, found.c.id, found.c.name, found.c.tokens[1])
 
 
 def _file_number(tenant_id: int, named: str) -> int | None:

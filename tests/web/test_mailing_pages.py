@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
+from desk import Desk, Shown
 from envoi.accounts.permissions import Role
 from envoi.db import Database
 from envoi.mailings import service, variants
@@ -22,44 +19,10 @@ from envoi.segments.service import create_segment
 from factories.customers import customer_ids, make_customers, opt_out
 from factories.delivery import an_installation, email_content, smtp_gateway
 from ledger_rows import add_messages, add_run
-from pages import SignIn, token
+from pages import SignIn
 
 CUSTOMERS = 40
 HOSTILE = """"><img src=x onerror=alert(1)><script>alert(2)</script>"""
-Page = Callable[..., "Shown"]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An answer: its status, its source, and its words without tags."""
-
-    answer: TestResponse
-
-    @property
-    def status(self) -> int:
-        return self.answer.status_code
-
-    @property
-    def source(self) -> str:
-        return self.answer.get_data(as_text=True)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", self.source))
-
-
-class Desk:
-    """A browser with one employee signed in."""
-
-    def __init__(self, browser: FlaskClient) -> None:
-        self.browser = browser
-        self.token = token(browser, "/own/")
-
-    def get(self, address: str, **headers: str) -> Shown:
-        return Shown(self.browser.get(address, headers=headers))
-
-    def post(self, address: str, **fields: Any) -> Shown:
-        return Shown(self.browser.post(address, data={"csrf_token": self.token, **fields}))
 
 
 @pytest.fixture
@@ -197,7 +160,12 @@ class TestWho:
         self, desk: Desk, database: Database, tenant_id: int, draft: int, segment_id: int
     ) -> None:
         version = stored(database, tenant_id, draft).version
-        fields = {"segment_id": segment_id, "control_share": "10", "strata": "gender"}
+        fields = {
+            "source": f"segment:{segment_id}",
+            "control_share": "10",
+            "strata_form": "1",
+            "strata": "gender",
+        }
         shown = self.save(desk, draft, version, **fields)
         assert shown.status == 200
         assert "1 + 4 + 35 = 40" in shown.words
@@ -230,13 +198,18 @@ class TestWho:
         self, desk: Desk, database: Database, tenant_id: int, draft: int, segment_id: int
     ) -> None:
         seen = stored(database, tenant_id, draft).version
-        mine = {"segment_id": segment_id, "policy_id": stored(database, tenant_id, draft).policy_id}
+        mine = {
+            "source": f"segment:{segment_id}",
+            "policy_id": stored(database, tenant_id, draft).policy_id,
+        }
         assert self.save(desk, draft, seen, **mine, control_share="5").status == 200
         again = self.save(desk, draft, seen, **mine, control_share="5")
         assert again.status == 200
         other = self.save(desk, draft, seen, **mine, control_share="7")
         assert other.status == 409
-        assert "Somebody else saved this mailing" in other.words
+        assert "saved this mailing while you were editing" in other.words
+        assert re.search(r"Control group size 5 7", other.words), "both values"
+        assert 'name="control_share" value="7"' in other.source, "nothing typed is lost"
         assert stored(database, tenant_id, draft).control_share == 5
 
     @pytest.mark.parametrize(
@@ -244,7 +217,7 @@ class TestWho:
         [
             ("C-3", "Does not get it: Unsubscribed from channel."),
             ("c-1@mail1.test", "Gets the mailing."),
-            ("nobody", "No customer has the id or email address nobody."),
+            ("nobody", "No customer has this name, id or address."),
         ],
     )
     def test_why_not_this_customer(self, desk: Desk, draft: int, customer: str, said: str) -> None:
@@ -310,7 +283,13 @@ class TestWhat:
 
 class TestWhen:
     def save(self, desk: Desk, draft: int, **fields: Any) -> Shown:
-        whole = {"version": 2, "lifetime_hours": "24", "attribution_days": "14", "start": "now"}
+        whole = {
+            "version": 2,
+            "lifetime": "24",
+            "lifetime_unit": "hours",
+            "attribution_days": "14",
+            "start": "now",
+        }
         return desk.post(f"/mailings/{draft}/when", **{**whole, **fields})
 
     def test_a_start_in_the_companys_time(
@@ -332,8 +311,12 @@ class TestWhen:
             ({"start": "later", "date": "2020-01-01", "time": "10:00"}, "This moment has passed"),
             ({"start": "later", "date": "", "time": ""}, "Enter date and time of the start"),
             ({"start": "later", "date": "9999-99-99", "time": "1"}, "Enter date and time"),
-            ({"lifetime_hours": "0"}, "Enter a whole number from 1 to 1,440."),
-            ({"attribution_days": "soon"}, "Enter a whole number from 0 to 365."),
+            ({"lifetime": "0"}, "Enter a whole number from 1 to 1,440."),
+            ({"attribution_days": "soon"}, "Enter a whole number from 1 to 365."),
+            ({"limit_per_minute": "0"}, "Enter a whole number from 1 to 1,000,000."),
+            ({"window": "own", "window_from": "25:00"}, "Enter a time such as 08:00."),
+            ({"attribution": "dates", "attribution_from": "soon"}, "Enter a date."),
+            ({"min_amount": "nan"}, "Enter an amount such as 25 or 25.50."),
         ],
     )
     def test_what_cannot_be_is_refused(
@@ -344,10 +327,55 @@ class TestWhen:
         assert said in shown.words
 
     def test_bounds_are_told_at_their_fields(self, desk: Desk, draft: int) -> None:
-        for field in ("lifetime_hours", "attribution_days"):
+        for field in ("lifetime", "attribution_days"):
             shown = self.save(desk, draft, **{field: "99999"})
             assert shown.status == 422
             assert f'id="{field}-error"' in shown.source
+
+    def test_every_setting_is_kept_and_shown_again(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        fields = {
+            "lifetime": "3",
+            "lifetime_unit": "days",
+            "limit_per_minute": "1200",
+            "window": "own",
+            "window_from": "20:00",
+            "window_until": "02:30",
+            "window_zone": "customer",
+            "attribution": "dates",
+            "attribution_from": "2026-12-01",
+            "attribution_until": "2026-12-24",
+            "min_items": "2",
+            "min_amount": "25.50",
+            "products": "P1, P2,,P1",
+            "categories": "Coffee",
+        }
+        shown = self.save(desk, draft, **fields)
+        assert shown.status == 200
+        kept = stored(database, tenant_id, draft)
+        assert (kept.window_from, kept.window_until) == (1200, 150)
+        assert (kept.lifetime_minutes, kept.limit_per_minute) == (4320, 1200)
+        assert (kept.attribution_days, str(kept.attribution_until)) == (0, "2026-12-24")
+        assert kept.attribution_conditions == {
+            "min_items": 2,
+            "min_amount": 2550,
+            "products": ["P1", "P2"],
+            "categories": ["Coffee"],
+        }
+        assert "between 20:00 and 02:30 by each customer" in shown.words
+        assert "at most 1,200 a minute" in shown.words
+        copy = desk.post(f"/mailings/{draft}/copy")
+        again = stored(database, tenant_id, int(copy.answer.location.split("/")[2]))
+        same = ("window_from", "window_zone", "limit_per_minute", "attribution_conditions")
+        assert all(getattr(again, field) == getattr(kept, field) for field in same)
+
+    def test_somebody_elses_settings_are_not_written_over(self, desk: Desk, draft: int) -> None:
+        assert self.save(desk, draft, lifetime="12").status == 200
+        other = self.save(desk, draft, lifetime="7", limit_per_minute="500")
+        assert other.status == 409
+        assert "Message lifetime 12 7" in other.words
+        assert 'name="limit_per_minute" value="500"' in other.source
 
     def test_a_failed_check_keeps_it_from_being_sent(self, desk: Desk, draft: int) -> None:
         shown = desk.get(f"/mailings/{draft}/when")

@@ -21,6 +21,7 @@ from envoi.plugins import Plugins
 SEGMENT = "segment"
 CONTROL = "control"
 RECIPIENTS = "recipients"
+ELIGIBLE = "eligible"
 DEFERRED = "deferred"
 
 
@@ -79,8 +80,8 @@ def customers_behind(
     """List the customers of one outcome in the order of their numbers.
 
     Args:
-        outcome: A stage's name in lower case, `control`, `recipients`, `deferred`, or `segment`
-            for everybody.
+        outcome: A stage's name in lower case, `eligible`, `control`, `recipients`, `deferred`,
+            or `segment` for everybody.
         detail: Only those with this detail of the stage.
         after: The last number of the page before.
     """
@@ -130,6 +131,8 @@ def _is(rows: CTE, outcome: str) -> ColumnElement[bool]:
     recipient = and_(eligible, ~rows.c.control)
     if outcome == SEGMENT:
         return true()
+    if outcome == ELIGIBLE:
+        return eligible
     if outcome == CONTROL:
         return and_(eligible, rows.c.control)
     if outcome == RECIPIENTS:
@@ -155,6 +158,7 @@ def _answer(row: Row[Any]) -> Answer:
 __all__ = [
     "CONTROL",
     "DEFERRED",
+    "ELIGIBLE",
     "RECIPIENTS",
     "SEGMENT",
     "Answer",

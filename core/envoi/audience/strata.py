@@ -92,7 +92,7 @@ class Characteristic:
             value.customer_id, value.text_value, value.number_value, value.date_value
         ).join_from(table(CustomField), table(CustomerValue), same)
         named = (field.tenant_id == tenant_id, field.code == self.code_name)
-        return query.where(*named).subquery(f"values_of_{quote(self.code_name, safe='')}"[:60])
+        return query.where(*named).subquery()
 
     def code(self, customer: Any, values: Subquery | None, today: date) -> ColumnElement[int]:
         """Return a customer's code as an expression over their row and their value."""

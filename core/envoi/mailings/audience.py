@@ -16,8 +16,9 @@ from envoi.audience.strata import MOST_STRATA
 from envoi.audience.volume import Volume
 from envoi.audience.window import SendingWindow
 from envoi.customers.models import Customer
+from envoi.customers.search import CustomerFilter, matching
 from envoi.db import table
-from envoi.errors import NotFoundError, Problem, ValidationFailedError
+from envoi.errors import Problem, ValidationFailedError
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import get_mailing, variants_of
 from envoi.plugins import Plugins
@@ -142,21 +143,23 @@ def customers_of_line(
     return CustomersOfLine(found[:limit], names, len(found) > limit)
 
 
-def why_not(
-    session: Session, plugins: Plugins, mailing: Mailing, wanted: str
-) -> tuple[Customer, Answer | None]:
-    """Say what would become of one customer, named by external id or email address.
-
-    Raises:
-        NotFoundError: There is no such customer.
-    """
+def customers_named(
+    session: Session, tenant_id: int, wanted: str, customer_id: int | None = None, limit: int = 10
+) -> list[Customer]:
+    """Find customers by number, else by exact id or email address, else by any personal detail."""
     c = table(Customer).c
+    if customer_id is not None:
+        found = session.get(Customer, (tenant_id, customer_id))
+        return [found] if found else []
+    if not wanted:
+        return []
     named = or_(c.external_id == wanted, c.email == wanted.lower())
-    query = select(Customer).where(c.tenant_id == mailing.tenant_id, named).order_by(c.id).limit(1)
-    customer = session.scalars(query).first()
-    if customer is None:
-        raise NotFoundError(f"No customer has the id or email address {wanted}.")
-    return customer, answer_of(session, plugins, mailing, customer.id)
+    exact = select(Customer).where(c.tenant_id == tenant_id, named).order_by(c.id).limit(limit)
+    people = list(session.scalars(exact))
+    if people:
+        return people
+    found_by = matching(session, tenant_id, CustomerFilter(text=wanted))
+    return list(session.scalars(select(Customer).where(*found_by).order_by(c.id).limit(limit)))
 
 
 def answer_of(

@@ -6,6 +6,7 @@ from envoi_web.mailings import (  # noqa: F401 (they add their routes)
     editor_dialogs,
     preview,
     running,
+    undoing,
     test_message,
     views,
     what,

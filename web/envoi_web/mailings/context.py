@@ -12,13 +12,16 @@ from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
+from envoi.audience.estimate import CONTROL, DEFERRED, ELIGIBLE, RECIPIENTS, SEGMENT
 from envoi.audience.stages import BY_ADDRESS, AddressIssue
-from envoi.audience.volume import Volume
+from envoi.audience.volume import Line, Volume
+from envoi.audience.window import OUTSIDE_WINDOW
 from envoi.delivery.models import MessageState, Stage
+from envoi.mailings.audience import has_source
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
 from envoi.policies.rules import reason_words
-from envoi.webkit import current
+from envoi.webkit import allowed, current
 from envoi.webkit.formats import clock, moment, number, translated
 from envoi_web.mailings.blueprint import mailings
 
@@ -39,6 +42,7 @@ DETAIL_LABELS = {
     AddressIssue.QUALITY: lazy_gettext("by its quality code"),
     AddressIssue.LANDLINE: lazy_gettext("landline"),
     BY_ADDRESS: lazy_gettext("another customer with this address"),
+    OUTSIDE_WINDOW: lazy_gettext("the sending window is closed"),
 }
 SHOWN_STATES = {
     MessageState.EXCLUDED: "excluded",
@@ -52,10 +56,6 @@ SHOWN_STATES = {
     MessageState.CANCELLED: "cancelled",
 }
 """The word for each state that says all; accepted messages are told by their facts."""
-STRATA_LABELS = {
-    "gender": lazy_gettext("Gender"),
-    "age_band": lazy_gettext("Age band"),
-}
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,43 @@ def volume_data(mailing: Mailing) -> dict[str, Any] | None:
     volume = Volume.from_document(mailing.volume)
     if volume is None:
         return None
-    share = number(mailing.control_share) + "\u00a0%" if mailing.control_share else ""
+    by_share = mailing.control_share and mailing.control_audience_id is None
+    share = number(mailing.control_share) + "\u00a0%" if by_share else ""
     return {
         "customers": volume.segment,
-        "url": "",
-        "stages": [
-            {"label": STAGE_LABELS[line.stage], "count": line.count, "url": ""}
-            for line in volume.lines
-        ],
-        "good": {"count": volume.eligible, "url": ""},
-        "control": {"count": volume.control, "note": share, "url": ""},
-        "recipients": {"count": volume.recipients, "url": ""},
+        "url": _behind(mailing, SEGMENT),
+        "stages": [_stage_data(mailing, line) for line in volume.lines],
+        "good": {"count": volume.eligible, "url": _behind(mailing, ELIGIBLE)},
+        "control": {"count": volume.control, "note": share, "url": _behind(mailing, CONTROL)},
+        "recipients": {"count": volume.recipients, "url": _behind(mailing, RECIPIENTS)},
         "deferred": volume.deferred,
+        "deferred_url": _behind(mailing, DEFERRED),
         "state": "exact" if volume.exact else "about",
         "as_of": _("counted %(time)s", time=clock(volume.computed_at)),
         "again_url": url_for("mailings.count", mailing_id=mailing.id),
         "why_url": url_for("mailings.why", mailing_id=mailing.id),
+        "why_dialog": "why",
     }
+
+
+def _stage_data(mailing: Mailing, line: Line) -> dict[str, Any]:
+    stage = line.stage.name.lower()
+    return {
+        "label": STAGE_LABELS[line.stage],
+        "count": line.count,
+        "url": _behind(mailing, stage),
+        "details": [
+            {"label": detail_words(d), "count": n, "url": _behind(mailing, stage, detail=d)}
+            for d, n in line.details.items()
+        ],
+    }
+
+
+def _behind(mailing: Mailing, outcome: str, detail: str | None = None) -> str:
+    """Return the address of the customers behind a line, for whoever may see them."""
+    if not allowed("reports.customers"):
+        return ""
+    return url_for("reports.customers", mailing_id=mailing.id, outcome=outcome, detail=detail)
 
 
 def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]:
@@ -106,7 +126,7 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     subject = "".join(t + name for t, name in template_parts(str(content.get("subject", ""))))
     start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
     results = {
-        "who": (_("Who"), who or _("Segment and control group"), mailing.segment_id is not None),
+        "who": (_("Who"), who or _("Segment and control group"), has_source(mailing)),
         "what": (_("What"), subject[:60] or _("Subject and content"), bool(subject)),
         "when": (_("When and review"), start, False),
     }

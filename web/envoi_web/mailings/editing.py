@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
+from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from envoi.accounts.models import Account
 from envoi.mailings import service
 from envoi.mailings.audience import estimate_mailing, has_source
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
-from envoi.webkit import current, see_other
-from envoi_web.mailings.context import (
-    crumbs,
-    home_url,
-    steps,
-    volume_data,
-)
+from envoi.webkit import current, fragment, htmx, page, see_other
+from envoi_web.mailings.context import crumbs, home_url, steps, volume_data
+
+_NOT_OURS = frozenset({"csrf_token", "version", "next"})
 
 
 def not_a_draft(session: Session, mailing: Mailing) -> Response | None:
@@ -42,3 +43,42 @@ def count_now(session: Session, mailing: Mailing) -> None:
     """Count the volume again, once there is somebody to count."""
     if has_source(mailing):
         estimate_mailing(session, current.plugins, mailing.tenant_id, mailing.id)
+
+
+def conflict_page(
+    session: Session,
+    mailing: Mailing,
+    rows: Iterable[tuple[str, str, str]],
+    *,
+    target: str,
+    theirs_url: str,
+) -> Response:
+    """Show that somebody else saved meanwhile: who, when, both values, and what was typed.
+
+    Args:
+        session: The tenant's session.
+        mailing: The draft as it was saved.
+        rows: For every field that differs its label, the saved and the typed value.
+        target: The id of the element that the form is shown in.
+        theirs_url: Where the saved version is shown.
+    """
+    author = session.get(Account, mailing.updated_by) if mailing.updated_by else None
+    typed = [
+        (name, value)
+        for name, values in request.form.lists()
+        if name not in _NOT_OURS
+        for value in values
+    ]
+    show = partial(fragment, block="conflict") if htmx.is_fragment() else page
+    return show(
+        "mailings/conflict.html",
+        status=409,
+        mailing=mailing,
+        author=author.name if author else _("Somebody else"),
+        rows=list(rows),
+        typed=typed,
+        target=target,
+        theirs_url=theirs_url,
+        mine_url=request.path,
+        crumbs=crumbs(mailing.name),
+    )

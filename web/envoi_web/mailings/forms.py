@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from envoi.errors import Problem, ValidationFailedError
-from envoi.mailings.changes import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_MINUTES
-from envoi.webkit.formats import number
+from envoi.mailings.audience import EVERYBODY
 
 Form = MultiDict[str, str]
 
@@ -25,14 +23,28 @@ def version_of(form: Form) -> int:
 
 
 def who_changes(form: Form) -> dict[str, Any]:
-    """Read the first step: segment, policy, category, control group."""
-    return {
-        "segment_id": form.get("segment_id", None, type=int),
-        "policy_id": form.get("policy_id", None, type=int),
-        "control_share": _share(form.get("control_share", "0")),
-        "strata": form.getlist("strata"),
-        "one_per_address": form.get("one_per_address") == "1",
-    }
+    """Read the first step, or the part of it that a form has: source, exclusions, control group."""
+    changes = source_of(form.get("source", ""))
+    if "policy_id" in form:
+        changes |= {
+            "policy_id": form.get("policy_id", None, type=int),
+            "category_id": form.get("category_id", None, type=int),
+            "one_per_address": form.get("one_per_address") == "1",
+        }
+    if "control_share" in form:
+        changes["control_share"] = _share(form["control_share"])
+        changes["control_audience_id"] = _control_audience(form)
+    return changes
+
+
+def source_of(text: str) -> dict[str, Any]:
+    """Read who is to get a mailing: `segment:12`, `audience:3`, `all`, or nothing yet."""
+    kind, _colon, number = text.partition(":")
+    if kind == "all":
+        return {"tree": dict(EVERYBODY)}
+    if kind in ("segment", "audience") and number.isdecimal() and len(number) <= _MOST_DIGITS:
+        return {f"{kind}_id": int(number)}
+    return {}
 
 
 def content_of(form: Form, fields: Mapping[str, Any]) -> dict[str, str]:
@@ -40,23 +52,20 @@ def content_of(form: Form, fields: Mapping[str, Any]) -> dict[str, str]:
     return {name: form[name].replace("\r\n", "\n") for name in fields if name in form}
 
 
-def when_changes(form: Form, zone: ZoneInfo) -> dict[str, Any]:
-    """Read the third step: start in the company's zone, lifetime, attribution."""
-    changes: dict[str, Any] = {
-        "attribution_days": _whole(form, "attribution_days", range(MAX_ATTRIBUTION_DAYS + 1)),
-        "lifetime_minutes": 60
-        * _whole(form, "lifetime_hours", range(1, MAX_LIFETIME_MINUTES // 60 + 1)),
-        "starts_at": None,
-    }
-    if form.get("start") == "later":
-        changes["starts_at"] = _moment(form.get("date", ""), form.get("time", ""), zone)
-    return changes
-
-
 def typed_number(form: Form) -> int | None:
     """Return the number a person typed; separators and spaces do not matter."""
     digits = "".join(c for c in form.get("typed", "") if c.isdecimal())
     return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
+
+
+def _control_audience(form: Form) -> int | None:
+    if form.get("control") != "audience":
+        return None
+    chosen = form.get("control_audience_id", None, type=int)
+    if chosen is None:
+        problem = _("Choose the target audience that is to get nothing, or take a share.")
+        raise ValidationFailedError([Problem("control_audience_id", problem)])
+    return chosen
 
 
 def _share(text: str) -> float:
@@ -75,22 +84,6 @@ def _share(text: str) -> float:
     return round(share, 1)
 
 
-def _whole(form: Form, name: str, allowed: range) -> int:
-    found = form.get(name, None, type=int)
-    if found is None or found not in allowed:
-        bounds = {"low": number(allowed.start), "high": number(allowed.stop - 1)}
-        problem = _("Enter a whole number from %(low)s to %(high)s.", **bounds)
-        raise ValidationFailedError([Problem(name, problem)])
-    return found
-
-
-def _moment(date: str, time: str, zone: ZoneInfo) -> datetime:
-    try:
-        moment = datetime.fromisoformat(f"{date}T{time}").replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        problem = _("Enter date and time of the start, or choose Now.")
-        raise ValidationFailedError([Problem("date", problem)]) from None
-    if moment <= datetime.now(UTC):
-        problem = _("This moment has passed. Choose a later one, or choose Now.")
-        raise ValidationFailedError([Problem("date", problem)])
-    return moment
+def typed(form: Form | None) -> dict[str, str]:
+    """Return what a person typed into a form that was refused; nothing for any other field."""
+    return defaultdict(str, form.to_dict() if form else {})

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from envoi.accounts.models import Account
+from envoi.audience.window import SendingWindow
 from envoi.delivery.gateways import default_gateway
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.models import Mailing
-from envoi.mailings.review import review
-from envoi.segments.models import Segment
-from envoi.webkit import current, page, permission, see_other, toast
+from envoi.mailings.review import failed, review
+from envoi.policies.models import Policy
+from envoi.tenants.service import tenant_settings
+from envoi.tenants.watchers import list_watcher_groups
+from envoi.webkit import allowed, current, page, permission, require, see_other, toast
 from envoi.webkit.formats import number
-from envoi_web.mailings import forms
+from envoi_web.mailings import forms, undoing
 from envoi_web.mailings.blueprint import mailings
-from envoi_web.mailings.editing import common, count_now, not_a_draft
+from envoi_web.mailings.context import options
+from envoi_web.mailings.editing import common, conflict_page, count_now, not_a_draft
+from envoi_web.mailings.settings_words import field_labels, review_rows, start_words
+from envoi_web.mailings.sources import source_of
+from envoi_web.mailings.when_form import clock_of, when_changes, when_values
 
 TYPED_ABOVE = 1_000
 """Above so many recipients the number is typed before a mailing starts."""
@@ -42,15 +52,15 @@ def when(mailing_id: int) -> Response:
 @permission("mailings.edit")
 def save_when(mailing_id: int) -> Response:
     """Save start and settings, and check again."""
+    problems: tuple[Problem, ...] = ()
+    try:
+        _save(mailing_id)
+    except service.ChangedMeanwhileError:
+        return _conflict(mailing_id)
+    except ValidationFailedError as error:
+        problems = error.problems
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        problems: tuple[Problem, ...] = ()
-        try:
-            changes = forms.when_changes(request.form, current.company.zone)
-            version = forms.version_of(request.form)
-            service.update_mailing(session, current.tenant_id, mailing_id, version, changes)
-        except ValidationFailedError as error:
-            problems = error.problems
         context = _when_context(session, mailing, problems)
         status = 422 if problems else 200
         return page("mailings/when.html", fragments=("when_form",), status=status, **context)
@@ -59,7 +69,7 @@ def save_when(mailing_id: int) -> Response:
 @mailings.post("/<int:mailing_id>/confirm")
 @permission("mailings.start")
 def confirm(mailing_id: int) -> Response:
-    """Confirm the start with the number of recipients; refused when it has changed."""
+    """Confirm the start with the number of recipients; shown again when it has changed."""
     shown = request.form.get("recipients", 0, type=int)
     typed = forms.typed_number(request.form)
     with current.session() as session:
@@ -67,18 +77,23 @@ def confirm(mailing_id: int) -> Response:
             raise ConflictError(
                 _("The number typed is not %(count)s. Nothing was sent.", count=number(shown))
             )
-        confirmed = launch.confirm(
-            session,
-            current.plugins,
-            current.settings,
-            current.tenant_id,
-            mailing_id,
-            recipients=shown,
-            account_id=current.account_id,
-        )
-        starts_at = confirmed.starts_at
-    if starts_at is not None:
-        hint(current.installation.broker, Work.LAUNCH, current.tenant_id, mailing_id)
+        try:
+            confirmed = launch.confirm(
+                session,
+                current.plugins,
+                current.settings,
+                current.tenant_id,
+                mailing_id,
+                recipients=shown,
+                account_id=current.account_id,
+                may_start_large=allowed("mailings.start_large"),
+            )
+        except launch.RecipientsChangedError as error:
+            mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+            context = _when_context(session, mailing) | {"changed": error}
+            return page("mailings/when.html", status=409, **context)
+        undoing.remember(confirmed)
+    hint(current.installation.broker, Work.LAUNCH, current.tenant_id, mailing_id)
     return see_other(url_for("mailings.progress", mailing_id=mailing_id))
 
 
@@ -86,24 +101,93 @@ def confirm(mailing_id: int) -> Response:
 @permission("mailings.start")
 def undo(mailing_id: int) -> Response:
     """Take the confirmation back while nothing has started."""
+    undoing.forget(mailing_id)
     with current.session() as session:
         launch.undo(session, current.settings, current.tenant_id, mailing_id)
     toast(_("Undone. The mailing is a draft again."))
     return see_other(url_for("mailings.when", mailing_id=mailing_id))
 
 
+def _save(mailing_id: int) -> None:
+    with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        company = _company_window(session)
+        where = (current.company.zone, company, current.company.currency)
+        changes = when_changes(request.form, *where)
+        _require_window(mailing, company, changes)
+        mine = (current.tenant_id, mailing_id, forms.version_of(request.form))
+        service.update_mailing(session, *mine, changes, current.account_id)
+
+
+def _conflict(mailing_id: int) -> Response:
+    with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        here = url_for("mailings.when", mailing_id=mailing_id)
+        rows = _differences(session, mailing)
+        return conflict_page(session, mailing, rows, target="when-form", theirs_url=here)
+
+
+def _company_window(session: Session) -> SendingWindow | None:
+    settings = tenant_settings(session, current.tenant_id)
+    return SendingWindow.of(settings.window_from, settings.window_until)
+
+
+def _require_window(mailing: Mailing, company: SendingWindow | None, changes: Any) -> None:
+    """Let only some roles send outside the company's own interval."""
+    wanted = SendingWindow.of(changes["window_from"], changes["window_until"])
+    before = SendingWindow.of(mailing.window_from, mailing.window_until)
+    if company is None or wanted == before or (wanted and company.covers(wanted)):
+        return
+    require("mailings.skip_window")
+
+
+def _differences(session: Session, mailing: Mailing) -> Iterator[tuple[str, str, str]]:
+    """Say every field in which the typed values differ from the saved ones."""
+    saved = _values(session, mailing)
+    for field, label in field_labels().items():
+        mine = request.form.get(field, "")
+        if saved[field] != mine:
+            yield label, saved[field] or "–", mine or "–"
+
+
+def _values(session: Session, mailing: Mailing) -> dict[str, str]:
+    values = when_values(mailing, current.company.zone, current.company.currency)
+    company = _company_window(session)
+    mine = SendingWindow.of(mailing.window_from, mailing.window_until, mailing.window_zone)
+    return values | ({"window": "company"} if company and mine == company else {})
+
+
 def _when_context(
     session: Session, mailing: Mailing, problems: tuple[Problem, ...] = ()
 ) -> dict[str, Any]:
     checks = review(session, current.plugins, mailing)
+    recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
+    company = _company_window(session)
+    account = session.get(Account, current.account_id) if current.account_id else None
+    values = _values(session, mailing) | (request.form.to_dict() if problems else {})
+    undo_for = launch.undo_window(session, current.settings, current.tenant_id)
     return common(session, mailing, "when") | {
+        "values": defaultdict(str, values),
         "checks": checks,
-        "ready": all(c.ok for c in checks) and bool(mailing.volume),
-        "segment": session.get(Segment, (mailing.tenant_id, mailing.segment_id or 0)),
+        "ready": not failed(checks) and bool(mailing.volume),
+        "too_large": recipients > launch.LARGE_FROM and not allowed("mailings.start_large"),
+        "large_from": launch.LARGE_FROM,
+        "source": source_of(session, mailing),
+        "review": review_rows(session, mailing),
+        "start": start_words(mailing, account.time_zone if account else ""),
+        "policy": session.get(Policy, (mailing.tenant_id, mailing.policy_id or 0)),
         "gateway": default_gateway(session, mailing.tenant_id, mailing.channel),
+        "company_window": f"{clock_of(company.start)}–{clock_of(company.end)}" if company else "",
+        "watchers": options(
+            [
+                (g.id, f"{g.name} ({len(g.emails)})")
+                for g in list_watcher_groups(session, mailing.tenant_id)
+            ],
+            _("None"),
+        ),
         "typed_above": TYPED_ABOVE,
-        "undo_seconds": current.settings.undo_seconds,
-        "zone": current.company.time_zone,
+        "undo_seconds": int(undo_for.total_seconds()),
+        "changed": None,
         "problems": problems,
         "errors": {p.field: p.message for p in problems},
     }

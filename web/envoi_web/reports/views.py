@@ -14,6 +14,7 @@ from envoi.mailings import service
 from envoi.mailings.outcomes import count_of, customers_of, outcome_names
 from envoi.mailings.report import MailingReport, report_of_mailing
 from envoi.webkit import Blueprint, current, page, page_url, permission
+from envoi_web.mailings.behind import customers_before
 from envoi_web.reports import context, words
 from envoi_web.reports.groups import groups
 
@@ -70,7 +71,11 @@ def days(mailing_id: int) -> Response:
 @reports.get("/<int:mailing_id>/customers")
 @permission("reports.customers")
 def customers(mailing_id: int) -> Response:
-    """List the customers behind a number of the report."""
+    """List the customers behind a number of the report, or of the volume before the start."""
+    with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        if mailing.run_id is None:
+            return customers_before(session, mailing)
     outcome = request.args.get("outcome", "recipients")
     if outcome not in outcome_names():
         abort(404)

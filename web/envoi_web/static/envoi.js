@@ -115,7 +115,7 @@ function waitForNumber(form) {
 
 function prepare(root) {
   for (const form of root.querySelectorAll("form[data-ev-number]")) waitForNumber(form);
-  for (const toast of root.querySelectorAll("#toasts .ev-toast")) keepForAWhile(toast);
+  for (const toast of root.querySelectorAll("#toasts .ev-toast:not([data-ev-undo])")) keepForAWhile(toast);
   root.querySelector("[data-ev-focus]")?.focus();
 }
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));

@@ -3,11 +3,12 @@
 from envoi_web.mailings import (  # noqa: F401 (they add their routes)
     behind,
     bulk,
+    creating,
     editor_dialogs,
     preview,
     running,
-    undoing,
     test_message,
+    undoing,
     views,
     what,
     when,

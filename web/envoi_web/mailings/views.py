@@ -1,22 +1,20 @@
-"""The list of mailings; creating one, and the way to a mailing's page."""
+"""The list of mailings, and the way to a mailing's page."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import datetime
 
-from flask import Response, request, url_for
+from flask import Response, request
 from flask_babel import gettext as _
 
 from envoi.accounts.saved_views import SavedView, delete_view, save_view, saved_views
 from envoi.errors import NotFoundError
 from envoi.mailings import queries, service
-from envoi.mailings.calendar import first_start
 from envoi.mailings.status import Status
-from envoi.segments.queries import list_segments
 from envoi.webkit import current, page, paging_of, permission, see_other, toast
 from envoi_web.mailings import listing
 from envoi_web.mailings.blueprint import mailings
-from envoi_web.mailings.context import crumbs, home_url, options
+from envoi_web.mailings.context import crumbs, home_url
 
 VIEWS = "mailings"
 
@@ -78,43 +76,6 @@ def keep_view() -> Response:
     return see_other(listing.list_url(request.form))
 
 
-@mailings.get("/new")
-@permission("mailings.edit")
-def new() -> Response:
-    """Show the small form that makes a draft."""
-    with current.session() as session:
-        segments = [(s.id, s.name) for s in list_segments(session, current.tenant_id)]
-    return page(
-        "mailings/new.html",
-        segments=options(segments, _("Choose later")),
-        segment_id=request.args.get("segment", ""),
-        starts_at=_start_on(request.args.get("date", "")),
-        channels=listing.enabled_channels(),
-        crumbs=crumbs(_("Create mailing")),
-    )
-
-
-@mailings.post("/new")
-@permission("mailings.edit")
-def create() -> Response:
-    """Make a draft and open its editor."""
-    channel = request.form.get("channel", "email")
-    if channel not in dict(listing.enabled_channels()):
-        raise NotFoundError("This channel is not enabled for the company.")
-    with current.session() as session:
-        made = service.create_draft(
-            session,
-            current.tenant_id,
-            channel=channel,
-            name=request.form.get("name", ""),
-            segment_id=request.form.get("segment_id", None, type=int),
-            account_id=current.account_id,
-        )
-        made.starts_at = _start_on(request.form.get("date", ""))
-        made_id = made.id
-    return see_other(url_for("mailings.who", mailing_id=made_id))
-
-
 @mailings.get("/<int:mailing_id>")
 @permission("mailings.view")
 def home(mailing_id: int) -> Response:
@@ -123,12 +84,3 @@ def home(mailing_id: int) -> Response:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         status = service.current_status(session, mailing)
     return see_other(home_url(mailing_id, Status(status)))
-
-
-def _start_on(text: str) -> datetime | None:
-    """Read the day that a mailing is created for; one that has passed is none."""
-    try:
-        wanted = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return first_start(wanted, datetime.now(UTC), current.company.zone)

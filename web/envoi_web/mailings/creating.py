@@ -1,0 +1,84 @@
+"""Creating a mailing: channel, who gets it, and the day when it was chosen in the calendar."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from flask import Response, request, url_for
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
+
+from envoi.delivery.gateways import default_gateway
+from envoi.errors import NotFoundError
+from envoi.mailings import service
+from envoi.mailings.calendar import first_start
+from envoi.webkit import allowed, current, page, permission, see_other
+from envoi_web.mailings import listing
+from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.context import crumbs, options
+from envoi_web.mailings.forms import source_of
+from envoi_web.mailings.sources import sources
+
+
+@mailings.get("/new")
+@permission("mailings.edit")
+def new() -> Response:
+    """Show the small form that makes a draft."""
+    with current.session() as session:
+        found = sources(session, current.tenant_id, "")
+        channels = [(*c, _gateway_words(session, c[0])) for c in listing.enabled_channels()]
+    everybody = [("all", _("All customers"))]
+    return page(
+        "mailings/new.html",
+        sources=options([(s.value, s.name) for s in found] + everybody, _("Choose later")),
+        source=_source(request.args),
+        starts_at=_start_on(request.args.get("date", "")),
+        channel=request.args.get("channel") or "email",
+        channels=channels,
+        crumbs=crumbs(_("Create mailing")),
+    )
+
+
+@mailings.post("/new")
+@permission("mailings.edit")
+def create() -> Response:
+    """Make a draft and open its editor."""
+    channel = request.form.get("channel", "email")
+    if channel not in dict(listing.enabled_channels()):
+        raise NotFoundError("This channel is not enabled for the company.")
+    with current.session() as session:
+        made_id = service.create_draft(
+            session,
+            current.tenant_id,
+            channel=channel,
+            name=request.form.get("name", ""),
+            **source_of(_source(request.form)),
+            starts_at=_start_on(request.form.get("date", "")),
+            account_id=current.account_id,
+        ).id
+    return see_other(url_for("mailings.who", mailing_id=made_id))
+
+
+def _gateway_words(session: Session, channel: str) -> str:
+    gateway = default_gateway(session, current.tenant_id, channel)
+    if gateway is not None:
+        return str(_("through %(name)s", name=gateway.name))
+    if allowed("settings.plugins"):
+        return str(_("No gateway yet. Set one up before the start."))
+    return str(_("No gateway yet. Ask an administrator to set one up."))
+
+
+def _source(given: MultiDict[str, str]) -> str:
+    """Return who is to get it; segments are also named by their number alone."""
+    segment = given.get("segment_id") or given.get("segment")
+    return given.get("source") or (f"segment:{segment}" if segment else "")
+
+
+def _start_on(text: str) -> datetime | None:
+    """Read the day that a mailing is created for; one that has passed is none."""
+    try:
+        wanted = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return first_start(wanted, datetime.now(UTC), current.company.zone)

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from envoi.blocks import Align, Font
+from envoi_web.mailings.context import template_parts
 
 TYPES = {
     "heading": (lazy_gettext("Heading"), "heading"),
@@ -116,4 +117,5 @@ def summary_of(block: Mapping[str, Any]) -> str:
         return ", ".join(str(entry.get("network", "")) for entry in block.get("links", ()))
     names = ("text", "html", "alt", "label", "name", "mjml", "unsubscribe")
     found = next((str(block[name]) for name in names if block.get(name)), "")
-    return " ".join(unescape(_TAG.sub(" ", found)).split())[:60]
+    words = "".join(text + name for text, name in template_parts(_TAG.sub(" ", found)))
+    return " ".join(unescape(words).split())[:60]

@@ -40,12 +40,12 @@ class Draft:
 def typed(form: Form, stored: Mapping[str, Any], fields: Mapping[str, Any]) -> Draft:
     """Take over what the form gives: plain fields, the open block, the style."""
     content = dict(stored)
-    for name in fields:
-        if name in form and name not in _STRUCTURED:
-            content[name] = form[name].replace("\r\n", "\n")
+    given = {n: form[n].replace("\r\n", "\n") for n in fields if n in form and n not in _STRUCTURED}
     name, bar, address = form.get("sender", "").rpartition("|")
     if bar:
-        content |= {"sender_name": name, "sender_address": address}
+        given |= {"sender_name": name, "sender_address": address}
+    # What nobody has filled in is the same as what is not there.
+    content |= {name: value for name, value in given.items() if value != stored.get(name, "")}
     if "style.shown" in form:
         content["style"] = read_style(form, content.get("style", {}))
     block_id = form.get("block", "")

@@ -326,16 +326,12 @@ def senders_of(settings: TenantSettings, content: Mapping[str, Any]) -> list[tup
     known = [{"name": settings.sender_name, "address": settings.sender_address}]
     known += [dict(sender) for sender in settings.senders]
     options = {
-        f"{sender.get('name', '')}|{sender['address']}": _sender_label(sender)
+        f"{sender.get('name', '')}|{sender['address']}": sender.get("name") or sender["address"]
         for sender in known
         if sender.get("address")
     }
     used = {"name": content.get("sender_name", ""), "address": content.get("sender_address", "")}
     if used["address"] and options:
-        options = {f"{used['name']}|{used['address']}": _sender_label(used)} | options
+        label = used["name"] or used["address"]
+        options = {f"{used['name']}|{used['address']}": label} | options
     return list(options.items())
-
-
-def _sender_label(sender: Mapping[str, str]) -> str:
-    name, address = sender.get("name", ""), sender["address"]
-    return _("%(name)s, %(address)s", name=name, address=address) if name else address

@@ -91,18 +91,19 @@ def _saved(session: Session, mailing: Mailing, draft: Draft) -> tuple[Draft, lis
     """
     _refuse_stale(session, mailing, draft)
     problems = _settings_saved(session, mailing, draft)
-    _store(session, mailing, draft)
-    action, _, argument = request.form.get("do", "").partition(":")
+    name, _, argument = request.form.get("do", "").partition(":")
     try:
-        if act := MAILING_ACTIONS.get(action):
+        if act := MAILING_ACTIONS.get(name):
+            _store(session, mailing, draft)
             return act(session, mailing, draft, argument), problems
-        draft = changed(draft, request.form.get("do", ""))
-        _store(session, mailing, draft)
+        after = changed(draft, request.form.get("do", ""))
     except ValidationFailedError as error:
+        _store(session, mailing, draft)
         return draft, [*problems, *error.problems]
-    if draft.undo:
+    _store(session, mailing, after)
+    if after.undo:
         toast(_deleted(), action=(_undo(), "#undo"))
-    return draft, problems
+    return after, problems
 
 
 def _deleted() -> str:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
+from PIL import Image
+
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
+from envoi.customers import mapping as columns
+from envoi.customers.field_settings import FieldForm, create_field
 from envoi.customers.import_kinds import ImportKind
 from envoi.customers.imports import create_import
-from envoi.customers.mapping import Mapping
+from envoi.customers.models import FieldType
 from envoi.customers.saved_mappings import save_mapping, saved_mappings
 from envoi.db import Database
 from envoi.delivery.models import MessageState
+from envoi.exports.kinds import SEGMENT_CUSTOMERS
+from envoi.exports.service import request_export, run_export
+from envoi.library.service import store_picture
+from envoi.library.templates import create_template
 from envoi.mailings import service, variants
 from envoi.plugins import Plugins
 from envoi.policies.service import create_policy
 from envoi.segments.service import create_segment
+from envoi.target_audiences.service import change_by_segment, create_audience
 from envoi.tenants.service import create_tenant
 from factories.customers import customer_ids, index_customers, make_customers
 from factories.delivery import an_installation, email_content, smtp_gateway
@@ -32,6 +42,13 @@ RULE = {
 
 TREE = {"all": [{"source": "all_customers", "settings": {}}]}
 CUSTOMERS = 20
+
+
+def a_picture() -> bytes:
+    """A small picture."""
+    out = BytesIO()
+    Image.new("RGB", (4, 3)).save(out, "PNG")
+    return out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,8 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         make_customers(session, tenant_id, CUSTOMERS, prefix=f"{word}-")
         index_customers(session.connection(), tenant_id)
         people = customer_ids(session, tenant_id)
-        smtp_gateway(session, an_installation(database, plugins, folder), tenant_id, 25)
+        site = an_installation(database, plugins, folder)
+        smtp_gateway(session, site, tenant_id, 25)
         segment = create_segment(session, tenant_id, name=word, tree=TREE, plugins=plugins)
         policy = create_policy(session, plugins, tenant_id, name=word, rules=[RULE])
         imported = create_import(
@@ -69,16 +87,34 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         variants.save_content(session, tenant_id, draft.id, draft.version, content)
         changes = {"control_share": 20.0, "strata": ["gender"]}
         service.update_mailing(session, tenant_id, draft.id, draft.version, changes)
-        mapping = Mapping(columns=("external_id",))
+        mapping = columns.Mapping(columns=("external_id",))
         save_mapping(session, tenant_id, ImportKind.CUSTOMERS, word, [word], mapping)
         saved = saved_mappings(session, tenant_id, ImportKind.CUSTOMERS)
+        field = create_field(session, tenant_id, FieldForm(label=word, type=FieldType.TEXT))
+        image = store_picture(session, tenant_id, name=f"{word}.png", data=a_picture())
+        template = create_template(
+            session, tenant_id, channel="email", name=word, content={"blocks": []}
+        )
+        audience = create_audience(session, tenant_id, word, account)
+        change_by_segment(session, tenant_id, audience.id, TREE, add=True, plugins=plugins)
+        listed = create_import(
+            session, tenant_id, ImportKind.AUDIENCE, f"{word}-list.csv", folder / "list.csv"
+        )
+        params = {"segment": segment.id}
+        export = request_export(session, tenant_id, SEGMENT_CUSTOMERS, params, account, name=word)
         numbers: dict[str, tuple[int, ...]] = {
             "mapping_id": (saved[0].id,),
             "customer_id": (people[0],),
             "segment_id": (segment.id,),
             "policy_id": (policy.id,),
-            "import_id": (imported,),
+            "field_id": (field,),
+            "file_id": (image.id,),
+            "template_id": (template.id,),
+            "import_id": (imported, listed),
+            "audience_id": (audience.id,),
+            "export_id": (export.id,),
         }
+    run_export(site, tenant_id, export.id)
     run = add_run(database, tenant_id, links={1: f"https://{word}.test/"}, control_share=20)
     add_messages(database, run, people[4:])
     add_messages(database, run, people[:4], state=MessageState.CONTROL)

@@ -90,8 +90,9 @@ def import_file(page: Page, kind: str, path: Path) -> None:
 def build_segment(page: Page) -> None:
     page.goto("/segments/new")
     page.fill("#name", "Women")
+    page.locator("summary", has_text="Add condition").click()
     page.get_by_label("What the new condition is about").select_option(label="Gender")
-    page.get_by_role("button", name="Add condition").click()
+    page.get_by_role("button", name="Add this condition").click()
     page.get_by_label(re.compile("Gender: Value")).select_option(label="female")
     expect(page.locator("#result")).to_contain_text(str(CUSTOMERS), timeout=15_000)
     page.get_by_role("button", name="Save segment").click()

@@ -44,11 +44,32 @@ def test_a_segment_is_built_and_saved(desk: Page, database: Database, tenant_id:
     assert found.violations_count == 0, found.generate_report()
 
 
+def test_conditions_are_found_by_typing_and_moved_by_keyboard(
+    desk: Page, database: Database, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 40)
+    desk.goto("/segments/new")
+    for wanted in ("gend", "last name"):
+        desk.locator("summary", has_text="Add condition").last.press("Enter")
+        desk.keyboard.type(wanted)
+        desk.keyboard.press("Enter")
+        expect(desk.locator(".ev-rule:focus")).to_have_count(1, timeout=SOON)
+    expect(desk.locator(".ev-rule-name")).to_have_text(["Gender", "Last name"])
+    desk.get_by_label("More for Last name").press("Enter")
+    desk.get_by_role("button", name="Move up").press("Enter")
+    expect(desk.locator(".ev-rule-name")).to_have_text(["Last name", "Gender"], timeout=SOON)
+    desk.get_by_label("More for Gender").press("Enter")
+    desk.keyboard.press("Escape")
+    expect(desk.get_by_role("button", name="Move up")).to_have_count(0)
+
+
 def shows(part: Locator, words: str) -> None:
     """Wait for an answer of the server."""
     expect(part).to_contain_text(words, timeout=SOON)
 
 
 def add(page: Page, criterion: str) -> None:
+    page.locator("summary", has_text="Add condition").last.click()
     page.select_option('[name="t.new"]', criterion)
-    page.get_by_role("button", name="Add condition").click()
+    page.get_by_role("button", name="Add this condition").last.click()

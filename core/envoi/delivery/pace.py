@@ -54,7 +54,8 @@ def pace_of(limit: int | None, block_size: int) -> Pace | None:
     if limit is None:
         return None
     size = max(1, min(block_size, limit // _BLOCKS_A_MINUTE))
-    return Pace(size, _A_MINUTE / max(1, limit // size))
+    # Rounded up, so that a minute never holds one block more.
+    return Pace(size, -(-_A_MINUTE // max(1, limit // size)))
 
 
 def free_moment(

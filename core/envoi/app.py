@@ -19,6 +19,8 @@ LANGUAGES = ("en", "ru")
 """Languages of the interface; the first is the one the source texts are written in."""
 
 _UPLOAD_LIMIT = 512 * 1024 * 1024
+_TEXT_LIMIT = 16 * 1024 * 1024
+"""Of a form without its files: a message that is too large is refused in words, not cut off."""
 
 
 def create_app(installation: Installation) -> Flask:
@@ -53,6 +55,7 @@ def _configuration(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": secret,
         "MAX_CONTENT_LENGTH": _UPLOAD_LIMIT,
+        "MAX_FORM_MEMORY_SIZE": _TEXT_LIMIT,
         "SESSION_COOKIE_NAME": "envoi",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",

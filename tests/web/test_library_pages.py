@@ -168,3 +168,20 @@ def test_roles_without_the_library(signed_in: SignIn, role: Role) -> None:
 
 def test_designers_make_no_mailings(signed_in: SignIn) -> None:
     assert post(signed_in(Role.DESIGNER), "/templates/starting/letter/use").status_code == 403
+
+
+@pytest.mark.parametrize("value", ["a\0b", "9" * 5_000, "x" * 100_000, b"\xff", "<script>"])
+def test_no_words_are_a_failure(
+    browser: FlaskClient, database: Database, tenant_id: int, value: str | bytes
+) -> None:
+    image = uploaded(database, tenant_id)
+    with database.tenant_session(tenant_id) as session:
+        made = create_template(session, tenant_id, channel="email", name="T", content={}).id
+    for address, fields in (
+        (f"/images/{image}", ("name", "alt", "folder")),
+        (f"/templates/{made}", ("name", "folder")),
+    ):
+        for field in fields:
+            form = {"csrf_token": token(browser, "/own/"), "name": "n", field: value}
+            assert browser.post(address, data=form).status_code < 500
+            assert "<script>" not in browser.get(address).get_data(as_text=True).split("<body")[1]

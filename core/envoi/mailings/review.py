@@ -16,6 +16,7 @@ from envoi.delivery.pace import pace_of
 from envoi.mailings.audience import has_source
 from envoi.mailings.content import content_problem
 from envoi.mailings.models import Mailing
+from envoi.mailings.service import variants_of
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 
@@ -52,6 +53,7 @@ def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
         Check("strata", "who", _strata_problem(volume)),
         Check("recipients", "who", _recipients_warning(volume), warning=True),
         Check("content", "what", content_problem(session, plugins, mailing)),
+        Check("sender", "what", _sender_problem(session, plugins, mailing)),
         Check(
             "gateway",
             "when",
@@ -66,6 +68,16 @@ def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
 def failed(checks: list[Check]) -> list[Check]:
     """Return the checks that must be mended before the start."""
     return [check for check in checks if check.problem and not check.warning]
+
+
+def _sender_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
+    """Say where an email has no sender: without a domain no mailbox takes it."""
+    if "sender_address" not in plugins.channels[mailing.channel].content_schema.model_fields:
+        return ""
+    senders = [str(v.content.get("sender_address", "")) for v in variants_of(session, mailing)]
+    if all("." in sender.partition("@")[2] for sender in senders):
+        return ""
+    return "The sender has no address with a domain. Enter one, or set it up in General settings."
 
 
 def _strata_problem(volume: Volume | None) -> str:

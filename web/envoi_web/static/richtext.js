@@ -56,9 +56,9 @@
     page.addEventListener("paste", (event) => {
       event.preventDefault();
       const html = event.clipboardData.getData("text/html");
-      const shelf = document.createElement("div");
-      shelf.append(html ? parsed(html) : event.clipboardData.getData("text/plain"));
-      document.execCommand("insertHTML", false, html ? shelf.innerHTML : shelf.innerHTML.replaceAll("\n", "<br>"));
+      if (html) put(page, parsed(html));
+      else document.execCommand("insertText", false, event.clipboardData.getData("text/plain"));
+      written();
     });
     page.addEventListener("drop", (event) => event.preventDefault());
     document.addEventListener("selectionchange", () => {
@@ -99,10 +99,25 @@
       const made = document.createElement("a");
       made.href = address;
       made.textContent = address;
-      document.execCommand("insertHTML", false, made.outerHTML);
+      put(page, made);
+      written();
     };
     keys(box.querySelector("[role=toolbar]"));
     document.execCommand("styleWithCSS", false, false);
+  }
+  // Not by execCommand, which would give what it inserts an inline style. Paragraphs go behind the one of the caret.
+  function put(page, made) {
+    const selection = getSelection();
+    const range = selection.getRangeAt(0);
+    range.deleteContents();
+    const only = made.childElementCount === 1 && made.firstElementChild.nodeName === "P" ? made.firstElementChild : null;
+    const pieces = [...(only || made).childNodes];
+    if (!pieces.length) return;
+    const around = [...page.children].find((child) => child.contains(range.startContainer));
+    if (made.nodeType === Node.DOCUMENT_FRAGMENT_NODE && around && made.querySelector("p, ul, ol") && !only) around.after(made);
+    else if (only) { const inner = document.createDocumentFragment(); inner.append(...pieces); range.insertNode(inner); }
+    else range.insertNode(made);
+    selection.collapse(pieces.at(-1), pieces.at(-1).childNodes.length || pieces.at(-1).length || 0);
   }
   const linkAt = (place) => {
     const node = place?.startContainer;

@@ -75,7 +75,8 @@ def lines(site: Here, tenant_id: int, export_id: int) -> list[dict[str, str]]:
 def due_at(site: Here, tenant_id: int, export_id: int) -> datetime | None:
     query = text("SELECT due_at FROM due_work WHERE tenant_id = :t AND kind = 'export_file'")
     with site.database.system_session() as session:
-        return session.scalar(query, {"t": tenant_id})
+        found: datetime | None = session.scalar(query, {"t": tenant_id})
+        return found
 
 
 def test_twenty_thousand_customers_are_written(site: Here, tenant_id: int, segment_id: int) -> None:

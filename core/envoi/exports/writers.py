@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from envoi.customers.csv_reader import safe_cell
 
@@ -16,7 +15,7 @@ _MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
 
 
 def write_csv(
-    path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], zone: ZoneInfo
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], zone: tzinfo
 ) -> int:
     """Write a file that appears under its name only when it is whole; return the rows."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,7 +64,7 @@ def counting(
         yield row
 
 
-def _cell(value: Any, zone: ZoneInfo) -> Any:
+def _cell(value: Any, zone: tzinfo) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(zone).isoformat(sep=" ", timespec="minutes")
     return safe_cell(value) if isinstance(value, str) else value

@@ -110,7 +110,7 @@ def _sentence(error: ValidationFailedError | PluginError) -> str:
     return str(error)
 
 
-def _worth(session: Session, tenant_id: int, ids: CustomerIds) -> dict[str, int]:
+def _worth(session: Session, tenant_id: int, ids: CustomerIds) -> dict[str, Any]:
     """Count customers and receipts, inside the segment and in all, in one statement."""
     customer, receipt = table(Customer).c, table(Receipt).c
     members = ids.cte("members").prefix_with("MATERIALIZED", dialect="postgresql")

@@ -66,9 +66,9 @@ def _users(session: Session, tenant_id: int) -> dict[int, list[SegmentUse]]:
         for audience_id in {row.audience_id, row.control_audience_id} - {None}:
             users[audience_id].append(SegmentUse("mailing", row.name, row.id))
     trees = select(segment.id, segment.name, segment.tree).where(segment.tenant_id == tenant_id)
-    for row in session.execute(trees.order_by(segment.name)):
-        for audience_id in references(row.tree, "audience"):
-            users[audience_id].append(SegmentUse("segment", row.name, row.id))
+    for segment_id, name, tree in session.execute(trees.order_by(segment.name)):
+        for audience_id in references(tree, "audience"):
+            users[audience_id].append(SegmentUse("segment", name, segment_id))
     return users
 
 

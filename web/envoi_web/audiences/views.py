@@ -141,21 +141,25 @@ def export(audience_id: int) -> Response:
 
 def added_words(count: int) -> str:
     """How many customers were added."""
-    return ngettext(
-        "%(count)s customer was added.",
-        "%(count)s customers were added.",
-        count,
-        count=number(count),
+    return str(
+        ngettext(
+            "%(count)s customer was added.",
+            "%(count)s customers were added.",
+            count,
+            count=number(count),
+        )
     )
 
 
 def removed_words(count: int) -> str:
     """How many customers were taken out."""
-    return ngettext(
-        "%(count)s customer was taken out.",
-        "%(count)s customers were taken out.",
-        count,
-        count=number(count),
+    return str(
+        ngettext(
+            "%(count)s customer was taken out.",
+            "%(count)s customers were taken out.",
+            count,
+            count=number(count),
+        )
     )
 
 

@@ -127,7 +127,7 @@ def delete(segment_id: int) -> Response:
     return see_other(url_for("segments.index"))
 
 
-def _place() -> dict[str, int | None]:
+def _place() -> dict[str, Any]:
     args = request.args
     return {"after": args.get("after", type=int), "before": args.get("before", type=int)}
 

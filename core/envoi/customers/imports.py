@@ -195,7 +195,8 @@ def find_import(session: Session, tenant_id: int, import_id: int) -> Import:
 def _statuses(session: Session, rows: Sequence[Import]) -> list[ImportStatus]:
     c = table(Account).c
     accounts = {row.created_by for row in rows if row.created_by}
-    query = select(c.id, c.name).where(c.id.in_(accounts))
+    shown = func.coalesce(func.nullif(c.name, ""), c.email).label("name")
+    query = select(c.id, shown).where(c.id.in_(accounts))
     names = {row.id: row.name for row in session.execute(query)} if accounts else {}
     return [_status(row, names.get(row.created_by, "")) for row in rows]
 

@@ -32,6 +32,7 @@ from envoi.webkit import allowed, current
 from envoi.webkit.formats import number, translated
 from envoi_web.mailings.block_fields import Field, block_fields, style_fields
 from envoi_web.mailings.block_words import TYPES, summary_of, type_of
+from envoi_web.mailings.context import Step
 from envoi_web.mailings.editing import common
 from envoi_web.mailings.editor import SIMPLE, Draft, position_of
 
@@ -93,7 +94,9 @@ def what_context(
     errors = {**found.errors, **{p.field: p.message for p in problems}}
     people = preview_customers(session, mailing) if allowed("customers.view") else []
     chosen = customer or (people[0][0] if people else None)
-    return common(session, mailing, "what") | {
+    shared = common(session, mailing, "what")
+    return shared | {
+        "steps": [_counting(step, len(parts)) for step in shared["steps"]],
         "content": draft.content,
         "editor": spec.editor_template,
         "edit": _edit(session, mailing, draft, settings, found, version or mailing.version),
@@ -116,6 +119,13 @@ def what_context(
             ),
         },
     }
+
+
+def _counting(step: Step, count: int) -> Step:
+    """Tell in the open step how many variants there are, where there are several."""
+    if step.state != "current" or count == 1:
+        return step
+    return replace(step, hint=ngettext("%(num)s variant", "%(num)s variants", count))
 
 
 def faults_of(session: Session, mailing: Mailing, draft: Draft) -> Found:

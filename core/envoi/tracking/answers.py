@@ -13,15 +13,21 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none';"
-    " base-uri 'none'"
+    "default-src 'none'; img-src 'self'; style-src 'self'{}; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'"
 )
+_PLAIN_POLICY = _POLICY.format("")
+_MESSAGE_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none';"
+    " img-src https: http: data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+)
+"""A message is foreign HTML: no script, no form, no cookie, but its links work."""
+
 _ALWAYS = [
     ("Cache-Control", "no-store, private"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Robots-Tag", "noindex, nofollow"),
-    ("Content-Security-Policy", _POLICY),
 ]
 _PIXEL = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
@@ -43,10 +49,22 @@ class Answer:
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else self.body]
 
 
-def answer(status: str, kind: str, body: bytes, *more: tuple[str, str]) -> Answer:
+def answer(status: str, kind: str, body: bytes, *more: tuple[str, str], policy: str = "") -> Answer:
     """Make an answer with the headers that every one carries."""
     length = ("Content-Length", str(len(body)))
-    return Answer(status, [("Content-Type", kind), length, *_ALWAYS, *more], body)
+    rules = ("Content-Security-Policy", policy or _PLAIN_POLICY)
+    return Answer(status, [("Content-Type", kind), length, *_ALWAYS, rules, *more], body)
+
+
+def page(html: str, nonce: str) -> Answer:
+    """A page of HTML; `nonce` allows its style element."""
+    policy = _POLICY.format(f" 'nonce-{nonce}'")
+    return answer("200 OK", "text/html; charset=utf-8", html.encode(), policy=policy)
+
+
+def message(html: str) -> Answer:
+    """A message's own HTML."""
+    return answer("200 OK", "text/html; charset=utf-8", html.encode(), policy=_MESSAGE_POLICY)
 
 
 def picture(kind: str, body: bytes) -> Answer:
@@ -61,11 +79,6 @@ def picture(kind: str, body: bytes) -> Answer:
         ("X-Robots-Tag", "noindex, nofollow"),
     ]
     return Answer("200 OK", headers, body)
-
-
-def page(html: str) -> Answer:
-    """A page of HTML."""
-    return answer("200 OK", "text/html; charset=utf-8", html.encode())
 
 
 def redirect(location: str) -> Answer:

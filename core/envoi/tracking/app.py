@@ -40,9 +40,12 @@ from envoi.tracking.ledger import Hit
 from envoi.tracking.links import FrozenLinks
 from envoi.tracking.models import EventKind
 from envoi.tracking.pictures import Pictures
+from envoi.tracking.preferences import Preferences
+from envoi.tracking.public_pages import PublicPages
 from envoi.tracking.tokens import InvalidTokenError, Token, TokenKind, TokenSigner
 from envoi.tracking.unsubscribe import Unsubscribing
 from envoi.tracking.urls import PATHS, TARGET_PARAMETER
+from envoi.tracking.web_version import WebVersions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -64,7 +67,10 @@ class TrackingApp:
         self._signer = signer
         self._links = FrozenLinks(database)
         self._pictures = Pictures(database)
-        self._unsubscribing = Unsubscribing(database, plugins)
+        pages = PublicPages()
+        self._unsubscribing = Unsubscribing(database, plugins, pages)
+        self._preferences = Preferences(database, plugins, pages)
+        self._web_versions = WebVersions(database, plugins, signer)
         self._style = answer(
             "200 OK", "text/css", Path(__file__).with_name("page.css").read_bytes()
         )
@@ -96,13 +102,22 @@ class TrackingApp:
             return self._open(environ, rest.removesuffix(".gif"))
         if kind is TokenKind.CLICK and reading:
             return self._click(environ, rest)
-        if kind in (TokenKind.UNSUBSCRIBE, TokenKind.PREFERENCES):
+        if kind is TokenKind.UNSUBSCRIBE:
             return self._unsubscribing(environ, self._read(rest, kind).message)
+        if kind is TokenKind.PREFERENCES:
+            return self._preferences(environ, self._read(rest, kind).message)
+        if kind is TokenKind.VIEW and reading:
+            return self._view(environ, rest)
         return NOTHING_HERE
 
     def _open(self, environ: Environ, text: str) -> Answer:
         self._add(environ, self._read(text, TokenKind.OPEN), EventKind.OPEN)
         return PIXEL
+
+    def _view(self, environ: Environ, text: str) -> Answer:
+        token = self._read(text, TokenKind.VIEW)
+        self._add(environ, token, EventKind.VIEW)
+        return self._web_versions(token.message)
 
     def _click(self, environ: Environ, text: str) -> Answer:
         query = parse_qs(environ.get("QUERY_STRING", ""))

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request
 
 from envoi.customers.models import Customer
 from envoi.db import Database, table
@@ -20,14 +17,13 @@ from envoi.delivery.models import Run, RunKind
 from envoi.plugins import Plugins
 from envoi.subscriptions.models import WHOLE_CHANNEL, MailingCategory
 from envoi.subscriptions.service import Reason, Source, opt_out
-from envoi.tenants.models import Tenant, TenantSettings
-from envoi.tracking.answers import NOTHING_HERE, UNSUBSCRIBED, Answer, page
+from envoi.tracking.answers import NOTHING_HERE, UNSUBSCRIBED, Answer
 from envoi.tracking.answers import Environ as WsgiEnviron
+from envoi.tracking.forms import form_of
+from envoi.tracking.public_pages import Brand, PublicPages, brand_of
 from envoi.tracking.tokens import MessageRef
-from envoi.tracking.translations import LANGUAGES, translations
 from envoi.types import AddressKind
 
-_LONGEST_FORM = 64 * 1024
 _CATEGORY = "category"
 
 
@@ -35,8 +31,7 @@ _CATEGORY = "category"
 class Subscriber:
     """Who would leave, and what there is to leave."""
 
-    company: str
-    language: str
+    brand: Brand
     channel: str
     category_id: int
     category: str
@@ -47,10 +42,10 @@ class Subscriber:
 class Unsubscribing:
     """The view of an unsubscribe address."""
 
-    def __init__(self, database: Database, plugins: Plugins) -> None:
+    def __init__(self, database: Database, plugins: Plugins, pages: PublicPages) -> None:
         self._database = database
         self._plugins = plugins
-        self._pages = {language: _templates(language) for language in LANGUAGES}
+        self._pages = pages
 
     def __call__(self, environ: WsgiEnviron, ref: MessageRef) -> Answer:
         """Show the page on GET, unsubscribe on POST."""
@@ -58,7 +53,7 @@ class Unsubscribing:
             return self._show(ref)
         if environ["REQUEST_METHOD"] != "POST":
             return NOTHING_HERE
-        return self._leave(ref, _form(environ))
+        return self._leave(ref, form_of(environ).to_dict())
 
     def _show(self, ref: MessageRef) -> Answer:
         with self._database.tenant_session(ref.tenant_id) as session:
@@ -92,27 +87,21 @@ class Unsubscribing:
         return self._page("unsubscribed.html", who, narrow=narrow) if is_person else UNSUBSCRIBED
 
     def _page(self, template: str, who: Subscriber, **context: object) -> Answer:
-        pages = self._pages.get(who.language, self._pages["en"])
-        return page(pages.get_template(template).render(who=who, reasons=list(Reason), **context))
+        return self._pages.answer(template, who.brand, who=who, reasons=list(Reason), **context)
 
     def _subscriber(self, session: Session, ref: MessageRef) -> Subscriber | None:
         run, customer, category = table(Run), table(Customer), table(MailingCategory)
-        tenant, settings = table(Tenant), table(TenantSettings)
         found = session.get(Run, (ref.tenant_id, ref.run_id))
         if found is None:
             return None
         category_id = found.settings.get("category_id") or WHOLE_CHANNEL
         query = (
             select(
-                tenant.c.name.label("company"),
-                settings.c.locale,
                 customer.c.email,
                 customer.c.phone,
                 category.c.name.label("category"),
             )
             .select_from(run)
-            .join(tenant, tenant.c.id == run.c.tenant_id)
-            .join(settings, settings.c.tenant_id == run.c.tenant_id)
             .join(
                 customer,
                 and_(customer.c.tenant_id == run.c.tenant_id, customer.c.id == ref.customer_id),
@@ -127,8 +116,7 @@ class Unsubscribing:
         if row is None:
             return None
         return Subscriber(
-            company=row.company,
-            language=row.locale,
+            brand=brand_of(session, ref.tenant_id),
             channel=found.channel,
             category_id=category_id if row.category is not None else WHOLE_CHANNEL,
             category=row.category or "",
@@ -140,30 +128,6 @@ class Unsubscribing:
         spec = self._plugins.channels.get(channel)
         addresses = {AddressKind.EMAIL: email, AddressKind.PHONE: phone}
         return addresses.get(spec.address_kind) if spec else None
-
-
-def _templates(language: str) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("envoi.tracking"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["language"] = language
-    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    return environment
-
-
-def _form(environ: WsgiEnviron) -> dict[str, str]:
-    """Read the body, urlencoded or multipart; what cannot be read counts as empty."""
-    request = Request(environ)
-    request.max_content_length = request.max_form_memory_size = _LONGEST_FORM
-    try:
-        return request.form.to_dict()
-    except HTTPException:
-        return {}
 
 
 def _reason(form: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from envoi_web.settings_pages import (  # noqa: F401 (they add their routes)
     categories,
+    design,
     fields,
     general,
     watchers,

@@ -19,9 +19,12 @@ from pages import PASSWORD, TEST_SETTINGS
 
 pytestmark = pytest.mark.browser
 
+CUSTOMER_TABS = ("subscriptions", "receipts", "messages", "segments&find=1", "timeline")
 LISTS = (
     "/customers/",
     "/customers/?q=nobody",
+    "/customers/?days=3650&sum_from=1",
+    "/settings/fields",
     "/customers/import/",
     "/segments/",
     "/segments/?q=nothing",
@@ -73,6 +76,9 @@ def test_pages_of_a_company_with_everything(
     pages = [
         *LISTS,
         f"/customers/{own['customer_id']}",
+        f"/customers/{own['customer_id']}/edit",
+        *(f"/customers/{own['customer_id']}?tab={tab}" for tab in CUSTOMER_TABS),
+        f"/settings/fields/{own['field_id']}",
         f"/customers/import/{own['import_id']}",
         f"/segments/{own['segment_id']}",
         *(

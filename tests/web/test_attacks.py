@@ -100,6 +100,8 @@ def test_no_value_of_a_form_is_a_failure(
         "/mailings/{draft}/customers?outcome=recipients&after={value}",
         "/customers/?q={value}&after={value}",
         "/customers/?before={value}",
+        "/customers/?product={value}&category={value}&days={value}&since={value}&sum_from={value}",
+        "/customers/products?product={value}",
         "/settings/plugins/{value}",
         "/demo/mailbox/{value}",
         "/segments/?q={value}",

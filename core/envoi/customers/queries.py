@@ -135,7 +135,8 @@ def count_customers(session: Session, tenant_id: int, wanted: CustomerFilter = N
     buckets = min(_BUCKETS, max(1, round(_BUCKETS * _SAMPLE / max(base, 1))))
     sampled = ids.where(table(Customer).c.bucket < buckets).subquery()
     found = session.scalar(select(func.count()).select_from(sampled)) or 0
-    return Total(count=max(count or 0, round(found * _BUCKETS / buckets)), exact=False)
+    about = max(count or 0, round(found * _BUCKETS / buckets))
+    return Total(count=about, exact=buckets == _BUCKETS)
 
 
 def purchases_of(session: Session, tenant_id: int, ids: Sequence[int]) -> dict[int, Purchases]:

@@ -34,6 +34,7 @@ PictureUrl = Callable[[int], str]
 _SIZES = {1: 28, 2: 22, 3: 18}
 _SECTION = ("<mj-section", "<mj-wrapper", "<mj-hero", "<mj-raw")
 _MUTED = "#6b7280"
+_PARAGRAPH = '<p style="margin:0 0 12px">'
 
 
 def blocks_mjml(blocks: Sequence[Block], style: Style, picture_url: PictureUrl) -> str:
@@ -78,8 +79,14 @@ def _ink(background: str) -> str:
 
 def _is_simple(block: Block) -> bool:
     """Whether a block may share a section with its neighbours."""
-    is_wide = isinstance(block, Product) and block.layout == "side"
-    return not isinstance(block, Columns | RawMjml) and not is_wide
+    return not isinstance(block, Columns | RawMjml) and not _is_aside(block)
+
+
+def _is_aside(block: Block) -> bool:
+    """Whether a product's picture stands beside its words: where there is a picture."""
+    if not isinstance(block, Product) or block.layout != "side":
+        return False
+    return bool(block.file_id or block.image)
 
 
 class _Writer:
@@ -97,7 +104,7 @@ class _Writer:
         if isinstance(first, Columns):
             columns = ("".join(map(self.element, column)) for column in first.columns)
             inner = "\n".join(f"<mj-column>{column}</mj-column>" for column in columns)
-        elif isinstance(first, Product) and first.layout == "side":
+        elif isinstance(first, Product) and _is_aside(first):
             inner = self._product_aside(first)
         else:
             inner = f"<mj-column>\n{''.join(map(self.element, blocks))}</mj-column>"
@@ -109,7 +116,8 @@ class _Writer:
             case Heading():
                 return _heading(block)
             case Text():
-                return _tag("mj-text", self._linked(block.html), align=block.align)
+                html = block.html.replace("<p>", _PARAGRAPH)
+                return _tag("mj-text", self._linked(html), align=block.align)
             case Image():
                 source = self._source(block.file_id, block.src)
                 return self._picture(source, block.alt, block.link, block.width, block.align)

@@ -11,15 +11,14 @@ from envoi.content.code import hidden_code
 
 _TAGS = {"p", "br", "b", "strong", "i", "em", "u", "a", "ul", "ol", "li"}
 # What office programs paste beside the text: their contents are no text.
-_DROPPED = {"style", "script", "xml", "title", "o:p"}
+_DROPPED = {"style", "script", "title", "xml"}
 _SCHEMES = {"http", "https", "mailto", "tel"}
-_OFFICE = re.compile(r"<!--\[if.*?<!\[endif\]-->|<\?xml.*?/?>|</?o:[^>]*>", re.DOTALL | re.I)
+_MAX_NESTED = 20
 _EMPTY = re.compile(r"<(p|b|strong|i|em|u|li)>(?:\s|&nbsp;|<br>)*</\1>")
-_BLOCKS = re.compile(r"<(p|ul|ol)[ >]")
 
 _CLEANER = nh3.Cleaner(
     tags=_TAGS,
-    clean_content_tags=_DROPPED - {"o:p", "xml"},
+    clean_content_tags=_DROPPED,
     attributes={"a": {"href"}},
     url_schemes=_SCHEMES,
     link_rel=None,
@@ -35,8 +34,10 @@ def clean_rich_text(html: str) -> str:
     text = hidden.text
     if "<" not in text:
         text = _paragraphs(text)
-    cleaned = _CLEANER.clean(_OFFICE.sub("", text))
-    return hidden.restore(_without_empty(cleaned)).strip()
+    cleaned = _without_empty(_CLEANER.clean(text)).strip()
+    if cleaned and "<" not in cleaned:
+        cleaned = _without_empty(f"<p>{cleaned}</p>")
+    return hidden.restore(cleaned)
 
 
 def _paragraphs(text: str) -> str:
@@ -46,7 +47,8 @@ def _paragraphs(text: str) -> str:
 
 
 def _without_empty(html: str) -> str:
-    found = 1
-    while found:
+    for _ in range(_MAX_NESTED):
         html, found = _EMPTY.subn("", html)
+        if not found:
+            break
     return html

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Select,
     Subquery,
     and_,
@@ -120,9 +121,9 @@ class SourceColumns:
     day: Callable[[ColumnElement[datetime]], ColumnElement[date]]
     minor_units: int
     catalogue: Catalogue
-    customers: Subquery
-    receipts: Subquery
-    receipt_lines: Subquery
+    customers: FromClause
+    receipts: FromClause
+    receipt_lines: FromClause
     products: Subquery
     values: Subquery
     zones: Subquery

@@ -79,11 +79,12 @@ def test_a_large_base_is_counted_about_first_and_exactly_after(
     monkeypatch.setattr(counting, "SAMPLED", 1_000)
     about = live_count(database, people, parse(TREE), **asked(plugins))
     exact = exact_count(database, people, parse(TREE), **asked(plugins))
-    assert (about.exact, about.base) == (False, PEOPLE)
+    assert not about.exact
+    assert abs(about.base - PEOPLE) < 400
     assert (exact.exact, exact.base, exact.customers) == (True, PEOPLE, 3_000)
     assert abs(about.customers - 3_000) < 400
     assert abs(about.branches["all.1.any.1"] - 1_000) < 400
-    assert about.branches["all.1"] == PEOPLE
+    assert about.branches["all.1"] == about.base
 
 
 def test_every_condition_and_group_has_its_count(

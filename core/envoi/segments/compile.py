@@ -7,10 +7,10 @@ below OR as a subplan that crawls once the set no longer fits into memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import (
     ColumnElement,
     Date,
+    FromClause,
     Select,
     Subquery,
     Text,
@@ -26,6 +27,8 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal,
+    null,
     or_,
     select,
     text,
@@ -122,7 +125,7 @@ class _Compiler:
         self.settings = tenant_settings(session, tenant_id)
         self.zone = company_zone(self.settings)
         self.rows = Rows(session, tenant_id, now, buckets)
-        self.customers = self.rows.customers()
+        self.customers = self.rows.customers
         self.open: list[int] = []
         self.segments: dict[int, CustomerIds] = {}
 
@@ -179,8 +182,8 @@ class _Compiler:
             minor_units=10 ** get_currency_precision(self.catalogue.currency),
             catalogue=self.catalogue,
             customers=self.customers,
-            receipts=self.rows.receipts(),
-            receipt_lines=self.rows.lines(),
+            receipts=self.rows.receipts,
+            receipt_lines=self.rows.lines,
             products=self.rows.products(),
             values=self.rows.values(),
             zones=self.rows.zones(),
@@ -265,7 +268,7 @@ class _Tree:
     Every select of ids has its own `customers` in FROM, so none of them is correlated.
     """
 
-    def __init__(self, customers: Subquery, answers: Mapping[str, Membership]) -> None:
+    def __init__(self, customers: FromClause, answers: Mapping[str, Membership]) -> None:
         self.customers = customers
         self.answers = answers
 
@@ -320,34 +323,55 @@ class _Tree:
 
 
 class _Flags:
-    """A flag for every node: sets of ids are joined to the customers, each of them once."""
+    """A flag for every node: customers and sets of ids are piled up and grouped by the id.
 
-    def __init__(self, customers: Subquery, answers: Mapping[str, Membership]) -> None:
+    There is no join, so that wrong guesses about how large a set is cannot cost much.
+    """
+
+    def __init__(self, customers: FromClause, answers: Mapping[str, Membership]) -> None:
         self.customers = customers
         self.answers = answers
 
     def of(self, group: Group) -> tuple[Subquery, Mapping[str, ColumnElement[bool]]]:
         """Name the flags of conditions in a subquery, so that groups do not repeat them."""
-        joined: Any = self.customers
-        named: dict[str, ColumnElement[bool]] = {}
-        for number, (path, answer) in enumerate(self.answers.items()):
-            flag: ColumnElement[bool]
+        rows: list[ColumnElement[bool]] = []
+        sets: list[CustomerIds] = []
+        holds: dict[str, Callable[[Subquery], ColumnElement[bool]]] = {}
+        for path, answer in self.answers.items():
             if isinstance(answer, Select | Outside):
-                found = self._set(answer)
-                joined = joined.outerjoin(found, found.c[0] == self.customers.c.id)
-                inside = found.c[0]
-                flag = inside.is_(None) if isinstance(answer, Outside) else inside.is_not(None)
+                sets.append(answer.ids if isinstance(answer, Outside) else answer)
+                holds[path] = partial(_inside, len(sets), outside=isinstance(answer, Outside))
             else:
-                flag = answer.is_(true())
-            named[path] = flag.label(f"flag_{number}")
-        flagged = select(self.customers, *named.values()).select_from(joined).subquery("flagged")
-        holds = {path: flagged.c[label.name] for path, label in named.items()}
-        self._group(group, "", holds)
-        return flagged, holds
+                rows.append(answer.is_(true()).label(f"row_{len(rows)}"))
+                holds[path] = partial(_named, rows[-1].name)
+        flagged = self._grouped(rows, sets)
+        found = {path: hold(flagged) for path, hold in holds.items()}
+        self._group(group, "", found)
+        return flagged, found
 
-    def _set(self, answer: CustomerIds | Outside) -> Subquery:
-        ids = answer.ids if isinstance(answer, Outside) else answer
-        return ids.correlate(None).distinct().subquery()
+    def _grouped(
+        self, rows: Sequence[ColumnElement[bool]], sets: Sequence[CustomerIds]
+    ) -> Subquery:
+        customer = self.customers.c
+        piles: list[Select[Any]] = [
+            select(customer.id, customer.bucket, *rows, literal(0).label("set"))
+        ]
+        for number, ids in enumerate(sets, 1):
+            found = ids.correlate(None).subquery()
+            nothing = [cast(null(), column.type) for column in (customer.bucket, *rows)]
+            piles.append(select(found.c[0], *nothing, literal(number)))
+        pile = union_all(*piles).subquery()
+        return (
+            select(
+                pile.c.id,
+                func.max(pile.c.bucket).label("bucket"),
+                *(func.bool_or(pile.c[row.name]).label(row.name) for row in rows),
+                func.array_agg(pile.c.set).label("sets"),
+            )
+            .group_by(pile.c.id)
+            .having(func.bool_or(pile.c.set == 0))
+            .subquery("flagged")
+        )
 
     def _group(
         self, node: Node, path: str, holds: dict[str, ColumnElement[bool]]
@@ -360,3 +384,13 @@ class _Flags:
             found = and_(*parts) if node.match is Match.ALL else or_(*parts)
             holds[path] = ~found if node.match is Match.NONE else found
         return holds[path]
+
+
+def _inside(number: int, flagged: Subquery, *, outside: bool) -> ColumnElement[bool]:
+    found = literal(number) == func.any(flagged.c.sets)
+    return ~found if outside else found
+
+
+def _named(name: str, flagged: Subquery) -> ColumnElement[bool]:
+    flag: ColumnElement[bool] = flagged.c[name]
+    return flag

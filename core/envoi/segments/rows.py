@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Select, Subquery, and_, func, select, union_all
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -32,26 +33,36 @@ class Rows:
     """Subqueries over one tenant's tables, at one moment.
 
     What belongs to customers is found through the sampled customers: a few thousand looks
-    into an index instead of a walk through a million rows that have to be thrown away.
+    into an index instead of a walk through a million rows that have to be thrown away. The
+    receipts and lines of a sample are read once for all conditions of a statement.
     """
 
     session: Session
     tenant_id: int
     now: datetime
     buckets: Buckets | None
+    ledgers: dict[tuple[date, date], FromClause] = field(default_factory=dict)
 
-    def customers(self) -> Subquery:
+    @cached_property
+    def customers(self) -> FromClause:
         """The customers themselves."""
         return self._rows(Customer, *self._sampled()).subquery("customers")
 
-    def receipts(self) -> Subquery:
+    @cached_property
+    def receipts(self) -> FromClause:
         """Receipts that were not cancelled."""
         receipt = table(Receipt).c
-        return self._rows(Receipt, ~receipt.cancelled, *self._of(receipt.customer_id)).subquery()
+        rows = self._rows(Receipt, ~receipt.cancelled, *self._of(receipt.customer_id))
+        return rows.subquery() if self.buckets is None else rows.cte("receipts")
 
-    def lines(self) -> Subquery:
+    @cached_property
+    def lines(self) -> FromClause:
         """Lines of receipts, cancelled ones included."""
-        return self._rows(ReceiptLine).subquery()
+        rows = self._rows(ReceiptLine)
+        if self.buckets is None:
+            return rows.subquery()
+        mine = table(ReceiptLine).c.receipt_id.in_(select(self.receipts.c.id))
+        return rows.where(mine).cte("receipt_lines")
 
     def products(self) -> Subquery:
         """Products."""
@@ -76,7 +87,7 @@ class Rows:
 
     def opted_out(self, channel: ChannelSpec, category: int | None) -> CustomerIds:
         """Who left a channel or a category of it, by their own word or by their address."""
-        left, customer = table(OptOut).c, self.customers().c
+        left, customer = table(OptOut).c, self.customers.c
         asked = (
             left.tenant_id == self.tenant_id,
             left.channel == channel.name,
@@ -100,38 +111,41 @@ class Rows:
         until: datetime | None = None,
     ) -> Subquery:
         """Messages that have left, see `envoi.sql.Messages`; always a bounded range of days."""
+        ledger = self._ledger(*self._launched(mailing, since, until))
+        message = ledger.c
+        holds = [
+            message.at <= self.now,
+            *([message.mailing_id == mailing] if mailing is not None else []),
+            *([message.at >= since] if since is not None else []),
+            *([message.at < until] if until is not None else []),
+        ]
+        return select(ledger).where(*holds).subquery()
+
+    def _ledger(self, first: date, last: date) -> FromClause:
+        """What runs of these days sent; a sample's is read once for conditions that agree."""
+        if (first, last) in self.ledgers:
+            return self.ledgers[first, last]
         message, run = table(Message).c, table(Run).c
-        at = func.coalesce(message.accepted_at, message.due_at)
+        same = and_(run.tenant_id == self.tenant_id, run.id == message.run_id)
+        at = func.coalesce(message.accepted_at, message.due_at).label("at")
         query = (
             select(
-                message.customer_id,
-                run.channel,
-                at.label("at"),
-                message.opened_at,
-                message.clicked_at,
+                *(message.customer_id, run.mailing_id, run.channel, at),
+                *(message.opened_at, message.clicked_at),
             )
-            .join_from(
-                table(Message),
-                table(Run),
-                and_(run.tenant_id == self.tenant_id, run.id == message.run_id),
-            )
+            .join_from(table(Message), table(Run), same)
             .where(
                 message.tenant_id == self.tenant_id,
                 run.kind == RunKind.MAILING,
                 message.state.in_(_LEFT),
                 message.bounced_at.is_(None),
-                at <= self.now,
+                *(c.launched_on.between(first, last) for c in (message, run)),
                 *self._of(message.customer_id),
             )
         )
-        if mailing is not None:
-            query = query.where(run.mailing_id == mailing)
-        if since is not None:
-            query = query.where(at >= since)
-        if until is not None:
-            query = query.where(at < until)
-        first, last = self._launched(mailing, since, until)
-        return query.where(*(c.launched_on.between(first, last) for c in (message, run))).subquery()
+        name = f"messages_{len(self.ledgers)}"
+        found = query.subquery() if self.buckets is None else query.cte(name)
+        return self.ledgers.setdefault((first, last), found)
 
     def _launched(
         self, mailing: int | None, since: datetime | None, until: datetime | None

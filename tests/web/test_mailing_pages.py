@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from desk import Desk, Shown
 from envoi.accounts.permissions import Role
-from envoi.db import Database
-from envoi.mailings import service, variants
+from envoi.customers.models import Customer
+from envoi.db import Database, table
+from envoi.mailings import launch, service, variants
 from envoi.mailings.models import Mailing
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
+from envoi.target_audiences.models import AudienceMember, TargetAudience
+from envoi.tenants.service import tenant_settings
 from factories.customers import customer_ids, make_customers, opt_out
 from factories.delivery import an_installation, email_content, smtp_gateway
 from ledger_rows import add_messages, add_run
@@ -67,6 +71,19 @@ def content_of(database: Database, tenant_id: int, mailing_id: int) -> dict[str,
     with database.tenant_session(tenant_id) as session:
         mailing = service.get_mailing(session, tenant_id, mailing_id)
         return dict(service.variants_of(session, mailing)[0].content)
+
+
+def an_audience(database: Database, tenant_id: int, members: tuple[str, ...]) -> int:
+    with database.tenant_session(tenant_id) as session:
+        made = TargetAudience(tenant_id=tenant_id, name="Held back", size=len(members))
+        session.add(made)
+        session.flush()
+        c = table(Customer).c
+        named = select(c.id).where(c.tenant_id == tenant_id, c.external_id.in_(members))
+        for number in session.scalars(named):
+            key = {"tenant_id": tenant_id, "audience_id": made.id}
+            session.add(AudienceMember(**key, customer_id=number, added_at=datetime.now(UTC)))
+        return made.id
 
 
 class TestList:
@@ -173,6 +190,63 @@ class TestWho:
         assert stored(database, tenant_id, draft).control_share == 10
         onwards = self.save(desk, draft, version + 1, **fields, next="what")
         assert onwards.answer.location == f"/mailings/{draft}/what"
+
+    def test_everybody_and_a_target_audience(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        audience = an_audience(database, tenant_id, ("C-1", "C-2", "C-3"))
+        version = stored(database, tenant_id, draft).version
+        everybody = self.save(desk, draft, version, source="all")
+        assert "All customers" in everybody.words
+        assert "1 + 39 = 40" in everybody.words
+        listed = self.save(desk, draft, version + 1, source=f"audience:{audience}")
+        assert "1 + 2 = 3: every customer is counted once" in listed.words
+        kept = stored(database, tenant_id, draft)
+        assert (kept.segment_id, kept.audience_id, kept.tree) == (None, audience, None)
+        assert "Held back" in desk.get(f"/mailings/{draft}/choose?q=held").words
+        assert "Everybody" not in desk.get(f"/mailings/{draft}/choose?q=held").words
+
+    def test_a_target_audience_gets_nothing(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        audience = an_audience(database, tenant_id, ("C-1", "C-2", "C-3"))
+        version = stored(database, tenant_id, draft).version
+        fields = {"control": "audience", "control_share": "0"}
+        choosing = self.save(desk, draft, version, **fields)
+        assert choosing.status == 200
+        assert "Choose a target audience" in choosing.words
+        none = self.save(desk, draft, version, **fields, control_audience_id="")
+        assert none.status == 422
+        held = self.save(desk, draft, version, **fields, control_audience_id=audience)
+        assert "1 + 2 + 37 = 40" in held.words, "who wants no email is no member of any group"
+
+    def test_strata_are_read_bounded_and_explained(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        version = stored(database, tenant_id, draft).version
+        fields = {"strata_form": "1", "control_share": "20"}
+        fine = {"strata": ["age", "city"], "given.age": " 30, 50,", "given.city": "2"}
+        shown = self.save(desk, draft, version, **fields, **fine)
+        assert shown.status == 200
+        kept = stored(database, tenant_id, draft).strata
+        assert kept[0] == "age:30,50"
+        assert kept[1].startswith("city:")
+        assert kept[1].count("|") == 1
+        assert "Under 30" in shown.words
+        assert "30–49" in shown.words
+        for ages in ("many", "50,30", "-1", "nan", "1e9"):
+            wrong = self.save(desk, draft, version + 1, **fields, **fine | {"given.age": ages})
+            assert wrong.status == 422, ages
+        assert stored(database, tenant_id, draft).strata == kept
+
+    @pytest.mark.parametrize("outcome", ["segment", "eligible", "recipients", "channel_opt_out"])
+    def test_every_line_leads_to_its_customers(self, desk: Desk, draft: int, outcome: str) -> None:
+        desk.post(f"/mailings/{draft}/count")
+        assert f"/customers?outcome={outcome}" in desk.get(f"/mailings/{draft}/who").source
+        shown = desk.get(f"/mailings/{draft}/customers?outcome={outcome}")
+        assert shown.status == 200
+        assert (">C-3<" in shown.source) == (outcome in ("segment", "channel_opt_out"))
+        assert desk.get(f"/mailings/{draft}/customers?outcome=luck").status == 404
 
     def test_counting_again_shows_the_volume_only(self, desk: Desk, draft: int) -> None:
         counted = desk.browser.post(
@@ -407,6 +481,45 @@ class TestConfirm:
         assert desk.post(f"/mailings/{draft}/undo").status == 303
         assert desk.get(f"/mailings/{draft}/when").status == 200
         assert desk.post(f"/mailings/{draft}/undo").status == 409
+
+    def test_it_can_be_undone_from_every_page(self, desk: Desk, draft: int) -> None:
+        undo = f'action="/mailings/{draft}/undo"'
+        assert undo not in desk.get("/mailings/").source
+        desk.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert undo in desk.get("/customers/").source
+        desk.post(f"/mailings/{draft}/undo")
+        assert undo not in desk.get("/customers/").source
+
+    def test_a_marketer_starts_no_large_one(
+        self, signed_in: SignIn, draft: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "LARGE_FROM", 38)
+        marketer = Desk(signed_in(Role.MARKETER))
+        assert (
+            "A Senior marketer or an Administrator" in marketer.get(f"/mailings/{draft}/when").words
+        )
+        refused = marketer.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert refused.status == 403
+        assert "A Senior marketer or an Administrator can start it" in refused.words
+        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert senior.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+
+    def test_only_some_ignore_the_companys_interval(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        with database.tenant_session(tenant_id) as session:
+            settings = tenant_settings(session, tenant_id)
+            settings.window_from, settings.window_until = 8 * 60, 21 * 60
+            mailing = service.get_mailing(session, tenant_id, draft)
+            mailing.window_from, mailing.window_until = 8 * 60, 21 * 60
+        fields = {"lifetime": "3", "lifetime_unit": "days", "attribution": "none"}
+        marketer = Desk(signed_in(Role.MARKETER))
+        address = f"/mailings/{draft}/when"
+        assert marketer.post(address, version=2, window="none", **fields).status == 403
+        narrow = {"window": "own", "window_from": "09:00", "window_until": "12:00"}
+        assert marketer.post(address, version=2, **narrow, **fields).status == 200
+        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert senior.post(address, version=3, window="none", **fields).status == 200
 
     def test_above_a_thousand_the_number_is_typed(
         self, desk: Desk, database: Database, tenant_id: int, draft: int

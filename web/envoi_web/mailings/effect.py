@@ -73,9 +73,9 @@ def _visible(volume: Volume) -> str:
 
 
 def _smaller(points: float) -> float:
-    """A rounder, smaller difference to aim at: the next whole or half below, at least a tenth."""
-    step = 1.0 if points > 2 else 0.5 if points > 0.6 else 0.1
-    return max(0.1, (-(-points // step) - 1) * step)
+    """A round difference to aim at, about a fifth smaller."""
+    step = 1.0 if points > 2.5 else 0.1
+    return max(0.1, 0.8 * points // step * step)
 
 
 def _strata_words(mailing: Mailing, volume: Volume, fields: dict[str, str]) -> str:
@@ -111,7 +111,7 @@ def _warning(mailing: Mailing, volume: Volume) -> str:
 
 
 def _verdict(balance: Balance) -> tuple[str, bool]:
-    shares = [(words, share) for _name, found in balance for words, share in found]
+    shares = [(f"{name}: {words}", share) for name, found in balance for words, share in found]
     if not shares:
         return "", True
     words, worst = max(shares, key=lambda pair: abs(pair[1].difference))

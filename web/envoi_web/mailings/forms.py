@@ -59,7 +59,8 @@ def typed_number(form: Form) -> int | None:
 
 
 def _control_audience(form: Form) -> int | None:
-    if form.get("control") != "audience":
+    """Return the audience that gets nothing; just switched to, it is chosen next."""
+    if form.get("control") != "audience" or "control_audience_id" not in form:
         return None
     chosen = form.get("control_audience_id", None, type=int)
     if chosen is None:

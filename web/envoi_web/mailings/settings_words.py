@@ -112,7 +112,7 @@ def _content_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
     variants = service.variants_of(session, mailing)
     volume = Volume.from_document(mailing.volume)
     first = variants[0].content
-    sender = " ".join(filter(None, (first.get("sender_name"), first.get("sender_address"))))
+    sender = ", ".join(filter(None, (first.get("sender_name"), first.get("sender_address"))))
     replies = first.get("reply_to") or ""
     note = _("Replies to %(address)s", address=replies) if replies else ""
     rows = [ReviewRow(_("From"), sender or _("not yet"), str(note), "what")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -19,6 +19,9 @@ from envoi.webkit.formats import number
 from envoi_web.mailings.forms import Form
 
 Parsed = TypeVar("Parsed")
+
+_USUAL_DAYS = 14
+_FIRST_SHOWN = {"window_from": "08:00", "window_until": "21:00"}
 
 UNITS = {"days": 24 * 60, "hours": 60, "minutes": 1}
 
@@ -65,11 +68,11 @@ def when_values(mailing: Mailing, zone: ZoneInfo, currency: str) -> dict[str, st
         "lifetime_unit": unit,
         "limit_per_minute": str(mailing.limit_per_minute or ""),
         "window": "own" if window else "none",
-        "window_from": clock_of(window.start) if window else "08:00",
-        "window_until": clock_of(window.end) if window else "21:00",
+        "window_from": clock_of(window.start) if window else _FIRST_SHOWN["window_from"],
+        "window_until": clock_of(window.end) if window else _FIRST_SHOWN["window_until"],
         "window_zone": mailing.window_zone,
         "attribution": "dates" if by_dates else "days" if mailing.attribution_days else "none",
-        "attribution_days": str(mailing.attribution_days or 14),
+        "attribution_days": str(mailing.attribution_days or _USUAL_DAYS),
         "attribution_from": _iso(mailing.attribution_from),
         "attribution_until": _iso(mailing.attribution_until),
         "min_items": str(wanted.get("min_items") or ""),
@@ -92,9 +95,11 @@ class _Reader:
         self.form = form
         self.problems: list[Problem] = []
 
-    def whole(self, name: str, low: int, high: int, *, optional: bool = False) -> int | None:
-        """Read a whole number within bounds."""
-        text = self.form.get(name, "").strip()
+    def whole(
+        self, name: str, low: int, high: int, *, optional: bool = False, absent: str = ""
+    ) -> int | None:
+        """Read a whole number within bounds; `absent` stands for a field that is not there."""
+        text = self.form.get(name, absent).strip()
         if optional and not text:
             return None
         digits = text if text.isascii() and text.isdecimal() and len(text) < 12 else ""
@@ -148,7 +153,8 @@ class _Reader:
             "attribution_until": None,
         }
         if chosen == "days":
-            changes["attribution_days"] = self.whole("attribution_days", 1, MAX_ATTRIBUTION_DAYS)
+            found = self.whole("attribution_days", 1, MAX_ATTRIBUTION_DAYS, absent=str(_USUAL_DAYS))
+            changes["attribution_days"] = found
         if chosen == "dates":
             first, last = self._day("attribution_from"), self._day("attribution_until")
             if first and last and not 0 <= (last - first).days < MAX_ATTRIBUTION_DAYS:
@@ -168,10 +174,13 @@ class _Reader:
         return {name: value for name, value in given.items() if value}
 
     def _minute(self, name: str) -> int | None:
-        return self._parsed(name, _clock_minute, _("Enter a time such as 08:00."))
+        problem = _("Enter a time such as 08:00.")
+        return self._parsed(name, _clock_minute, problem, _FIRST_SHOWN[name])
 
     def _day(self, name: str) -> date | None:
-        return self._parsed(name, date.fromisoformat, _("Enter a date."))
+        late = timedelta(days=_USUAL_DAYS if name == "attribution_until" else 0)
+        shown = (datetime.now(UTC).date() + late).isoformat()
+        return self._parsed(name, date.fromisoformat, _("Enter a date."), shown)
 
     def _amount(self, name: str, currency: str) -> int | None:
         if not self.form.get(name, "").strip():
@@ -189,9 +198,12 @@ class _Reader:
         parts = [part.strip()[:200] for part in self.form.get(name, "").split(",")]
         return list(dict.fromkeys(part for part in parts if part))[:500]
 
-    def _parsed(self, name: str, parse: Callable[[str], Parsed], problem: str) -> Parsed | None:
+    def _parsed(
+        self, name: str, parse: Callable[[str], Parsed], problem: str, absent: str = ""
+    ) -> Parsed | None:
+        """Read a field; `absent` is what it will show where the form does not have it yet."""
         try:
-            return parse(self.form.get(name, "").strip())
+            return parse(self.form.get(name, absent).strip())
         except (ValueError, InvalidOperation, OverflowError):
             self._refuse(name, problem)
             return None

@@ -172,10 +172,15 @@ def _who_context(
         ),
         "offers": strata.offers(session, mailing),
         "effect": effect_of(mailing, strata.balance_rows(mailing, fields), fields),
-        "typed": forms.typed(request.form if problems else None),
+        "typed": forms.typed(request.form if problems or _is_choosing() else None),
         "problems": problems,
         "errors": {p.field: p.message for p in problems},
     }
+
+
+def _is_choosing() -> bool:
+    """Whether the control group was just switched to an audience that is yet to be chosen."""
+    return request.form.get("control") == "audience"
 
 
 def _source(session: Session, mailing: Mailing) -> Source | None:

@@ -12,6 +12,7 @@ from envoi_web.calendar import calendar
 from envoi_web.customers import customers, imports
 from envoi_web.demo.views import demo
 from envoi_web.exports import exports
+from envoi_web.help import help_pages
 from envoi_web.library import images, templates
 from envoi_web.mailings import mailings
 from envoi_web.own.views import own
@@ -21,6 +22,7 @@ from envoi_web.reports import reports
 from envoi_web.segments import segments
 from envoi_web.settings_pages import settings
 from envoi_web.shell import shell
+from envoi_web.summary import summary
 
 hookimpl = HookimplMarker("envoi")
 
@@ -31,6 +33,8 @@ def register_blueprints() -> Iterable[Blueprint]:
     return [
         shell,
         own,
+        summary,
+        help_pages,
         audiences,
         customers,
         imports,

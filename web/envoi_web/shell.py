@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 from flask_babel import gettext as _
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.queries import companies_of
 from envoi.webkit import Blueprint, current, page, permission, see_other
+from envoi_web.help.topics import topic_of
 from envoi_web.menu import first_page, menu_for, places
 from envoi_web.samples import samples
 
@@ -23,6 +24,7 @@ def _frame() -> dict[str, Any]:
     several = employee is not None and len(employee.tenant_ids) > 1
     return {
         "menu": menu_for(employee),
+        "help_topic": topic_of(request.endpoint),
         "theme": employee.theme if employee else "system",
         "companies": companies_of(current.database, employee.account_id)
         if employee and several

@@ -1,0 +1,30 @@
+"""Which page of the help belongs to which page of the product."""
+
+from __future__ import annotations
+
+TOPICS = {
+    "audiences": "segments",
+    "calendar": "calendar",
+    "customers": "customers",
+    "exports": "customers",
+    "images": "content",
+    "imports": "import",
+    "mailings.what": "content",
+    "mailings.when": "start",
+    "mailings": "first-mailing",
+    "plugins_page": "settings",
+    "policies": "policies",
+    "reports": "report",
+    "segments": "segments",
+    "settings": "settings",
+    "summary": "first-mailing",
+    "templates": "content",
+}
+"""By endpoint or, where that is not named, by its area."""
+
+
+def topic_of(endpoint: str | None) -> str:
+    """Return the help's page for an endpoint; the first one where none belongs to it."""
+    if endpoint is None:
+        return "index"
+    return TOPICS.get(endpoint) or TOPICS.get(endpoint.partition(".")[0], "index")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import case, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from envoi.customers.fields import Field, fields_of
+from envoi.customers.fields import CODE, Field, fields_of
 from envoi.customers.models import CustomerValue, CustomField, FieldType
 from envoi.customers.tokens import fold
 from envoi.db import table
@@ -24,7 +24,6 @@ COUNTED_UP_TO = 10_000
 """Values of a field are counted up to here."""
 _MOST_CHOICES = 200
 _LONGEST_LABEL = 100
-_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,7 @@ def create_field(session: Session, tenant_id: int, form: FieldForm) -> int:
     fields = fields_of(session, tenant_id)
     code = form.code.strip() or _code_of(form.label)
     problems = _problems(form)
-    if not _CODE.match(code):
+    if not CODE.match(code):
         problems.append(Problem("code", "Use a-z, 0-9 and _, beginning with a letter."))
     elif code in {field.code for field in fields}:
         problems.append(Problem("code", "There is a field with this code. Enter another."))

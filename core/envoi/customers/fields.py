@@ -16,7 +16,7 @@ from envoi.customers.values import UNKNOWN_STYLE, Style, read_date, read_number,
 from envoi.db import table
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
 
-_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
+CODE = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 YES = frozenset(("y", "yes", "true", "1", "да"))
 NO = frozenset(("n", "no", "false", "0", "нет"))
@@ -75,7 +75,7 @@ def ensure_fields(
     problems = [
         Problem("", f"field.{code}: use a-z, 0-9 and _, at most 40, beginning with a letter.")
         for code in missing
-        if not _CODE.match(code)
+        if not CODE.match(code)
     ]
     if problems:
         raise ValidationFailedError(problems)

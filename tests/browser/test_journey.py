@@ -20,11 +20,7 @@ from product import EMAIL, PASSWORD, Product, running_product
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CUSTOMERS = 60
-BODY = """<mjml><mj-body><mj-section><mj-column>
-<mj-text>Hello {{ client.properties.first_name | default('there') }}, coffee is cheaper.</mj-text>
-<mj-button href="https://shop.fieldmarket.test/coffee">Choose your coffee</mj-button>
-<mj-text><a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>
-</mj-column></mj-section></mj-body></mjml>"""
+TEXT = "Hello {{ client.properties.first_name | default('there') }}, coffee is cheaper."
 
 
 def customers_file(folder: Path) -> Path:
@@ -111,12 +107,24 @@ def write_mailing(page: Page) -> None:
     expect(volume).to_contain_text("Control group", timeout=10_000)
     page.get_by_role("button", name="Continue to What").click()
     page.fill("#subject", "{{ client.properties.first_name }}, your coffee is waiting")
-    page.fill("#body", BODY)
+    add_block(page, "Text")
+    page.locator("[id='block.html-page']").fill(TEXT)
+    add_block(page, "Button")
+    page.locator("[id='block.label']").fill("Choose your coffee")
+    page.locator("[id='block.link']").fill("https://shop.fieldmarket.test/coffee")
+    add_block(page, "Footer")
     page.fill("#sender_address", "club@fieldmarket.test")
     preview = page.frame_locator("iframe[name=preview]")
     expect(preview.locator("body")).to_contain_text("coffee is cheaper", timeout=15_000)
     page.get_by_role("button", name="Continue to When and review").click()
     page.wait_for_url("**/when")
+
+
+def add_block(page: Page, kind: str) -> None:
+    """Add a block and wait for its form."""
+    page.locator("#add-block").click()
+    page.get_by_role("button", name=kind, exact=True).click()
+    expect(page.locator("#settings-title")).to_have_text(kind, timeout=20_000)
 
 
 def send(page: Page) -> None:

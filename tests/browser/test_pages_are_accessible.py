@@ -88,6 +88,8 @@ def test_pages_of_a_company_with_everything(
         f"/audiences/{own['audience_id']}",
         f"/settings/policies/{own['policy_id']}",
         *(f"/mailings/{draft}/{step}" for step in ("who", "what", "when")),
+        f"/mailings/{draft}/test",
+        f"/mailings/{draft}/templates",
         f"/mailings/{draft}/why?customer=Goldfinch-1",
         *(f"/images/{number}" for number in company.numbers["file_id"]),
         *(f"/templates/{number}" for number in company.numbers["template_id"]),

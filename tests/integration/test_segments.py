@@ -315,7 +315,7 @@ def test_a_count_that_takes_too_long_is_about(database: Database, tenant_id: int
     group, asked = parse(tree("weather")), {"editor": "e", "now": now(), "plugins": loaded}
     count = live_count(database, tenant_id, group, patience=0.5, **asked)  # type: ignore[arg-type]
     assert not count.exact
-    assert count.base == 300
+    assert 0 < count.customers == count.base
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_conditions_are_found_by_typing_and_moved_by_keyboard(
     desk.goto("/segments/new")
     for number, wanted in enumerate(("gend", "last name")):
         desk.locator("summary", has_text="Add condition").last.press("Enter")
+        expect(desk.locator("details[open] > * > [data-ev-filter]")).to_be_focused(timeout=SOON)
         desk.keyboard.type(wanted)
         desk.keyboard.press("Enter")
         expect(desk.locator(f'[id="t.{number}"]')).to_be_focused(timeout=SOON)

@@ -225,16 +225,17 @@ class TestWho:
     ) -> None:
         version = stored(database, tenant_id, draft).version
         fields = {"strata_form": "1", "control_share": "20"}
-        fine = {"strata": ["age", "city"], "given.age": " 30, 50,", "given.city": "2"}
+        fine = {"strata": ["age", "city"], "given.age": " 20, 22,", "given.city": "2"}
         shown = self.save(desk, draft, version, **fields, **fine)
         assert shown.status == 200
         kept = stored(database, tenant_id, draft).strata
-        assert kept[0] == "age:30,50"
+        assert kept[0] == "age:20,22"
         assert kept[1].startswith("city:")
         assert kept[1].count("|") == 1
-        assert "Under 30" in shown.words
-        assert "30–49" in shown.words
-        for ages in ("many", "50,30", "-1", "nan", "1e9"):
+        assert "Under 20" in shown.words
+        assert "20–21" in shown.words
+        assert "22 and over" in shown.words
+        for ages in ("many", "22,20", "-1", "nan", "1e9"):
             wrong = self.save(desk, draft, version + 1, **fields, **fine | {"given.age": ages})
             assert wrong.status == 422, ages
         assert stored(database, tenant_id, draft).strata == kept

@@ -123,8 +123,8 @@ def _verdict(balance: Balance) -> tuple[str, bool]:
         )
         return str(said), True
     said = _(
-        "Not balanced: %(value)s differs by %(points)s percentage points. A larger control group or"
-        " strata by this characteristic help.",
+        "Not quite balanced: %(value)s differs by %(points)s percentage points. A larger control"
+        " group helps.",
         value=words,
         points=number(points, 1),
     )

@@ -16,7 +16,8 @@ from envoi_web.mailings.context import home_url
 
 summary = Blueprint("summary", __name__, url_prefix="/summary")
 
-LATEST = MailingFilter(sort="-sent_at", size=10)
+BEGUN = tuple(s.value for s in Status if s not in (Status.DRAFT, Status.CREATED))
+LATEST = MailingFilter(sort="-sent_at", size=10, statuses=BEGUN)
 PLANNED = MailingFilter(sort="sent_at", size=10, statuses=(Status.CREATED.value,))
 PERIOD_DAYS = 30
 
@@ -55,7 +56,7 @@ def index() -> Response:
     return page(
         "summary/index.html",
         steps=steps,
-        latest=[row for row in latest if row.sent is not None],
+        latest=latest,
         planned=planned,
         cards=cards,
         home_url=home_url,

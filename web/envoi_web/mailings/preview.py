@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from envoi.content.kit import Kit
-from envoi.errors import EnvoiError
+from envoi.errors import EnvoiError, ValidationFailedError
 from envoi.mailings import service
 from envoi.mailings.content import preview, sample_variables
 from envoi.mailings.models import Mailing
@@ -44,6 +44,8 @@ def show_preview(mailing_id: int) -> Response:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         try:
             html = _shown(session, mailing, customer)
+        except ValidationFailedError as error:
+            html = _PLAIN.format("\n".join(translated(p.message) for p in error.problems))
         except EnvoiError as error:
             html = _PLAIN.format(translated(str(error)))
     return foreign(html, pictures="no_images" not in request.args)

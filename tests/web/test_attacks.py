@@ -48,14 +48,17 @@ def post(browser: FlaskClient, address: str, **form: Any) -> TestResponse:
 @pytest.mark.parametrize(
     ("address", "fields"),
     [
-        ("/mailings/new", "name segment_id channel date"),
+        ("/mailings/new", "name segment_id source channel date"),
         ("/mailings/views", "name query channel action"),
         ("/mailings/delete", "id query channel"),
         ("/mailings/copy", "id query channel"),
         ("/calendar/reschedule/{draft}", "date time view channel"),
-        ("/mailings/{draft}/who", "version segment_id policy_id control_share strata"),
+        ("/mailings/{draft}/who", "version source policy_id category_id control_share strata"),
+        ("/mailings/{draft}/who", "control_audience_id given.age given.city"),
         ("/mailings/{draft}/what", "version name subject body sender_address body_format"),
-        ("/mailings/{draft}/when", "version date time attribution_days lifetime_hours"),
+        ("/mailings/{draft}/when", "version date time attribution_days lifetime lifetime_unit"),
+        ("/mailings/{draft}/when", "limit_per_minute window window_from attribution products"),
+        ("/mailings/{draft}/when", "attribution_from min_amount min_items watcher_group_id"),
         ("/mailings/{draft}/confirm", "recipients typed"),
         ("/audiences/", "name"),
         ("/images/", "folder"),
@@ -74,7 +77,8 @@ def post(browser: FlaskClient, address: str, **form: Any) -> TestResponse:
 def test_no_value_of_a_form_is_a_failure(
     browser: FlaskClient, draft: int, address: str, fields: str
 ) -> None:
-    base = {"attribution_days": 7, "lifetime_hours": 24, "start": "later", "kind": "frequency_cap"}
+    base = {"attribution_days": 7, "lifetime": 24, "start": "later", "kind": "frequency_cap"}
+    base |= {"strata_form": "1", "control": "audience", "window": "own", "policy_id": ""}
     base |= {"csrf_token": token(browser, "/own/"), "version": 1}
     failed = [
         (field, value[:30])
@@ -96,6 +100,9 @@ def test_no_value_of_a_form_is_a_failure(
         "/calendar/2026/11?channel={value}",
         "/calendar/reschedule/{draft}?date={value}&time={value}",
         "/mailings/{draft}/why?customer={value}",
+        "/mailings/{draft}/why?id={value}",
+        "/mailings/{draft}/choose?q={value}",
+        "/mailings/{draft}/customers?outcome={value}&detail={value}&after={value}",
         "/mailings/{draft}/preview?customer={value}",
         "/mailings/{draft}/customers?outcome=recipients&after={value}",
         "/customers/?q={value}&after={value}",

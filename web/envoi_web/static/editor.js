@@ -4,7 +4,6 @@
 //   data-ev-lazy            in a dialog: loaded when it is opened (hx-trigger="envoi:open")
 //   data-ev-variables="id"  opens the variables for the field with that id
 //   data-ev-insert="path"   inserts the variable, with the fallback typed beside it
-//   data-ev-pick='{"id": "value"}'  puts values into fields and closes the dialog
 //   data-ev-customer="7"    shows the preview as that customer sees it
 //   data-ev-lines           on a textarea: line numbers; data-ev-line="3" on a button goes to one
 {
@@ -97,19 +96,8 @@
     const link = event.target.closest("[data-ev-dialog]");
     if (!link) return;
     event.preventDefault();
-    if (link.dataset.evFor) lastField = link.dataset.evFor;
+    saveNow();
     openDialog(document.getElementById(link.dataset.evDialog));
-  });
-  document.addEventListener("click", (event) => {
-    const picked = event.target.closest("[data-ev-pick]");
-    if (!picked) return;
-    for (const [name, value] of Object.entries(JSON.parse(picked.dataset.evPick))) {
-      const field = document.getElementById(name.replace("*", lastField));
-      if (field && (value || name.endsWith("*"))) field.value = value;
-    }
-    picked.closest("dialog").close();
-    document.getElementById(lastField)?.focus();
-    saveSoon(0);
   });
   // The toast of a deletion leads to the button that takes it back.
   document.addEventListener("click", (event) => {

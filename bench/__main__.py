@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import audience, estimate, imports, sending
+from bench import audience, estimate, imports, pages, sending
 from bench.figures import Figure
 from bench.stage import Stage, stage
 
@@ -22,6 +22,7 @@ GROUPS: dict[str, Group] = {
     "import_customers": lambda s: imports.run(s.database, s.tenant()),
     "volume": lambda s: audience.volume(s.database, s.tenant()),
     "estimate": lambda s: estimate.run(s.database, s.tenant()),
+    "pages": pages.run,
     "collection": lambda s: audience.collection(s.database, s.tenant()),
     "send": sending.send,
     "ledger": sending.ledger,

@@ -18,6 +18,7 @@ from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.installation import Installation
+from envoi.jobs import Work
 from envoi.mailings import launch, service, variants
 from envoi.mailings.audience import audience_request, estimate_mailing
 from envoi.mailings.status import Status
@@ -101,7 +102,8 @@ def status(installation: Installation, tenant_id: int, mailing: int) -> Status:
 def due(installation: Installation, tenant_id: int) -> set[str]:
     c = table(DueWork).c
     with installation.database.system_session() as session:
-        return set(session.scalars(select(c.kind).where(c.tenant_id == tenant_id)))
+        kinds = session.scalars(select(c.kind).where(c.tenant_id == tenant_id))
+        return set(kinds) - {Work.FIGURES}
 
 
 def test_another_number_than_the_screen_showed_starts_nothing(

@@ -28,8 +28,10 @@ from envoi.mailings import service, variants
 from envoi.plugins import Plugins
 from envoi.policies.service import create_policy
 from envoi.segments.service import create_segment
+from envoi.subscriptions.categories import save_category
 from envoi.target_audiences.service import change_by_segment, create_audience
 from envoi.tenants.service import create_tenant
+from envoi.tenants.watchers import save_watcher_group
 from factories.customers import customer_ids, index_customers, make_customers
 from factories.delivery import an_installation, email_content, smtp_gateway
 from ledger_rows import NOW, add_messages, add_receipt, add_run
@@ -100,6 +102,8 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         listed = create_import(
             session, tenant_id, ImportKind.AUDIENCE, f"{word}-list.csv", folder / "list.csv"
         )
+        category = save_category(session, tenant_id, None, code="news", name=word)
+        watchers = save_watcher_group(session, tenant_id, None, name=word, addresses={})
         params = {"segment": segment.id}
         export = request_export(session, tenant_id, SEGMENT_CUSTOMERS, params, account, name=word)
         numbers: dict[str, tuple[int, ...]] = {
@@ -113,6 +117,8 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             "import_id": (imported, listed),
             "audience_id": (audience.id,),
             "export_id": (export.id,),
+            "category_id": (category.id,),
+            "group_id": (watchers.id,),
         }
     run_export(site, tenant_id, export.id)
     run = add_run(database, tenant_id, links={1: f"https://{word}.test/"}, control_share=20)

@@ -77,7 +77,7 @@ def test_the_guide_ticks_itself_and_goes_when_a_mailing_has_started(
 
     assert ticked() == 0
     with database.tenant_session(tenant_id) as session:
-        session.add(Gateway(tenant_id=tenant_id, channel="email", provider="smtp", name="Ours"))
+        session.add(Gateway(tenant_id=tenant_id, channel="email", provider="smtp", secrets=b""))
         make_customers(session.connection(), tenant_id, 1)
     assert ticked() == 2
     with database.tenant_session(tenant_id) as session:

@@ -190,9 +190,22 @@ def test_a_mailing_cannot_take_another_companys_segment_or_policy(
 ) -> None:
     mailing_id = ours.numbers["mailing_id"][0]
     csrf = token(browser, "/own/")
-    for owned in ("segment_id", "policy_id"):
-        form = {"csrf_token": csrf, "version": 3, owned: theirs.numbers[owned][0]}
-        assert browser.post(f"/mailings/{mailing_id}/who", data=form).status_code == 422
+    foreign = {name: str(found[0]) for name, found in theirs.numbers.items()}
+    named = (
+        {"source": f"segment:{foreign['segment_id']}"},
+        {"source": f"audience:{foreign['audience_id']}"},
+        {"policy_id": foreign["policy_id"]},
+        {"policy_id": "", "category_id": foreign["category_id"]},
+        {
+            "control_share": "5",
+            "control": "audience",
+            "control_audience_id": foreign["audience_id"],
+        },
+    )
+    for fields in named:
+        form = {"csrf_token": csrf, "version": 3, **fields}
+        answer = browser.post(f"/mailings/{mailing_id}/who", data=form)
+        assert answer.status_code == 422, fields
     with database.tenant_session(ours.tenant_id) as session:
         mailing = service.get_mailing(session, ours.tenant_id, mailing_id)
         assert mailing.segment_id == ours.numbers["segment_id"][0]

@@ -36,6 +36,10 @@ _TEXTS = (
     *("contact_phone", "contact_email", "postal_address", "sender_name", "sender_address"),
     "reply_to",
 )
+_OTHERS = (
+    *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
+    *("watcher_group_id", "test_customer", "unconfirmed_resend"),
+)
 _NUMBERS = ("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds")
 
 
@@ -59,9 +63,14 @@ def save_general_settings() -> Response:
                 raise ValidationFailedError(problems)
             save_general(session, current.tenant_id, given)
         except ValidationFailedError as error:
-            return _page(session, request.form.to_dict(), error.problems)
+            return _page(session, _typed(request.form), error.problems)
     toast(_("Settings saved."))
     return see_other(url_for("settings.general"))
+
+
+def _typed(form: Form) -> dict[str, str]:
+    """What was typed, as the form shows it again; a field that is missing is empty."""
+    return {name: form.get(name, "") for name in (*_TEXTS, *_NUMBERS, *_OTHERS, *UTM_NAMES)}
 
 
 def _given(session: Session, form: Form) -> dict[str, Any]:

@@ -6,7 +6,6 @@ They compare customers with each other, so they are decided once and never again
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -14,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    Select,
     SmallInteger,
     Subquery,
     Text,
@@ -118,8 +116,10 @@ def _picked(rows: CTE, request: AudienceRequest) -> CTE:
         .subquery("ticket")
     )
     if request.control_audience_id is not None:
-        held = tickets.c.customer_id.in_(_members(request)).label("held")
-        return select(tickets, held).cte("picked")
+        members = _members(request)
+        held = members.c.customer_id.is_not(None).label("held")
+        named = tickets.outerjoin(members, members.c.customer_id == tickets.c.customer_id)
+        return select(tickets, held).select_from(named).cte("picked")
     if not permille(request.control_share):
         return select(tickets, literal(False).label("held")).cte("picked")
     place = func.row_number().over(
@@ -135,11 +135,12 @@ def _picked(rows: CTE, request: AudienceRequest) -> CTE:
     )
 
 
-def _members(request: AudienceRequest) -> Select[Any]:
+def _members(request: AudienceRequest) -> Subquery:
     member = table(AudienceMember).c
-    return select(member.customer_id).where(
+    query = select(member.customer_id).where(
         member.tenant_id == request.tenant_id, member.audience_id == request.control_audience_id
     )
+    return query.subquery("member")
 
 
 def _weights(rows: CTE, request: AudienceRequest) -> CTE:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from envoi.columns import (
@@ -108,7 +109,8 @@ class Run(SQLModel, table=True):
 
     `settings` is a `RunSettings` document; `volume` the counts of the collection. The figures
     from `recipients` to `amount` are kept by `envoi.delivery.figures` once the run has ended,
-    so that lists need not count the ledger; None means not counted yet.
+    so that lists need not count the ledger; None means not counted yet. `report` is what
+    `envoi.mailings.kept` keeps of a large run.
     """
 
     __tablename__ = "run"
@@ -136,6 +138,7 @@ class Run(SQLModel, table=True):
     failed: int | None = big(nullable=True)
     receipts: int | None = big(nullable=True)
     amount: int | None = big(nullable=True)
+    report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
 
 
 class RunBlock(SQLModel, table=True):

@@ -18,10 +18,13 @@ from envoi.delivery.models import Message, MessageState, Run, Stage
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.errors import ConflictError
 from envoi.mailings import service
+from envoi.mailings.comparison import Comparison, comparison_of
+from envoi.mailings.engagement import LinkClicks, links_of, opens_by_hour
 from envoi.mailings.lift import Lift, lift_of
 from envoi.plugins import Plugins
 from envoi.receipts.models import Attribution
 from envoi.subscriptions.models import ConsentLog
+from envoi.target_audiences.models import TargetAudience
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
 _MOST_REASONS = 100
@@ -131,7 +134,11 @@ class Sales:
 
 @dataclass(frozen=True, kw_only=True)
 class MailingReport:
-    """Everything the report page shows, and `envoi mailing report` prints."""
+    """Everything the report page shows, and `envoi mailing report` prints.
+
+    `control_audience` names the target audience that was the control group, where it was not
+    drawn by share; `strata` is how many strata the draw was made over.
+    """
 
     mailing_id: int
     run_id: int
@@ -142,6 +149,8 @@ class MailingReport:
     as_of: datetime
     attribution_days: int
     control_share: float
+    control_audience: str
+    strata: int
     with_machines: bool
     volume: ReportVolume
     funnel: Funnel
@@ -150,6 +159,9 @@ class MailingReport:
     unsubscribed: dict[str, int]
     sales: Sales
     lift: Lift
+    comparison: Comparison
+    links: tuple[LinkClicks, ...]
+    opens_by_hour: tuple[int, ...]
 
 
 def report_of_mailing(
@@ -160,6 +172,7 @@ def report_of_mailing(
     *,
     now: datetime | None = None,
     with_machines: bool = False,
+    lift: Lift | None = None,
 ) -> MailingReport:
     """Make the report of a mailing that was launched.
 
@@ -170,6 +183,7 @@ def report_of_mailing(
         mailing_id: The mailing.
         now: The moment the report is for.
         with_machines: Count openers and clickers of which only machines were seen, too.
+        lift: The lift, where it was counted already and cannot have changed.
 
     Raises:
         NotFoundError: There is no such mailing.
@@ -192,15 +206,26 @@ def report_of_mailing(
         as_of=now,
         attribution_days=int(run.settings.get("attribution_days") or 0),
         control_share=float(run.settings.get("control_share") or 0),
+        control_audience=_control_audience(session, run),
+        strata=len((run.volume or {}).get("strata", ())),
         with_machines=with_machines,
         volume=_volume(counts),
         funnel=_funnel(session, run, counts, sales.buyers, with_machines=with_machines),
-        not_sent=_reasons(session, plugins, run, _held()),
+        not_sent=reasons_not_sent(session, plugins, run),
         not_delivered=_reasons(session, plugins, run, _bounced()),
         unsubscribed=_unsubscribed(session, run, sum(row.unsubscribed for row in counts)),
         sales=sales,
-        lift=lift_of(session, run, now),
+        lift=lift or lift_of(session, run, now),
+        comparison=comparison_of(session, run),
+        links=links_of(session, run, with_machines=with_machines),
+        opens_by_hour=opens_by_hour(session, run, with_machines=with_machines),
     )
+
+
+def _control_audience(session: Session, run: Run) -> str:
+    number = run.settings.get("control_audience_id")
+    audience = session.get(TargetAudience, (run.tenant_id, number)) if number else None
+    return audience.name if audience else ""
 
 
 def messages_of(run: Run) -> ColumnElement[bool]:
@@ -313,6 +338,11 @@ def _held() -> ColumnElement[bool]:
 def _bounced() -> ColumnElement[bool]:
     m = table(Message).c
     return and_(m.state == int(MessageState.ACCEPTED), m.bounced_at.is_not(None))
+
+
+def reasons_not_sent(session: Session, plugins: Plugins, run: Run) -> tuple[Reason, ...]:
+    """Why messages of a run did not go out, the most frequent reason first."""
+    return _reasons(session, plugins, run, _held())
 
 
 def _reasons(

@@ -16,7 +16,6 @@ SMALLEST_GROUP = 30
 """Below this a group gets no rates: they would only look like knowledge."""
 
 _NORMAL = NormalDist()
-_Z = _NORMAL.inv_cdf(1 - (1 - CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +42,23 @@ class Mean:
     variance: float
 
 
-def compare_shares(hits_1: int, count_1: int, hits_2: int, count_2: int) -> Difference:
-    """Compare two shares; the difference is the first minus the second."""
+def compare_shares(
+    hits_1: int, count_1: int, hits_2: int, count_2: int, *, comparisons: int = 1
+) -> Difference:
+    """Compare two shares; the difference is the first minus the second.
+
+    With `comparisons` the pair is one of so many: interval and probability are those of
+    Bonferroni, so that all of them together are wrong in 5 % of cases at most.
+    """
+    z = _NORMAL.inv_cdf(1 - (1 - CONFIDENCE) / 2 / comparisons)
     share_1, share_2 = hits_1 / count_1, hits_2 / count_2
     value = share_1 - share_2
     own = sqrt(share_1 * (1 - share_1) / count_1 + share_2 * (1 - share_2) / count_2)
     pooled = (hits_1 + hits_2) / (count_1 + count_2)
     error = sqrt(pooled * (1 - pooled) * (1 / count_1 + 1 / count_2))
     p = 2 * (1 - _NORMAL.cdf(abs(value) / error)) if error else 1.0
-    return Difference(value=value, low=value - _Z * own, high=value + _Z * own, p=p)
+    p = min(1.0, p * comparisons)
+    return Difference(value=value, low=value - z * own, high=value + z * own, p=p)
 
 
 def compare_means(first: Mean, second: Mean) -> Difference:

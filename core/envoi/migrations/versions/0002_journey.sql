@@ -176,7 +176,8 @@ ALTER TABLE run
     ADD COLUMN delivered BIGINT,
     ADD COLUMN failed BIGINT,
     ADD COLUMN receipts BIGINT,
-    ADD COLUMN amount BIGINT;
+    ADD COLUMN amount BIGINT,
+    ADD COLUMN report JSONB;
 
 ALTER TABLE membership
     ADD COLUMN preferences JSONB DEFAULT '{}' NOT NULL;

@@ -3,9 +3,6 @@
 from flask_babel import lazy_gettext as _
 
 CORE_WORDS = (
-    # Values of stratification parameters.
-    _("Under 18"),
-    _("60 and over"),
     # What keeps a mailing from starting.
     _("Choose a segment: who is to get it?"),
     _("There is no gateway for this channel. Set one up in Settings."),
@@ -56,4 +53,201 @@ CORE_WORDS = (
     _("Your role includes this only for what you made yourself. Ask a senior marketer."),
     _("There is no such company. Choose one from the list."),
     _("You do not belong to a company any more. Ask an administrator to invite you."),
+    # Employees, their views and companies.
+    _("You do not work for this company any more."),
+    _("You have 20 saved views, which is the most. Delete one first."),
+    _("Enter a name of at most 60 characters."),
+    _("Use at least 10 characters for the password."),
+    # Customers, their fields and imports.
+    _("The file is empty or does not begin with a line of column names."),
+    _("It contains a NUL byte. Remove it."),
+    _("Enter a date, such as 1990-12-31."),
+    _("Shorten the text to at most 1,000 characters."),
+    _("Enter a number, such as 12.5."),
+    _("Choose yes, no or nothing."),
+    _("Choose one of the values."),
+    _("This is no email address. Enter one such as anna@example.com, or nothing."),
+    _("This is no phone number. Enter it with its country code, or nothing."),
+    _("Somebody else has changed this customer since you opened the form."),
+    _("Shorten this to at most 200 characters."),
+    _("Choose a time zone from the list."),
+    _("There is no such field. It may have been deleted already."),
+    _("The import has ended already."),
+    _("This is an Excel file of before 2007. Save it as XLSX or as CSV."),
+    _("The archive holds another archive. Pack the file once."),
+    _("The archive is damaged or locked by a password. Pack it again."),
+    _(
+        "The archive unpacks to far more than a list of this kind takes. Upload the file"
+        " itself, in parts where it is large."
+    ),
+    _("Choose the column of the file that holds it."),
+    _("Two columns of the file cannot be the same. Choose one."),
+    _("This cannot be imported. Choose another."),
+    _("There is no such mapping. It may have been deleted already."),
+    _("Give the mapping a name of at most 100 characters."),
+    _("The workbook is too large when unpacked. Save the sheet as CSV UTF-8."),
+    _("The workbook cannot be read. Save it again as XLSX, or as CSV UTF-8."),
+    _("Use a-z, 0-9 and _, beginning with a letter."),
+    _("There are 200 fields already. Delete one first."),
+    _("The type is fixed, because customers have values. Make a new field."),
+    _("Shorten the group to at most 100 characters."),
+    _("Enter at least one choice, each on a line."),
+    _("Enter at most 200 choices of at most 100 characters."),
+    _("There is a field with this code. Enter another."),
+    _("Customers have a choice that is missing here. Keep it in the list."),
+    # Target audiences.
+    _("The line has no customer number. Enter one."),
+    _("There is a target audience of this name already. Enter another name."),
+    _("The file is not UTF-8. Save it as CSV UTF-8 and try again."),
+    _("Choose a segment."),
+    # Exports.
+    _("The file is not here any more: files are kept for 7 days. Export it again."),
+    _("The export stopped at an error of the program. Tell an administrator its number."),
+    _("There is no such export."),
+    # Templates, images and attachments.
+    _("The file is larger than 10 MB. Put it on your site and link to it."),
+    _("The file is empty. Choose another one."),
+    _(
+        "Files of this type cannot be attached. PDF, office documents, pictures, text, CSV and"
+        " calendar entries can."
+    ),
+    _("The file is not what its name says. Save it anew in the right format."),
+    _("This is no PNG, JPEG, GIF or WebP, whatever its name says."),
+    _("The picture has more than 24 megapixels. Make it smaller."),
+    _("The picture is larger than 5 MB. Make it smaller."),
+    _("SVG can carry scripts, and mail programs do not show it. Save the picture as PNG."),
+    _("The picture stays above 5 MB. Save it as JPEG or make it smaller."),
+    _("The picture is damaged or cut off. Save it anew and upload it."),
+    _("The picture is damaged. Save it anew and upload it."),
+    _("The animation is too long. Make it shorter or smaller."),
+    _("The attachments are larger than 10 MB together. Remove one."),
+    _("There is no such file. It may have been deleted."),
+    _("The template is of another channel. Choose one of this mailing's."),
+    _("There is no such template. It may have been deleted."),
+    _("The template needs a name."),
+    _("The name is longer than 200 characters."),
+    # Messages: blocks, MJML and what a channel takes.
+    _("This is empty. Fill it in, or delete the block."),
+    _("A link begins with https://, mailto: or tel:, or is a variable."),
+    _("The address of a picture begins with https://."),
+    _("There is no picture. Choose one from the library."),
+    _("Say in words what the picture shows, or mark it as decorative."),
+    _("The message holds more than 1000 links. Remove some."),
+    _("A < stands alone. Close the tag or write &lt;."),
+    _("The MJML is nested more than 64 deep."),
+    _("A filter takes plain arguments only."),
+    _("A list holds plain texts and numbers only."),
+    _("A loop has the form {% for item in list %}."),
+    _("An assignment has the form {% set name = value %}."),
+    _("Nothing can be called in a template; use filters, such as {{ name | upper }}."),
+    _("The template holds too many expressions. Split it or simplify it."),
+    _("The message is longer than 2000000 characters."),
+    _(
+        "The message has no unsubscribe link. Mail programs show a button of their own, but"
+        " many people look for the link. Add a footer."
+    ),
+    _('A picture has no alternative text. Say what it shows, or write alt="" for decoration.'),
+    _("A link leads nowhere: it is empty, or no address. Enter where it leads."),
+    _(
+        "The message is larger than 102 KB. Gmail hides what is beyond that, the unsubscribe"
+        " link with it. Make it shorter."
+    ),
+    _("No customer has some of the variables, so they stay empty."),
+    _("There is no preheader. Mail programs show the first words instead."),
+    _(
+        "This is larger than 0.5 MB, far above what mail programs show. Remove pictures inside"
+        " the text and what was pasted with it."
+    ),
+    _("This is empty. Fill it in."),
+    _("The message is empty. Write it."),
+    _("The message is empty. Add a block."),
+    _("Two blocks have the same number. Duplicate blocks by their button."),
+    _("A user name holds no NUL."),
+    _("A password is sent over TLS only. Choose STARTTLS or TLS."),
+    _("The SMTP server broke off before it took the message. Try again later."),
+    # Mailings: steps, control group, variants, calendar.
+    _("Choose at most 5 characteristics."),
+    _("This mailing has started or ended, so its start cannot be moved. Copy it instead."),
+    _("This draft has no start yet. Choose one in its third step."),
+    _("This moment has passed. Choose a later one."),
+    _("A sending window has a beginning and an end. Enter both or none."),
+    _("The sending window is empty. Choose an end other than its beginning."),
+    _("The dates of attribution are two. Enter both or none."),
+    _("The attribution ends before it begins. Exchange the dates."),
+    _("The attribution is longer than a year. Choose nearer dates."),
+    _("A test goes to at most 50 addresses. Choose fewer."),
+    _("There is no such test. Send a new one."),
+    _("Nobody is chosen. Enter an address."),
+    _(
+        "This mailing has more than 50000 recipients, and your role does not include starting"
+        " mailings as large as that. A Senior marketer or an Administrator can start it."
+        " Nothing was sent."
+    ),
+    _("The sender has no address with a domain. Enter one, or set it up in General settings."),
+    _("The control group has more strata than can be kept. Use fewer characteristics."),
+    _("Nobody would get it now. The mailing would end at once, with zeros."),
+    _(
+        "The sending window opens only after the messages' lifetime has ended, so that none"
+        " would leave. Choose another start, a longer lifetime or a wider window."
+    ),
+    _(
+        "The limit per minute is so low that some messages expire before their turn. Raise the"
+        " limit, or choose a longer lifetime."
+    ),
+    _("A mailing has at most 5 variants. Delete one first."),
+    _("There is no such block. It may have been deleted."),
+    _("There is no such column. It may have been deleted."),
+    _(
+        "The message is larger than 2 MB, too large to be kept: mail programs cut messages"
+        " above 0.1 MB. Upload pictures to the library instead of pasting them."
+    ),
+    _("The last variant cannot be deleted."),
+    _("Every variant needs a share."),
+    _("Every variant gets at least 0.1 %."),
+    _("There is no such month in the calendar."),
+    _("There is no such week in the calendar."),
+    _("There is no such line in the volume."),
+    _("No mailing is chosen. Choose one in the list, then try again."),
+    _("There is no such product. It may have been deleted."),
+    _("There is no such picture. It may have been deleted."),
+    _("There is no file. Choose one."),
+    _("This block was deleted meanwhile. Load the page again to go on."),
+    # Segments.
+    _("A segment can use at most 50 other segments."),
+    _("Enter at most 1000 characters."),
+    _("Enter values with commas between them."),
+    _("Enter at most 10000 values."),
+    _('A condition has only "source" and "settings".'),
+    _("A segment has at most 200 conditions and groups."),
+    _("Here must be a condition or a group, as a JSON object."),
+    _('A group has one key: "all", "any" or "not".'),
+    _('A segment begins with a group: {"all": [...]}, "any" or "not".'),
+    _("Choose a target audience."),
+    # Policies.
+    _("The quiet hours begin and end at the same time. Change one of them."),
+    # Settings of the company.
+    _("Use 1 to 40 of a-z, 0-9, _ and -, beginning with a letter or digit."),
+    _("The description can have at most 500 characters."),
+    _("There is no such mailing category. It may have been deleted."),
+    _("There is already a category with this code. Enter another one."),
+    _("Enter a colour as # and six digits, for example #0a5fbf."),
+    _("White text on this colour cannot be read well. Choose a darker one."),
+    _("The logo is not in the library any more. Upload it again."),
+    _("Line breaks and control characters cannot be used here."),
+    _("Enter the whole address, for example https://example.com."),
+    _("There is no such time zone. Choose one from the list."),
+    _("Enter the three letters of a currency, for example EUR."),
+    _("Enter the two letters of a country, for example DE."),
+    _("Choose a language from the list."),
+    _("This is no email address. Enter one like shop@example.com, or leave it empty."),
+    _("Enter both ends of the sending interval, or neither."),
+    _("The sending interval begins and ends at the same time."),
+    _("There is no such group. Choose another one."),
+    _("Only the five UTM parameters can be set here."),
+    _("There is no such group of watchers. It may have been deleted."),
+    _("There is already a group with this name. Enter another one."),
+    _("A group can have at most 200 addresses of a kind."),
+    # Help.
+    _("There is no such page of the help. Choose one from its contents."),
+    _("There is no such picture."),
 )

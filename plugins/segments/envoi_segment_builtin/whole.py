@@ -48,22 +48,22 @@ class AllSettings(BaseModel):
 
 
 def _segments(catalogue: Catalogue) -> Sequence[Criterion]:
-    return (_membership("segment", "Segment", catalogue.segments),)
+    return (_membership("segment", "Segment", "other than {segment}", catalogue.segments),)
 
 
 def _audiences(catalogue: Catalogue) -> Sequence[Criterion]:
-    return (_membership("audience", "Target audience", catalogue.audiences),)
+    sets = catalogue.audiences
+    return (_membership("audience", "Target audience", "other than {audience}", sets),)
 
 
-def _membership(name: str, label: str, sets: Mapping[int, str]) -> Criterion:
+def _membership(name: str, label: str, outside: str, sets: Mapping[int, str]) -> Criterion:
     offered = tuple(Choice(value=str(number), label=named) for number, named in sets.items())
     chosen = (Input(name=name, label=label, kind=InputKind.CHOICE, choices=offered),)
-    inside, outside = f"{{{name}}}", f"other than {{{name}}}"
     return Criterion(
         name=name,
         label=label,
         operators=(
-            Operator(name="in", label="in", phrase=inside, inputs=chosen),
+            Operator(name="in", label="in", phrase=f"{{{name}}}", inputs=chosen),
             Operator(name="not_in", label="not in", phrase=outside, inputs=chosen),
         ),
     )

@@ -90,7 +90,6 @@ SOURCE_WORDS = (
     _("First receipt"),
     _("Segment"),
     _("in"),
-    _("{segment}"),
     _("not in"),
     _("other than {segment}"),
     _("All customers"),
@@ -166,7 +165,6 @@ SOURCE_WORDS = (
     _("Messages opened"),
     _("Messages clicked"),
     _("Days since the last message"),
-    _("{audience}"),
     _("other than {audience}"),
     _("Target audience"),
     # How a whole tree is said, and what is wrong with one.

@@ -194,6 +194,27 @@ def test_after_a_pause_the_rest_is_spread_anew(
     assert busiest_minute(found) <= 6
 
 
+def test_senders_that_come_back_after_an_hour_keep_the_limit(
+    database: Database, plugins: Plugins, tenant_id: int
+) -> None:
+    run = make_run(database, tenant_id, limit_per_minute=6)
+    assert collect(database, plugins, tenant_id, run.id) is not None
+    pace = pace_of(6, 250)
+    with database.tenant_session(tenant_id) as session:
+        shifted = table(RunBlock).c.due_at - timedelta(hours=1)
+        session.execute(update(table(RunBlock)).values(due_at=shifted))
+    taken = []
+    for _ in range(3):
+        with database.tenant_connection(tenant_id) as connection:
+            taken.append(claim_block(connection, tenant_id, run.id, 1, lambda *_: (), pace))
+    assert [claim is not None for claim in taken] == [True, False, False]
+    with database.tenant_connection(tenant_id) as connection:
+        waiting = [b for b in blocks(connection, run) if b.state == BlockState.READY]
+    assert len(waiting) == PEOPLE - 1
+    assert waiting[0].due_at > datetime.now(UTC)
+    assert busiest_minute(waiting) <= 6
+
+
 def test_a_pace_keeps_its_limit_whatever_the_block_size() -> None:
     for limit in (1, 5, 6, 7, 59, 250, 1_200, 100_000):
         for size in (1, 3, 250, 500):

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, SmallInteger, Text, func, literal
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
+from envoi.delivery.pace import Pace, clear_jam
 from envoi.delivery.states import move
 
 
@@ -52,13 +53,21 @@ class Claim:
 
 
 def claim_block(
-    connection: Connection, tenant_id: int, run_id: int, sender_id: int, recheck: Recheck
+    connection: Connection,
+    tenant_id: int,
+    run_id: int,
+    sender_id: int,
+    recheck: Recheck,
+    pace: Pace | None = None,
 ) -> Claim | None:
     """Take the run's longest due block, or None when none is due or the run does not send.
 
     Messages whose lifetime is over expire, those excluded meanwhile are blocked, deferred
-    ones go to a later block. The caller commits before it sends.
+    ones go to a later block. With a `pace` no more blocks are taken than it allows, also after
+    a time in which nobody could send. The caller commits before it sends.
     """
+    if pace is not None:
+        clear_jam(connection, tenant_id, run_id, pace)
     found = connection.execute(_take(tenant_id, run_id, sender_id)).one_or_none()
     if found is None:
         return None

@@ -25,7 +25,7 @@ from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
 from envoi.plugins import Plugins, fence
-from envoi.types import Connection, SendStatus
+from envoi.types import Connection, Outgoing, SendStatus
 
 log = structlog.get_logger()
 
@@ -133,12 +133,23 @@ def _send(
         return
     # Steps tell the copies of one customer apart where mailboxes compare Message-IDs.
     message = ClaimedMessage(person.customer_id, place % _STEPS + 1, copy.variant, 0)
-    outgoing = plan.render(message, replace(person, address=copy.address, name=""))
+    outgoing = _render(installation, plan, message, replace(person, address=copy.address, name=""))
     _note(installation, plan, place, CopyState.SENDING, "")
     result = fence(
         installation.plugins, "provider", plan.provider_name, lambda: connection.send(outgoing)
     )
     _note(installation, plan, place, _STATES[result.status], result.raw)
+
+
+def _render(
+    installation: Installation, plan: Plan, message: ClaimedMessage, person: Person
+) -> Outgoing:
+    try:
+        return plan.render(message, person)
+    except EnvoiError:
+        raise
+    except Exception as error:
+        raise plan.blame(installation.plugins, "channel", plan.channel, error) from error
 
 
 def _note(

@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Interval,
     and_,
+    bindparam,
     func,
     literal,
     or_,
@@ -25,6 +26,8 @@ _A_MINUTE = timedelta(minutes=1)
 _BLOCKS_A_MINUTE = 6
 """A minute's messages are spread over so many blocks, where there are enough."""
 _MOMENT = DateTime(timezone=True)
+_LATE = timedelta(seconds=1)
+"""A block that waits longer than this, and than the pace, stands in a jam."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,27 @@ def free_moment(
     return max(due_at, after + pace.apart)
 
 
+def clear_jam(connection: Connection, tenant_id: int, run_id: int, pace: Pace) -> None:
+    """Spread anew what has fallen due together while nobody could send.
+
+    One sender does it; the others find the blocks locked and come back when they are due.
+    """
+    c = table(RunBlock).c
+    late = select(c.number).where(
+        c.tenant_id == tenant_id,
+        c.run_id == run_id,
+        c.state == BlockState.READY,
+        c.due_at < func.now() - bindparam("late", max(pace.apart, _LATE), Interval),
+    )
+    if connection.scalar(late.limit(1)) is None:
+        return
+    alone = func.pg_try_advisory_xact_lock(func.hashtextextended("envoi pace", run_id))
+    if connection.scalar(select(alone)):
+        keep_pace(connection, tenant_id, run_id, pace)
+
+
 def keep_pace(connection: Connection, tenant_id: int, run_id: int, pace: Pace) -> None:
-    """Spread anew what waits, after a pause in which blocks have fallen due together."""
+    """Spread anew what waits, after a time in which blocks have fallen due together."""
     block = table(RunBlock)
     c = block.c
     waiting = (c.tenant_id == tenant_id, c.run_id == run_id, c.state == BlockState.READY)

@@ -20,6 +20,7 @@ from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import GatewayKey
 from envoi.delivery.gateways import default_gateway, get_gateway, open_gateway
 from envoi.delivery.models import Run, RunKind
+from envoi.delivery.pace import Pace
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.runs import RunSettings, get_run, store_links
 from envoi.errors import ConfigurationError, PluginError
@@ -63,6 +64,7 @@ class Plan:
     contents: Mapping[int, CompiledContent]
     signer: TokenSigner
     urls: UrlMaker
+    pace: Pace | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
 
@@ -158,6 +160,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         contents=contents,
         signer=signer,
         urls=UrlMaker(frozen.links_url or settings.links_url, signer),
+        pace=frozen.pace(),
         more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
     )
 

@@ -140,7 +140,7 @@ class Engine:
     ) -> tuple[Claim | None, dict[int, Person]]:
         with self._database.tenant_connection(plan.tenant_id) as connection:
             claim = claim_block(
-                connection, plan.tenant_id, plan.run_id, self._sender.id, plan.recheck
+                connection, plan.tenant_id, plan.run_id, self._sender.id, plan.recheck, plan.pace
             )
             if claim is None or not claim.messages:
                 return claim, {}

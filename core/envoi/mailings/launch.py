@@ -22,7 +22,7 @@ from envoi.delivery.runs import (
 from envoi.errors import ConflictError, ForbiddenError, Problem, ValidationFailedError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
-from envoi.mailings.audience import audience_request, estimate_mailing
+from envoi.mailings.audience import audience_request, estimate_mailing, require_few_strata
 from envoi.mailings.content import final_content
 from envoi.mailings.copies import copy_to_watchers
 from envoi.mailings.models import Mailing, MailingState
@@ -85,6 +85,7 @@ def confirm(
     if problems := failed(review(session, plugins, mailing)):
         raise ValidationFailedError([Problem(check.step, check.problem) for check in problems])
     volume = estimate_mailing(session, plugins, tenant_id, mailing_id, now)
+    require_few_strata(volume)
     if volume.recipients != recipients:
         raise RecipientsChangedError(recipients, volume.recipients)
     if volume.recipients > LARGE_FROM and not may_start_large:

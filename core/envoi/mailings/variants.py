@@ -41,6 +41,7 @@ def save_content(
     version: int,
     content: Mapping[str, Any],
     number: int = 1,
+    account_id: int | None = None,
 ) -> Mailing:
     """Store fields of a variant's content as they stand; a draft may be incomplete.
 
@@ -56,7 +57,7 @@ def save_content(
     refuse_stale(mailing, version)
     refuse_too_large(changed)
     variant.content = changed
-    touch(mailing)
+    touch(mailing, account_id)
     return mailing
 
 

@@ -86,7 +86,7 @@ _ATTRIBUTE = text(
         DELETE FROM attribution a
         WHERE a.tenant_id = :tenant AND a.run_id = ANY(CAST(:decided AS bigint[]))
             AND NOT EXISTS (SELECT FROM best WHERE best.id = a.receipt_id)
-        RETURNING 1
+        RETURNING run_id
     ), changed AS (
         INSERT INTO attribution AS a
             (tenant_id, receipt_id, run_id, customer_id, variant, on_day, amount)
@@ -97,9 +97,11 @@ _ATTRIBUTE = text(
         WHERE (a.run_id, a.customer_id, a.variant, a.on_day, a.amount) IS DISTINCT FROM
             (excluded.run_id, excluded.customer_id, excluded.variant, excluded.on_day,
              excluded.amount)
-        RETURNING 1
+        RETURNING old.run_id AS from_run, new.run_id AS to_run
     )
-    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed)
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed) AS changed,
+        ARRAY(SELECT run_id FROM gone UNION SELECT from_run FROM changed
+            UNION SELECT to_run FROM changed) AS runs
     """
 )
 
@@ -198,9 +200,10 @@ def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: 
         "decided": [w.run_id for w in decided],
     }
     candidates = _candidates([w for w in others if w.until > since])
-    changed = int(connection.scalar(_ATTRIBUTE, values | candidates) or 0)
-    keep_sales(connection, tenant_id, [w.run_id for w in decided])
-    return changed
+    done = connection.execute(_ATTRIBUTE, values | candidates).one()
+    # A purchase may move from a run whose window has closed, or to one.
+    keep_sales(connection, tenant_id, list({w.run_id for w in decided} | set(done.runs) - {None}))
+    return int(done.changed)
 
 
 def _decided(

@@ -82,14 +82,17 @@ def is_stale(figures: SegmentFigures | None, version: int, now: datetime) -> boo
 def refresh_figures(
     database: Database, plugins: Plugins, tenant_id: int, segment_id: int
 ) -> SegmentFigures | None:
-    """Count a segment's figures and store them; None where the segment is gone."""
+    """Count a segment's figures and store them; None where the segment is gone.
+
+    A segment that was saved meanwhile stays announced, and is counted anew.
+    """
     now = datetime.now(UTC)
     with database.tenant_session(tenant_id) as session:
         segment = session.get(Segment, (tenant_id, segment_id))
         figures = _figures(session, segment, plugins, now) if segment else None
-        if figures:
-            _store(session, tenant_id, segment_id, figures)
-        withdraw(session, tenant_id, Work.FIGURES, segment_id)
+        version = _store(session, tenant_id, segment_id, figures) if figures else None
+        if figures is None or version in (None, figures.version):
+            withdraw(session, tenant_id, Work.FIGURES, segment_id)
     return figures
 
 
@@ -151,10 +154,13 @@ def _reachable(
     }
 
 
-def _store(session: Session, tenant_id: int, segment_id: int, figures: SegmentFigures) -> None:
+def _store(
+    session: Session, tenant_id: int, segment_id: int, figures: SegmentFigures
+) -> int | None:
+    """Keep the figures and return the version that the segment has by now."""
     row = table(Segment)
     counted = {} if figures.problem else {"last_count": figures.customers}
-    session.execute(
+    version: int | None = session.scalar(
         update(row)
         .where(row.c.tenant_id == tenant_id, row.c.id == segment_id)
         .values(
@@ -162,4 +168,6 @@ def _store(session: Session, tenant_id: int, segment_id: int, figures: SegmentFi
             **counted,
             last_counted_at=figures.counted_at,
         )
+        .returning(row.c.version)
     )
+    return version

@@ -190,7 +190,13 @@ def _attached(session: Session, mailing: Mailing, number: int, content: Mapping[
         attached = list(dict.fromkeys([*content.get("attachments", []), stored.id]))
         check_attachments(session, mailing.tenant_id, attached)
     variants.save_content(
-        session, mailing.tenant_id, mailing.id, mailing.version, {"attachments": attached}, number
+        session,
+        mailing.tenant_id,
+        mailing.id,
+        mailing.version,
+        {"attachments": attached},
+        number,
+        current.account_id,
     )
     toast(_("Attached: %(name)s", name=stored.name))
 

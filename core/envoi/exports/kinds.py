@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
+from envoi.mailings.outcomes import outcome_rows
+from envoi.mailings.service import get_mailing
 from envoi.plugins import Plugins
 from envoi.receipts.models import Receipt
 from envoi.segments.compile import customer_ids
@@ -24,6 +26,7 @@ from envoi.tenants.service import tenant_settings
 
 SEGMENT_CUSTOMERS = "segment_customers"
 AUDIENCE_CUSTOMERS = "audience_customers"
+MAILING_CUSTOMERS = "mailing_customers"
 
 CONTACTS = ("email", "phone")
 """Columns that are masked for a role that may not see contacts."""
@@ -106,7 +109,15 @@ def _audience_customers(context: ExportContext) -> ExportRows:
     return ExportRows(name=audience.name, query=query)
 
 
+def _mailing_customers(context: ExportContext) -> ExportRows:
+    where = (context.session, context.tenant_id, int(context.params["mailing"]))
+    outcome = str(context.params["outcome"])
+    name = f"{get_mailing(*where).name} {outcome}"
+    return ExportRows(name=name, query=outcome_rows(*where, outcome))
+
+
 EXPORT_KINDS: dict[str, RowsOf] = {
     SEGMENT_CUSTOMERS: _segment_customers,
     AUDIENCE_CUSTOMERS: _audience_customers,
+    MAILING_CUSTOMERS: _mailing_customers,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, true
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
@@ -18,6 +18,7 @@ from envoi.errors import ConflictError, NotFoundError
 from envoi.mailings import service
 from envoi.mailings.report import messages_of
 from envoi.receipts.models import Attribution
+from envoi.sql import CustomerIds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,39 @@ def count_of(session: Session, tenant_id: int, mailing_id: int, outcome: str) ->
     run = _run(session, tenant_id, mailing_id)
     query: Select[Any] = select(func.count()).where(messages_of(run), _condition(run, outcome))
     return session.scalar(query.select_from(table(Message))) or 0
+
+
+def customer_ids_of(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> CustomerIds:
+    """Select the numbers of everybody behind an outcome, as a set to work with."""
+    run = _run(session, tenant_id, mailing_id)
+    ids: CustomerIds = select(table(Message).c.customer_id).where(
+        messages_of(run), _condition(run, outcome)
+    )
+    return ids
+
+
+def outcome_rows(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> Select[Any]:
+    """Select everybody behind an outcome with contacts, state and times, for a file."""
+    run = _run(session, tenant_id, mailing_id)
+    m, customer = table(Message).c, table(Customer).c
+    personal = ("external_id", "first_name", "last_name", "email", "phone")
+    times = ("accepted_at", "bounced_at", "opened_at", "clicked_at", "unsubscribed_at")
+    stages = case({int(s): s.name.lower() for s in Stage}, value=m.stage, else_="")
+    states = case({int(s): s.name.lower() for s in MessageState}, value=m.state)
+    return (
+        select(
+            *(customer[name] for name in personal),
+            states.label("state"),
+            stages.label("stage"),
+            m.code,
+            func.coalesce(m.detail, "").label("detail"),
+            *(m[name] for name in times),
+        )
+        .select_from(table(Message))
+        .join(table(Customer), and_(customer.tenant_id == tenant_id, customer.id == m.customer_id))
+        .where(messages_of(run), _condition(run, outcome))
+        .order_by(m.customer_id)
+    )
 
 
 def _run(session: Session, tenant_id: int, mailing_id: int) -> Run:

@@ -7,7 +7,7 @@ import re
 from flask import Response, send_file
 from flask_babel import gettext as _
 
-from envoi.exports.kinds import AUDIENCE_CUSTOMERS, SEGMENT_CUSTOMERS
+from envoi.exports.kinds import AUDIENCE_CUSTOMERS, MAILING_CUSTOMERS, SEGMENT_CUSTOMERS
 from envoi.exports.models import ExportState
 from envoi.exports.service import export_file, export_status, list_exports
 from envoi.webkit import Blueprint, current, page, permission
@@ -50,4 +50,5 @@ def kind_words() -> dict[str, str]:
     return {
         SEGMENT_CUSTOMERS: _("Customers of a segment"),
         AUDIENCE_CUSTOMERS: _("Customers of a target audience"),
+        MAILING_CUSTOMERS: _("Customers of a mailing"),
     }

@@ -1,5 +1,6 @@
 """Reports of mailings, and the customers behind their numbers."""
 
-from envoi_web.reports.views import reports
+from envoi_web.reports import behind, views
+from envoi_web.reports.blueprint import reports
 
-__all__ = ["reports"]
+__all__ = ["behind", "reports", "views"]

@@ -77,14 +77,13 @@ def _rate_cell(label: str, count: int, base: int) -> dict[str, Any]:
 def volume(report: MailingReport) -> list[dict[str, Any]]:
     """The waterfall as lines; stages that removed nobody are folded by the template."""
     counted = report.volume
-    share = number(report.control_share) + "\u00a0%" if report.control_share else ""
     stages = [
         _line(
             report, str(STAGE_LABELS[line.stage]), line.stage.name.lower(), line.count, minus=True
         )
         for line in counted.stages
     ]
-    control = _("Control group, %(share)s", share=share) if share else _("Control group")
+    control = _control_label(report)
     return [
         _line(report, _("Customers"), "customers", counted.customers),
         *stages,
@@ -92,6 +91,15 @@ def volume(report: MailingReport) -> list[dict[str, Any]]:
         _line(report, control, "control", counted.control, minus=True),
         _line(report, _("Actual recipients"), "recipients", counted.recipients, kind="total"),
     ]
+
+
+def _control_label(report: MailingReport) -> str:
+    if report.control_audience:
+        return str(_("Control group: %(audience)s", audience=report.control_audience))
+    if not report.control_share:
+        return str(_("Control group"))
+    share = number(report.control_share) + "\u00a0%"
+    return str(_("Control group, %(share)s", share=share))
 
 
 def _line(
@@ -177,12 +185,42 @@ def chart(report: MailingReport, *, by_amount: bool) -> dict[str, Any]:
     receipts = _("Attributed receipts by day")
     return {
         "bars": bars,
-        "ticks": _ticks(max(values)),
+        "ticks": ticks(max(values)),
         "label": _("Amount of attributed receipts by day") if by_amount else receipts,
         "unit": current.company.currency if by_amount else _("Receipts"),
         "period": f"{labels[0]} – {labels[-1]}, {current.company.time_zone}",
         "sum": _sum(report.sales),
     }
+
+
+def hours(report: MailingReport) -> dict[str, Any] | None:
+    """The bars of opens by hour of the day; None before the first open."""
+    opens = report.opens_by_hour
+    if not any(opens):
+        return None
+    busiest = max(range(24), key=lambda hour: opens[hour])
+    bars = [
+        {"label": hour_label(hour), "value": count, "text": number(count) if count else ""}
+        for hour, count in enumerate(opens)
+    ]
+    label = _(
+        "Opens by hour of the day, most between %(begin)s and %(end)s, %(count)s in all",
+        begin=hour_label(busiest),
+        end=hour_label((busiest + 1) % 24),
+        count=number(sum(opens)),
+    )
+    return {
+        "bars": bars,
+        "ticks": ticks(max(opens)),
+        "label": label,
+        "zone": current.company.time_zone,
+        "sum": ngettext("%(count)s open", "%(count)s opens", sum(opens), count=number(sum(opens))),
+    }
+
+
+def hour_label(hour: int) -> str:
+    """An hour of the day as its beginning."""
+    return f"{hour:02d}:00"
 
 
 def _short(day: date) -> str:
@@ -196,7 +234,7 @@ def _sum(sales: Sales) -> str:
     return f"{receipts}, {money(sales.amount)}, {customers}"
 
 
-def _ticks(top: float) -> list[int]:
+def ticks(top: float) -> list[int]:
     """Four values at most, at steps of 1, 2 or 5 times a power of ten."""
     if top <= 0:
         return [0, 1]
@@ -227,6 +265,21 @@ def _card(
 ) -> dict[str, Any]:
     url = customers_url(report, outcome, count)
     return {"title": title, "count": count, "rows": rows, "url": url}
+
+
+def links(report: MailingReport) -> list[dict[str, Any]]:
+    """The links of the message with unique and total clicks; the rate is of those who clicked."""
+    clicked = report.funnel.clicked
+    return [
+        {
+            "target": link.target,
+            "customers": link.customers,
+            "share": percent(link.customers / clicked) if clicked else NO_VALUE,
+            "clicks": link.clicks,
+            "width": round(100 * min(link.customers / clicked, 1), 2) if clicked else 0,
+        }
+        for link in report.links
+    ]
 
 
 def customer_row(row: CustomerOutcome) -> CustomerRow:

@@ -20,7 +20,14 @@ def groups(lift: Lift) -> dict[str, Any] | None:
     if lift.conversion is not None:
         rows += _money_rows(lift)
     low, high = _axis(rows)
+    if lift.is_open:
+        rows = [_without_verdict(row) for row in rows]
     return {"rows": rows, "low": low, "high": high, "since": lift.since, "until": lift.until}
+
+
+def _without_verdict(row: dict[str, Any]) -> dict[str, Any]:
+    """Looked at again and again, some moment would look significant by chance."""
+    return {name: value for name, value in row.items() if name not in ("p", "significant")}
 
 
 def _money_rows(lift: Lift) -> list[dict[str, Any]]:

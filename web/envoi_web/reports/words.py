@@ -61,20 +61,6 @@ _IN_THE_END = {
         " the control group. Not significant."
     ),
 }
-_SO_FAR = {
-    Verdict.MORE: lazy_gettext(
-        "So far recipients have bought more often than the control group: %(main)s against"
-        " %(control)s."
-    ),
-    Verdict.FEWER: lazy_gettext(
-        "So far recipients have bought less often than the control group: %(main)s against"
-        " %(control)s."
-    ),
-    Verdict.NOT_SIGNIFICANT: lazy_gettext(
-        "So far no effect on buying can be told from chance: %(main)s of recipients have bought,"
-        " %(control)s of the control group. Not significant."
-    ),
-}
 _MORE_BASIS = lazy_gettext(
     "That is %(points)s percentage points more, and with 95 %% confidence between %(low)s and"
     " %(high)s."
@@ -115,6 +101,12 @@ def outcome_label(outcome: str) -> str:
     return str(STAGE_LABELS[Stage[outcome.upper()]])
 
 
+def outcomes() -> list[tuple[str, str]]:
+    """Every outcome by name, to choose from."""
+    names = [*OUTCOMES, *(stage.name.lower() for stage in Stage)]
+    return [(name, outcome_label(name)) for name in names]
+
+
 def leave_reason(code: str) -> str:
     """Why a customer unsubscribed; a text that is no code of ours is shown as it is."""
     return str(LEAVE_REASONS.get(code, code))
@@ -140,8 +132,15 @@ def held_reason(reason: Reason) -> tuple[str, str]:
 
 def lead(report: MailingReport) -> str:
     """When it was sent, and how fresh the figures are."""
+    if report.finished_at is None:
+        return " ".join(
+            (
+                _("Sending since %(time)s.", time=moment(report.launched_at)),
+                _("Figures so far, as of %(time)s.", time=moment(report.as_of)),
+            )
+        )
     began = f"{day(report.launched_at)}, {clock(report.launched_at)}"
-    ended = f"–{clock(report.finished_at)}" if report.finished_at else ""
+    ended = f"–{clock(report.finished_at)}"
     return " ".join(
         (
             _("Sent %(time)s.", time=began + ended),
@@ -150,8 +149,29 @@ def lead(report: MailingReport) -> str:
     )
 
 
-def verdict(lift: Lift) -> Said:
+def control_words(report: MailingReport) -> str:
+    """How the control group came about, which decides what a difference means."""
+    if report.control_audience:
+        return str(
+            _(
+                "The control group is the target audience %(name)s. It was chosen, not drawn by"
+                " chance: a difference may come from who is in it, not from the mailing.",
+                name=report.control_audience,
+            )
+        )
+    if report.strata > 1:
+        return str(
+            _(
+                "The groups were drawn by chance over %(count)s strata before the mailing.",
+                count=number(report.strata),
+            )
+        )
+    return str(_("The groups were drawn by chance before the mailing."))
+
+
+def verdict(report: MailingReport) -> Said:
     """Say what can be said about the effect, and no more."""
+    lift = report.lift
     if lift.verdict is Verdict.NO_CONTROL:
         return Said(
             _("Whether the mailing had an effect cannot be told: there was no control group."),
@@ -175,20 +195,39 @@ def verdict(lift: Lift) -> Said:
             "",
             "info-circle",
         )
+    if lift.is_open:
+        return _so_far(lift)
     headline, tone, icon = _headline(lift)
     return Said(headline, _basis(lift.conversion), _revenue(lift), tone, icon)
 
 
+def _so_far(lift: Lift) -> Said:
+    """The rates alone: who looks often enough finds any effect significant at some moment."""
+    return Said(
+        _(
+            "So far %(main)s of recipients and %(control)s of the control group have bought.",
+            main=percent(lift.main.conversion),
+            control=percent(lift.control.conversion),
+        ),
+        _(
+            "Whether that is an effect is told when the time for purchases is over: %(until)s.",
+            until=moment(lift.until),
+        ),
+        "",
+        "",
+        "clock",
+    )
+
+
 def _headline(lift: Lift) -> tuple[str, str, str]:
     """The sentence, its tone and its icon."""
-    texts = _SO_FAR if lift.is_open else _IN_THE_END
     rates = {"main": percent(lift.main.conversion), "control": percent(lift.control.conversion)}
     looks = {
         Verdict.MORE: ("good", "trending-up"),
         Verdict.FEWER: ("bad", "trending-down"),
         Verdict.NOT_SIGNIFICANT: ("", "info-circle"),
     }
-    return str(texts[lift.verdict]) % rates, *looks[lift.verdict]
+    return str(_IN_THE_END[lift.verdict]) % rates, *looks[lift.verdict]
 
 
 def _basis(difference: Difference) -> str:

@@ -7,16 +7,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Row, and_, select, true
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.orm import Session
 
 from envoi.audience.outcomes import Outcomes, drawn, has_control, outcomes
 from envoi.audience.request import AudienceRequest
 from envoi.audience.stages import judge_rows, segment_of
 from envoi.audience.statement import run_statement
 from envoi.audience.volume import Line, Stratum, Volume, account, tally
+from envoi.customers.models import Customer
+from envoi.db import table
 from envoi.delivery.models import Stage
 from envoi.errors import NotFoundError
 from envoi.plugins import Plugins
+from envoi.segments.compile import customer_ids
+from envoi.segments.rows import ALL_BUCKETS, Buckets
 
 SEGMENT = "segment"
 CONTROL = "control"
@@ -57,7 +73,51 @@ class Share:
 
 def estimate(connection: Connection, plugins: Plugins, request: AudienceRequest) -> Volume:
     """Count every stage exactly as a collection at this moment would."""
-    found = _found(connection, plugins, request)
+    return _counted(connection, plugins, request, _found(connection, plugins, request))
+
+
+def about(
+    connection: Connection, plugins: Plugins, request: AudienceRequest, buckets: Buckets
+) -> Volume:
+    """Count the stages of a sample and scale them: for a large base, while the rest is counted.
+
+    Customers who share an address are among the others here.
+
+    Args:
+        connection: An open connection of the tenant.
+        plugins: All plugins.
+        request: What eligibility depends on.
+        buckets: The sample: the first bucket and the one after the last, of 10,000.
+    """
+    ids = literal(_sampled(connection, plugins, request, buckets), ARRAY(BigInteger))
+    found = outcomes(judge_rows(plugins, request, only=ids, sample=True), request)
+    first, end = buckets
+    volume = _counted(connection, plugins, request, found)
+    return volume.scaled(ALL_BUCKETS / (end - first), request.shares)
+
+
+def _sampled(
+    connection: Connection, plugins: Plugins, request: AudienceRequest, buckets: Buckets
+) -> list[int]:
+    if request.tree is None:
+        c = table(Customer).c
+        first, end = buckets
+        mine = (c.tenant_id == request.tenant_id, c.bucket >= first, c.bucket < end)
+        return list(connection.scalars(select(c.id).where(*mine)))
+    ids = customer_ids(
+        Session(bind=connection),
+        request.tenant_id,
+        request.tree,
+        now=request.now,
+        plugins=plugins,
+        buckets=buckets,
+    )
+    return list(connection.scalars(ids))
+
+
+def _counted(
+    connection: Connection, plugins: Plugins, request: AudienceRequest, found: Outcomes
+) -> Volume:
     # Who is deferred depends on who exactly is drawn, and so does a control group of named
     # customers; the sizes of all others follow from the strata.
     needs_draw = request.control_audience_id is not None or (

@@ -103,8 +103,12 @@ def judge_rows(
     *,
     segment: CustomerIds | None = None,
     only: ColumnElement[Any] | None = None,
+    sample: bool = False,
 ) -> Judged:
     """Apply the row stages to a segment, to the customers in an array, or to everybody.
+
+    An array that is a `sample` of a segment has strata as the segment has; addresses are not
+    compared in it, for the other customer is seldom in the sample.
 
     Columns: customer_id, shared_address (only for a segment, and null unless another customer
     has it too), stratum, stage, detail, deferred_until; the detail of a customer who is
@@ -126,7 +130,7 @@ def judge_rows(
         base.append(customer.c.id.in_(segment))
     compares = only is None and request.one_per_address
     shared = frame.shared_address() if compares else cast(null(), Text)
-    drawn_in = frame.stratum() if only is None else literal(0, BigInteger)
+    drawn_in = frame.stratum() if only is None or sample else literal(0, BigInteger)
     query = (
         select(
             customer.c.id.label("customer_id"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,28 @@ class Volume:
     def excluded(self, stage: Stage) -> int:
         """Return how many a stage takes away."""
         return next(line.count for line in self.lines if line.stage == stage)
+
+    def scaled(self, factor: float, shares: Sequence[float]) -> Volume:
+        """Return what a sample's account says of everybody, about; it still adds up."""
+        lines = tuple(_scaled_line(line, factor) for line in self.lines)
+        strata = tuple(
+            Stratum(s.codes, round(s.eligible * factor), round(s.control * factor))
+            for s in self.strata
+        )
+        eligible = sum(stratum.eligible for stratum in strata)
+        control = sum(stratum.control for stratum in strata)
+        return replace(
+            self,
+            segment=sum(line.count for line in lines) + eligible,
+            lines=lines,
+            eligible=eligible,
+            control=control,
+            recipients=eligible - control,
+            deferred=min(round(self.deferred * factor), eligible - control),
+            strata=strata,
+            variants=tuple(variant_sizes(eligible - control, shares)),
+            exact=False,
+        )
 
     def as_document(self) -> dict[str, Any]:
         """Return the account as it is stored with a mailing or run."""
@@ -119,6 +141,12 @@ def account(rows: Iterable[Row[Any]], request: AudienceRequest) -> Volume:
         else tuple(variant_sizes(good - held, request.shares)),
         computed_at=request.now,
     )
+
+
+def _scaled_line(line: Line, factor: float) -> Line:
+    details = {detail: round(count * factor) for detail, count in line.details.items()}
+    others = round((line.count - sum(line.details.values())) * factor)
+    return Line(line.stage, sum(details.values()) + others, details)
 
 
 def _line(stage: Stage, rows: list[Row[Any]]) -> Line:

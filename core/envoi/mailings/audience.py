@@ -10,7 +10,15 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from envoi.audience.estimate import Answer, Share, balance, customers_behind, estimate, why
+from envoi.audience.estimate import (
+    Answer,
+    Share,
+    about,
+    balance,
+    customers_behind,
+    estimate,
+    why,
+)
 from envoi.audience.request import AudienceRequest
 from envoi.audience.strata import MOST_STRATA
 from envoi.audience.volume import Volume
@@ -23,7 +31,8 @@ from envoi.mailings.models import Mailing
 from envoi.mailings.service import get_mailing, variants_of
 from envoi.plugins import Plugins
 from envoi.policies.models import Policy
-from envoi.segments.models import Segment
+from envoi.segments.rows import Buckets
+from envoi.segments.service import get_segment
 
 EVERYBODY: Mapping[str, Any] = {}
 """The tree of a mailing to all customers: chosen, not left open."""
@@ -46,8 +55,7 @@ def has_source(mailing: Mailing) -> bool:
 def tree_of(session: Session, mailing: Mailing) -> dict[str, Any] | None:
     """Return the tree of those whom a mailing goes to; None stands for everybody."""
     if mailing.segment_id is not None:
-        segment = session.get(Segment, (mailing.tenant_id, mailing.segment_id))
-        return segment.tree if segment else None
+        return get_segment(session, mailing.tenant_id, mailing.segment_id).tree
     if mailing.audience_id is not None:
         return tree_of_audience(mailing.audience_id)
     return mailing.tree or None
@@ -90,6 +98,17 @@ def estimate_mailing(
     mailing = get_mailing(session, tenant_id, mailing_id)
     request = audience_request(session, plugins, tenant_id, mailing, now or datetime.now(UTC))
     volume = estimate(session.connection(), plugins, request)
+    mailing.volume = volume.as_document()
+    return volume
+
+
+def estimate_for_now(
+    session: Session, plugins: Plugins, tenant_id: int, mailing_id: int, buckets: Buckets
+) -> Volume:
+    """Count about, from a sample, what `estimate_mailing` is to count exactly after."""
+    mailing = get_mailing(session, tenant_id, mailing_id)
+    request = audience_request(session, plugins, tenant_id, mailing, datetime.now(UTC))
+    volume = about(session.connection(), plugins, request, buckets)
     mailing.volume = volume.as_document()
     return volume
 

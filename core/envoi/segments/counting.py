@@ -25,7 +25,7 @@ from envoi.errors import ConflictError
 from envoi.plugins import Plugins
 from envoi.segments.compile import branch_flags, customer_ids
 from envoi.segments.queries import SAMPLE_SIZE
-from envoi.segments.rows import Buckets
+from envoi.segments.rows import ALL_BUCKETS, Buckets
 from envoi.segments.tree import Group
 
 PATIENCE = 2.0
@@ -38,7 +38,6 @@ LARGE = 100_000
 """From how many customers on the first count is of a sample."""
 
 _HUNDREDTH: Buckets = (0, 100)
-_ALL_BUCKETS = 10_000
 _CANCELLED = "57014"
 _FIRST, _EXACT = "first", "exact"
 _NEWER = "A newer count has taken the place of this one."
@@ -131,7 +130,7 @@ def live_count(
         TooLongError: Even the sample took too long.
     """
     lane = _Lane(database, tenant_id, editor, _FIRST)
-    buckets = _sample(database, tenant_id)
+    buckets = sample_buckets(database, tenant_id)
     if buckets is None:
         try:
             with lane.session(patience) as session:
@@ -212,9 +211,9 @@ def _first(
 ) -> Count:
     """Scale a sample by its share of the buckets; counting a large base takes its time too."""
     seen = branch_counts(session, tenant_id, tree, now=now, plugins=plugins, buckets=buckets)
-    first, end = buckets or (0, _ALL_BUCKETS)
+    first, end = buckets or (0, ALL_BUCKETS)
     base, *found = (
-        round(number * _ALL_BUCKETS / (end - first)) for number in (seen.base, *seen.found.values())
+        round(number * ALL_BUCKETS / (end - first)) for number in (seen.base, *seen.found.values())
     )
     branches = dict(zip(seen.found, found, strict=True))
     return Count(
@@ -227,14 +226,28 @@ def _first(
     )
 
 
-def _sample(database: Database, tenant_id: int) -> Buckets | None:
+def sample_buckets(database: Database, tenant_id: int) -> Buckets | None:
     """The buckets of about `SAMPLED` customers; None where the whole base is not large."""
     with database.tenant_session(tenant_id) as session:
-        base = _base(session, tenant_id, _HUNDREDTH) * _ALL_BUCKETS // _HUNDREDTH[1]
-    return (0, max(1, _ALL_BUCKETS * SAMPLED // base)) if base >= LARGE else None
+        base = _base(session, tenant_id, _HUNDREDTH) * ALL_BUCKETS // _HUNDREDTH[1]
+    return (0, max(1, ALL_BUCKETS * SAMPLED // base)) if base >= LARGE else None
 
 
-def _base(session: Session, tenant_id: int, buckets: Buckets = (0, _ALL_BUCKETS)) -> int:
+@contextmanager
+def counting(
+    database: Database, tenant_id: int, editor: str, *, exact: bool, patience: float = LONGEST
+) -> Iterator[Session]:
+    """Open a transaction for another count of the same person, in the lane of its kind.
+
+    Raises:
+        SupersededError: The same editor has asked for a newer count.
+        TooLongError: It took more than `patience` seconds.
+    """
+    with _Lane(database, tenant_id, editor, _EXACT if exact else _FIRST).session(patience) as s:
+        yield s
+
+
+def _base(session: Session, tenant_id: int, buckets: Buckets = (0, ALL_BUCKETS)) -> int:
     customer = table(Customer).c
     first, end = buckets
     query = select(func.count()).where(

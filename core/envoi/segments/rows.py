@@ -21,6 +21,7 @@ from envoi.target_audiences.models import AudienceMember
 from envoi.tenants.models import TimeZone
 from envoi.types import AddressKind, ChannelSpec
 
+ALL_BUCKETS = 10_000
 Buckets = tuple[int, int]
 """A sample: the first bucket and the one after the last, of 10,000."""
 

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account
 from envoi.mailings import service
-from envoi.mailings.audience import estimate_mailing, has_source
+from envoi.mailings.audience import estimate_for_now, estimate_mailing, has_source
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
+from envoi.segments.counting import counting, sample_buckets
 from envoi.webkit import current, fragment, htmx, page, see_other
 from envoi_web.mailings.context import crumbs, home_url, steps, volume_data
 
@@ -40,9 +41,30 @@ def common(session: Session, mailing: Mailing, here: str) -> dict[str, Any]:
 
 
 def count_now(session: Session, mailing: Mailing) -> None:
-    """Count the volume again, once there is somebody to count."""
-    if has_source(mailing):
+    """Count the volume again, once there is somebody to count; of a large base about."""
+    if not has_source(mailing):
+        return
+    buckets = sample_buckets(current.database, mailing.tenant_id)
+    if buckets is None:
         estimate_mailing(session, current.plugins, mailing.tenant_id, mailing.id)
+    else:
+        estimate_for_now(session, current.plugins, mailing.tenant_id, mailing.id, buckets)
+
+
+def count_exactly(mailing_id: int) -> None:
+    """Count in a transaction that a newer count of the same person ends."""
+    editor = f"{current.account_id}/{mailing_id}"
+    with counting(current.database, current.tenant_id, editor, exact=True) as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        version = mailing.version
+        if not has_source(mailing):
+            return
+        volume = estimate_mailing(session, current.plugins, current.tenant_id, mailing_id)
+        session.expire(mailing)
+        # What was counted is worth nothing once somebody has saved meanwhile.
+        saved = service.get_mailing(session, current.tenant_id, mailing_id, lock=True)
+        if saved.version == version:
+            saved.volume = volume.as_document()
 
 
 def conflict_page(

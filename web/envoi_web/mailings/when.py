@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account
+from envoi.audience.volume import Volume
 from envoi.audience.window import SendingWindow
 from envoi.delivery.gateways import default_gateway
 from envoi.errors import ConflictError, Problem, ValidationFailedError
@@ -26,7 +27,7 @@ from envoi.webkit.formats import number
 from envoi_web.mailings import forms, undoing
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import options
-from envoi_web.mailings.editing import common, conflict_page, count_now, not_a_draft
+from envoi_web.mailings.editing import common, conflict_page, count_exactly, not_a_draft
 from envoi_web.mailings.settings_words import field_labels, review_rows, start_words
 from envoi_web.mailings.sources import source_of
 from envoi_web.mailings.when_form import clock_of, when_changes, when_values
@@ -43,8 +44,12 @@ def when(mailing_id: int) -> Response:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         if (elsewhere := not_a_draft(session, mailing)) is not None:
             return elsewhere
-        if not mailing.volume:
-            count_now(session, mailing)
+        counted = Volume.from_document(mailing.volume)
+    if counted is None or not counted.exact:
+        # What is confirmed is a number, not about a number.
+        count_exactly(mailing_id)
+    with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         return page("mailings/when.html", **_when_context(session, mailing))
 
 

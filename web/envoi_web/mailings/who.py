@@ -15,6 +15,7 @@ from envoi.mailings import service
 from envoi.mailings.audience import require_few_strata
 from envoi.mailings.models import Mailing
 from envoi.policies.service import list_policies
+from envoi.segments.counting import SupersededError
 from envoi.subscriptions.queries import list_categories
 from envoi.target_audiences.queries import list_audiences
 from envoi.webkit import current, page, permission, see_other
@@ -22,7 +23,13 @@ from envoi.webkit.formats import number
 from envoi_web.mailings import forms, strata
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import options
-from envoi_web.mailings.editing import common, conflict_page, count_now, not_a_draft
+from envoi_web.mailings.editing import (
+    common,
+    conflict_page,
+    count_exactly,
+    count_now,
+    not_a_draft,
+)
 from envoi_web.mailings.effect import effect_of
 from envoi_web.mailings.sources import Source, source_of, sources
 
@@ -61,10 +68,13 @@ def save_who(mailing_id: int) -> Response:
 @mailings.post("/<int:mailing_id>/count")
 @permission("mailings.view")
 def count(mailing_id: int) -> Response:
-    """Count who would get the mailing now."""
+    """Count exactly who would get the mailing now; nothing to show when a newer count runs."""
+    try:
+        count_exactly(mailing_id)
+    except SupersededError:
+        return Response(status=204)
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        count_now(session, mailing)
         return page("mailings/who.html", fragments=("volume",), **_who_context(session, mailing))
 
 
@@ -75,6 +85,8 @@ def choose(mailing_id: int) -> Response:
     wanted = request.args.get("q", "").strip()[:200]
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        if (elsewhere := not_a_draft(session, mailing)) is not None:
+            return elsewhere
         return page(
             "mailings/choose.html",
             fragments=("choose_list",),
@@ -133,7 +145,7 @@ def _differences(
         "strata": _("Stratification parameters"),
         "segment_id": _("Segment"),
         "audience_id": _("Target audience"),
-        "tree": _("All customers"),
+        "tree": _("Who gets it"),
     }
 
     def shown(field: str, value: Any) -> str:
@@ -141,7 +153,9 @@ def _differences(
             return ", ".join(value) or "–"
         if isinstance(value, float):
             return number(value)
-        return names.get(field, {}).get(value) or ("–" if value in (None, {}) else str(value))
+        if isinstance(value, dict):
+            return _("Customers found in the list") if value else _("All customers")
+        return names.get(field, {}).get(value) or ("–" if value is None else str(value))
 
     for field, mine in changes.items():
         theirs = getattr(mailing, field)

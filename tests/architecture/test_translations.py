@@ -13,6 +13,7 @@ import pytest
 from babel.messages import Catalog
 from babel.messages.mofile import read_mo, write_mo
 
+from envoi.webkit import sentences
 from envoi_web import core_words, texts
 from envoi_web.policies import words as policy_words
 from envoi_web.segments import words as segment_words
@@ -26,7 +27,7 @@ SAYING = [
         *ROOT.glob("plugins/**/*.py"),
         *ROOT.glob("web/**/*.py"),
     )
-    if path.name not in ("words.py", "core_words.py")
+    if path.name not in ("words.py", "core_words.py", "sentences.py")
 ]
 
 
@@ -61,6 +62,12 @@ def test_what_is_translated_for_the_core_is_what_the_core_says(module: ModuleTyp
     assert sorted(text for text in listed if text.casefold() not in said) == []
 
 
+def test_sentences_with_values_are_what_the_core_says() -> None:
+    said = {_bare(text).casefold() for path in SAYING for text in _texts_of(path, named=False)}
+    listed = {_bare(sentence): sentence for sentence in sentences.WITH_VALUES}
+    assert sorted(s for bare, s in listed.items() if bare.casefold() not in said) == []
+
+
 def test_templates_translate_only_texts_that_are_written_there() -> None:
     """`_(variable)` would take its HTML for safe; the filter `translated` escapes it."""
     unsafe = re.compile(r"""\bn?_\((?!\s*["'])""")
@@ -68,8 +75,13 @@ def test_templates_translate_only_texts_that_are_written_there() -> None:
     assert [str(path) for path in pages if unsafe.search(path.read_text(encoding="utf-8"))] == []
 
 
-def _texts_of(path: Path) -> Iterator[str]:
-    """Every text in a module's source, with the module's own numbers in it."""
+def _bare(text: str) -> str:
+    """A sentence without the places of its values, however they are marked."""
+    return re.sub(r"\{\w+\}", "", text)
+
+
+def _texts_of(path: Path, *, named: bool = True) -> Iterator[str]:
+    """Every text in a module's source, with the module's own numbers in it if they are `named`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     numbers = {
         node.targets[0].id: node.value.value
@@ -77,6 +89,7 @@ def _texts_of(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
+        and named
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

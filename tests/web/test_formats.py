@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
-from flask_babel import force_locale
+from flask_babel import force_locale, gettext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from envoi.webkit import formats
+from envoi.webkit import formats, sentences
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -60,3 +63,27 @@ def test_moments(language: str) -> None:
 def test_thousands(language: str) -> None:
     assert formats.abbreviated(421_300) == "421\u00a0k"
     assert formats.abbreviated(999) == "999"
+
+
+@given(values=st.lists(st.text("abc019 @/", min_size=1), min_size=4, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("language", ["ru"], indirect=True)
+def test_a_sentence_keeps_its_values_in_another_language(language: str, values: list[str]) -> None:
+    assert language == "ru"
+    for sentence in sentences.WITH_VALUES:
+        names = dict.fromkeys(re.findall(r"{(\w+)}", sentence))
+        named = dict(zip(names, values, strict=False))
+        said = formats.translated(sentence.format(**named))
+        russian = str(gettext(sentence))
+        assert said == russian.format(**named)
+        assert russian != sentence
+
+
+def test_a_sentence_around_another_is_translated_with_it(language: str) -> None:
+    inner = "Line 3 ends in the middle of a character: the file is cut off."
+    assert formats.translated(f"{inner} Nothing was imported.") == spelled(
+        language,
+        f"{inner} Nothing was imported.",
+        "Строка 3 обрывается посреди знака: файл обрезан. Ничего не импортировано.",
+    )
+    assert formats.translated("Nobody says this {here}.") == "Nobody says this {here}."

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 from flask import Flask
-from flask_babel import get_locale, gettext
+from flask_babel import get_locale
 
+from envoi.webkit import sentences
 from envoi.webkit.current import current
 
 NO_VALUE = "–"
@@ -37,7 +38,7 @@ def translated(text: str) -> str:
 
     Unlike `_()` in a template it takes the text for a text: `%` stays and HTML is escaped.
     """
-    return str(gettext(text)) if text else ""
+    return sentences.said(text) if text else ""
 
 
 def number(value: float | Decimal | None, decimals: int | None = None) -> str:

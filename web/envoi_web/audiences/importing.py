@@ -24,6 +24,7 @@ from envoi.target_audiences.importing import AUDIENCE, with_heading
 from envoi.target_audiences.queries import list_audiences
 from envoi.target_audiences.service import LONGEST_NAME
 from envoi.webkit import current, page, permission, see_other
+from envoi.webkit.formats import translated
 from envoi.webkit.htmx import is_fragment
 from envoi_web.audiences.blueprint import audiences
 
@@ -51,7 +52,7 @@ def upload() -> Response:
     try:
         import_id = _take_in(file)
     except ValidationFailedError as error:
-        return _form([Problem("file", _(problem.message)) for problem in error.problems])
+        return _form([Problem("file", translated(problem.message)) for problem in error.problems])
     hint(current.installation.broker, Work.IMPORT, current.tenant_id, import_id)
     return see_other(url_for("audiences.imported", import_id=import_id))
 

@@ -20,6 +20,7 @@ from envoi.customers.saved_mappings import SavedMapping, saved_mappings
 from envoi.customers.suggestions import suggest
 from envoi.errors import Problem, ValidationFailedError
 from envoi.webkit import current
+from envoi.webkit.formats import translated
 from envoi_web.customers.import_words import targets_of
 
 _DAY_FIRST = {"day": True, "month": False}
@@ -124,7 +125,7 @@ def _shown(form: MappingForm, problem: Problem, labels: Fields[str, str]) -> Pro
     places = [i for i, name in enumerate(form.chosen) if name == problem.field]
     return Problem(
         f"column-{places[-1] if places else 0}",
-        f"{labels[problem.field]}: {_(problem.message)}",
+        f"{labels[problem.field]}: {translated(problem.message)}",
     )
 
 

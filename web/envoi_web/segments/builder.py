@@ -35,7 +35,7 @@ from envoi.segments.service import (
 from envoi.segments.tree import Group, dump, parse, parse_json
 from envoi.segments.versions import list_versions
 from envoi.webkit import allowed, current, fragment, page, permission, respond, see_other, toast
-from envoi.webkit.formats import day, number
+from envoi.webkit.formats import day, number, translated
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.segments.blueprint import segments
 from envoi_web.segments.context import Builder
@@ -140,7 +140,9 @@ def exact() -> Response:
     except (SupersededError, ValidationFailedError):
         return respond("", 204)
     except TooLongError as error:
-        return _parts(replace(edited, problems=[Problem("", _(str(error)))]), ["result", "bar"])
+        return _parts(
+            replace(edited, problems=[Problem("", translated(str(error)))]), ["result", "bar"]
+        )
     _remember(edited, group, count)
     return _parts(replace(edited, count=count), ["result", "bar"])
 
@@ -162,7 +164,7 @@ def _from_json(edited: Edited, text: str) -> Edited:
     try:
         return replace(edited, draft=dump(parse_json(text)))
     except ValidationFailedError as error:
-        found = [Problem("json", _(problem.message)) for problem in error.problems]
+        found = [Problem("json", translated(problem.message)) for problem in error.problems]
         return replace(edited, draft=read_draft(request.form), problems=found, json=text)
 
 
@@ -184,7 +186,7 @@ def _counted(edited: Edited) -> Edited:
         group = parse(edited.draft)
         count = live_count(current.database, current.tenant_id, group, **_counting())
     except TooLongError as error:
-        return replace(edited, problems=[Problem("", _(str(error)))])
+        return replace(edited, problems=[Problem("", translated(str(error)))])
     except ValidationFailedError as error:
         return edited if _just_begun() else replace(edited, problems=_placed(error))
     _remember(edited, group, count)

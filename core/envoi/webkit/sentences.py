@@ -1,0 +1,187 @@
+"""What the core says, in the employee's language; sentences may hold values."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from flask_babel import gettext
+
+
+def _(text: str) -> str:
+    """Mark a sentence for the catalogue; it is translated when it is said."""
+    return text
+
+
+WITH_VALUES = (
+    # Imports: why a row or a file is refused, and what is doubtful.
+    _("There is no customer '{number}'. Import the customer first."),
+    _("There is no customer with the number '{number}'."),
+    _("The customer '{number}' stands in an earlier line already."),
+    _("There is no receipt '{number}'. Import the receipt first."),
+    _("The lines of receipt '{number}' name several customers. Correct them."),
+    _("Receipt '{number}' has more than {most} lines. Split it."),
+    _("Line {line} of the same receipt '{number}' was refused. Correct it."),
+    _("The line names no target audience of 1 to {most} characters."),
+    _("{column} is {value}. Write Y, N or nothing."),
+    _("{column} is {value}. Write one of: {names}."),
+    _("{column} is {value}, no date. Write it like 1990-12-31."),
+    _("{column} is {value}, a year that cannot be. Correct it."),
+    _("{column} is {value}, no number. Write it like 12.5."),
+    _("{column} is {value}, no amount. Write it like 1234.50."),
+    _("{column} is {value}, but the company's currency has {decimals} decimals. Round it."),
+    _("{column} is {value}, more than can be kept. Correct it."),
+    _("{column} is {value}, no web address. Write it like https://example.com/tea."),
+    _("{column} is empty. Every row needs one."),
+    _("{column} has {count} characters, at most {most} fit. Shorten it."),
+    _("{value} may be two dates. Say in the mapping whether day or month comes first."),
+    _("{contact} {value} is not valid. The customer was imported, the {contact} is marked."),
+    _("{column} {value} stands again in a later line, which counts."),
+    _("The line is no CSV: {reason}."),
+    _("The line is longer than {count} bytes."),
+    _("The line has {cells} cells, but there are {width} columns."),
+    _("A cell is longer than {count} characters. Is a quotation mark not closed?"),
+    _("A cell is longer than {count} characters."),
+    _(
+        "Line {line} is not UTF-8 (byte {byte}); the file was probably saved in another encoding."
+        " Save it as CSV UTF-8 and try again."
+    ),
+    _("Line {line} ends in the middle of a character: the file is cut off."),
+    _("The file has {count} columns, at most {most} can be read."),
+    _("The archive holds {count} files. Pack exactly one."),
+    _(
+        "The import stopped at an error of the program; what it had saved is kept. Tell an"
+        " administrator the number of the import, {number}."
+    ),
+    # Templates, MJML and pictures of a message.
+    _("There is no picture number {number}. Choose another one."),
+    _("The picture number {number} is not in the library any more. Choose another."),
+    _("There is no attachment number {number}. Remove it."),
+    _("The attachment number {number} is not in the library any more. Remove it."),
+    _("The file is used by {names}. Take it out there first; what was sent needs it too."),
+    _("{part} cannot be used in a message. Remove it."),
+    _("{part} cannot be used in a template."),
+    _("{name} cannot be used: names do not begin with an underscore."),
+    _("There is no filter {name}. There are: {names}."),
+    _("There is no test {name}. There are: {names}."),
+    _("The template cannot be used: {reason}."),
+    _("The template is larger than {size} KB. Shorten it."),
+    _("The MJML is larger than {size} KB. Shorten it."),
+    _("There is no MJML element <{name}> here."),
+    _("The MJML is not well formed: {reason}."),
+    _("The value of {name} needs quotes."),
+    # Mailings.
+    _("There is no such {part}. Choose another one."),
+    _("There is no gateway for {channel}. Set one up in Settings."),
+    _("There is no gateway for {channel}. Set one up in Settings, then resume."),
+    _("The channel {channel} is not enabled for this company."),
+    _(
+        "These characteristics make {count} strata, and {most} are the most. Leave one out, or"
+        " make its bands wider."
+    ),
+    _("The shares add up to {sum} %. Make them 100 % together."),
+    _("A message holds at most {most} blocks. Delete some first."),
+    _("This is no email address: {address}."),
+    _("There is no customer number {number}."),
+    _(
+        "The number of recipients has changed from {seen} to {found} since it was counted. Nothing"
+        " was sent. Look at the new number and confirm again."
+    ),
+    _("This mailing is {status} and cannot be {done}."),
+    _("Asking again who may get the mailing failed: {sentence}"),
+    # What a mail server answered, which pauses a mailing.
+    _("The SMTP server {host} is not ready: {reply}. Try again later."),
+    _("The SMTP server {host} refuses us: {reply}. Check the gateway's settings."),
+    _("The SMTP server {host} cannot be reached. Check host, port and network."),
+    _("The SMTP server {host} broke off while greeting. Try again later."),
+    _("The SMTP server takes no more messages now: {reply}. Try again later."),
+    _("The SMTP server refuses our account: {reply}. Check the gateway's login."),
+    _("{host} offers no STARTTLS. Choose another kind of security."),
+    _("{host} offers no login by PLAIN or LOGIN. Remove the user name."),
+    _("The certificate of {host} is not valid: {reason}."),
+    _("No TLS with {host}:{port}. Check security and port."),
+    # Segments and target audiences.
+    _("There is no segment number {number}."),
+    _("There is no version {number} of this segment."),
+    _("The segment would contain itself: {names}."),
+    _("The segment uses the segment {number}, which was deleted."),
+    _("The segment uses the source {name}, which is not on."),
+    _(
+        "The segment uses the {part}, which was deleted or never existed. Remove the condition or"
+        " choose another."
+    ),
+    _("The segment uses the {part} {value}, which was deleted or never existed. Choose another."),
+    _("{name} is compared by one of: {names}."),
+    _("There is no setting {name} here."),
+    _("Enter a date from {first} to {last}."),
+    _("Groups are at most {most} deep."),
+    _("This is no JSON: {reason}."),
+    _(
+        "The segment {name} cannot be deleted, because it is used by {names}. Choose another"
+        " segment there first."
+    ),
+    _("There is no target audience number {number}."),
+    _(
+        "The target audience {name} cannot be deleted, because it is used by {names}. Choose"
+        " another audience there first."
+    ),
+    # Policies and settings.
+    _(
+        "The policy {name} is used by {count} mailings, so it cannot be deleted. Choose another"
+        " policy in drafts; sent mailings keep theirs."
+    ),
+    _(
+        "The policy {name} is the default one and has no rules, so it cannot be {done}. Create"
+        " another policy."
+    ),
+    _(
+        "The category {name} is chosen in {count} mailings that have not started. Choose another"
+        " one there, then delete it."
+    ),
+    _(
+        "The group {name} is chosen in the mailings {names}. Choose another one there, then delete"
+        " it."
+    ),
+    _("{address} is no address that could be sent to. Mend or remove it."),
+    _("The plugin {name} belongs to Envoi and is always on."),
+    _(
+        "The plugin {name} is used by the policies {names}. Take its rules out of them, then"
+        " switch it off."
+    ),
+    _("There is no working plugin {name}."),
+    _("The plugin {names} is off for this company. An administrator can switch it on."),
+    # Around another sentence, so these are the last to be tried.
+    _("{sentence} Nothing was imported."),
+    _("Line {line}: {sentence}"),
+)
+_LONGEST = 2000
+"""A sentence that is longer is none of these, and is not searched."""
+
+
+def said(text: str) -> str:
+    """Return a sentence in the employee's language, or as it is where there is no translation."""
+    known = str(gettext(text))
+    if known != text or len(text) > _LONGEST:
+        return known
+    for sentence, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            values = found.groupdict()
+            if "sentence" in values:
+                values["sentence"] = said(values["sentence"])
+            return str(gettext(sentence)).format(**values)
+    return text
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Each sentence with what finds it and its values in a text."""
+    return tuple((sentence, _pattern(sentence)) for sentence in WITH_VALUES)
+
+
+def _pattern(sentence: str) -> re.Pattern[str]:
+    """What finds a sentence; a value that stands in it twice is the same in both places."""
+    found = ""
+    for at, part in enumerate(re.split(r"\{(\w+)\}", sentence)):
+        value = f"(?P={part})" if f"(?P<{part}>" in found else f"(?P<{part}>.+?)"
+        found += value if at % 2 else re.escape(part)
+    return re.compile(found, re.DOTALL)

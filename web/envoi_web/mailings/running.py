@@ -7,20 +7,25 @@ from typing import Any
 
 from flask import Response, request, url_for
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
 from envoi.audience.volume import Volume
-from envoi.delivery.models import Run
+from envoi.delivery.models import MessageState, Run
 from envoi.delivery.runs import Progress
-from envoi.delivery.runs import progress as run_progress
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
+from envoi.mailings.live import LiveFigures, confirmed_by, gateway_name, live_figures
 from envoi.mailings.models import Mailing
+from envoi.mailings.report import Reason, reasons_not_sent
 from envoi.mailings.status import FINISHED, Status
-from envoi.webkit import current, page, permission, require_author, see_other
+from envoi.tenants.service import tenant_settings
+from envoi.webkit import allowed, current, page, permission, require_author, see_other
 from envoi.webkit.formats import clock, moment, number
 from envoi_web.mailings.blueprint import mailings
-from envoi_web.mailings.context import crumbs, home_url
+from envoi_web.mailings.context import STAGE_LABELS, crumbs, home_url
+from envoi_web.mailings.reasons import held_reason
+from envoi_web.mailings.speed import figures, speed_chart
 
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""
@@ -76,9 +81,10 @@ def cancel(mailing_id: int) -> Response:
 
 
 def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, Any]:
-    run = service.get_run(session, mailing)
-    counted = run_progress(session, mailing.tenant_id, run.id) if run else Progress()
+    run, now = service.get_run(session, mailing), datetime.now(UTC)
     volume = Volume.from_document(run.volume if run and run.volume else mailing.volume)
+    live = live_figures(session, run, now) if run else None
+    counted = live.progress if live else Progress()
     return {
         "mailing": mailing,
         "run": run,
@@ -89,11 +95,75 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "done": counted.done,
         "recipients": counted.recipients or (volume.recipients if volume else 0),
         "volume": volume,
-        "phases": _phases(mailing, run, status),
+        "customers": _customers(mailing, run, volume) if volume else [],
+        "phases": _phases(session, mailing, run, status, _end(run, counted, status)),
         "seconds_left": _seconds_left(mailing, status),
-        "ready": _ready(run, counted, status),
+        "ready": _ready(_end(run, counted, status), now),
+        "confirmed_by": confirmed_by(session, mailing),
+        **(_live(session, run, live, status, now) if run and live else {}),
         "crumbs": crumbs(mailing.name),
     }
+
+
+def _live(
+    session: Session, run: Run, live: LiveFigures, status: Status, now: datetime
+) -> dict[str, Any]:
+    counted = live.progress
+    lost = counted.done - counted.accepted
+    return {
+        "chart": speed_chart(run, live, now),
+        "figures": figures(run, live, status, gateway_name(session, run), now),
+        "wrong": _wrong(session, run) if lost else [],
+    }
+
+
+def _wrong(session: Session, run: Run) -> list[dict[str, Any]]:
+    """Why messages did not leave, in the gateway's own words, and what happens with them next."""
+    resend = tenant_settings(session, run.tenant_id).unconfirmed_resend
+    return [
+        {
+            "reason": held_reason(found)[0],
+            "raw": found.text if found.state is not MessageState.BLOCKED else held_reason(found)[1],
+            "code": str(found.code or ""),
+            "next": _next(found, resend),
+            "count": found.count,
+            "url": _behind(run.mailing_id, found.state.name.lower(), found.count),
+        }
+        for found in reasons_not_sent(session, current.plugins, run)
+    ]
+
+
+def _next(reason: Reason, resend: bool) -> str:
+    """What becomes of messages that did not leave."""
+    if reason.state is MessageState.UNCONFIRMED:
+        return str(
+            _("Resent as often as is allowed; now held")
+            if resend
+            else _("Not resent, as set for the company")
+        )
+    if reason.state is MessageState.FAILED:
+        return str(_("Not tried again"))
+    if reason.state is MessageState.BLOCKED:
+        return str(_("Not sent to these customers"))
+    return str(_("Not sent any more"))
+
+
+def _customers(mailing: Mailing, run: Run | None, volume: Volume) -> list[tuple[str, str, str]]:
+    """Every customer of the segment by what became of them, each with the list behind it."""
+    counts = [
+        (_("Recipients"), "recipients", volume.recipients),
+        (_("Control group"), "control", volume.control),
+        *((str(STAGE_LABELS[x.stage]), x.stage.name.lower(), x.count) for x in volume.lines),
+    ]
+    shown = [line for line in counts if line[2] or line[1] == "recipients"]
+    behind = mailing.id if run and run.collected_at else None
+    return [(label, number(count), _behind(behind, name, count)) for label, name, count in shown]
+
+
+def _behind(mailing_id: int | None, outcome: str, count: int) -> str:
+    if mailing_id is None or not count or not allowed("reports.customers"):
+        return ""
+    return url_for("reports.customers", mailing_id=mailing_id, outcome=outcome)
 
 
 def _parts(counted: Progress) -> list[dict[str, Any]]:
@@ -109,29 +179,61 @@ def _parts(counted: Progress) -> list[dict[str, Any]]:
     return [{"label": label, "count": count, "colour": colour} for label, count, colour in found]
 
 
-def _phases(mailing: Mailing, run: Run | None, status: Status) -> list[dict[str, Any]]:
+def _phases(
+    session: Session, mailing: Mailing, run: Run | None, status: Status, end: datetime | None
+) -> list[dict[str, Any]]:
     order = [Status.CREATED, Status.COLLECTING, Status.SENDING, Status.SENT]
-    here = order.index(status) if status in order else 2
-    confirmed = number(mailing.confirmed_count) if mailing.confirmed_count is not None else ""
+    here = order.index(status) if status in order else 1 if run and not run.collected_at else 2
+    over = status in FINISHED
     ended = {Status.CANCELLED: _("Cancelled"), Status.FAILED: _("Failed")}.get(status, _("Sent"))
     rows = (
-        (_("Created"), _("%(count)s recipients confirmed", count=confirmed), mailing.confirmed_at),
-        (_("Collecting"), "", run.created_at if run else None),
-        (_("Sending"), run.pause_reason if run else "", run.collected_at if run else None),
-        (ended, "", run.finished_at if run else None),
+        (_("Created"), _confirmed(session, mailing), mailing.confirmed_at),
+        (_("Collecting"), _collected(run), run.created_at if run else None),
+        (
+            _("Paused") if status is Status.PAUSED else _("Sending"),
+            _through(session, run, status),
+            run.collected_at if run else None,
+        ),
+        (ended, _("about %(time)s", time=clock(end)) if end else "", run and run.finished_at),
     )
     icons = ("clock", "users-group", "send", "flag")
-    over = status in FINISHED
     return [
         {
             "label": label,
             "note": note,
             "time": clock(time) if time else "",
             "state": "done" if over or place < here else "now" if place == here else "todo",
-            "name": icons[place],
+            "name": "check" if over or place < here else icons[place],
         }
         for place, (label, note, time) in enumerate(rows)
     ]
+
+
+def _confirmed(session: Session, mailing: Mailing) -> str:
+    if mailing.confirmed_count is None:
+        return ""
+    count, name = number(mailing.confirmed_count), confirmed_by(session, mailing)
+    if not name:
+        return str(_("%(count)s recipients confirmed", count=count))
+    return str(_("confirmed by %(name)s, %(count)s recipients", name=name, count=count))
+
+
+def _collected(run: Run | None) -> str:
+    volume = Volume.from_document(run.volume) if run and run.collected_at else None
+    if run is None or volume is None or run.collected_at is None:
+        return ""
+    seconds = (run.collected_at - run.created_at).total_seconds()
+    words = {"count": number(volume.segment), "seconds": number(max(seconds, 0), 1)}
+    return str(_("%(count)s customers in %(seconds)s s", **words))
+
+
+def _through(session: Session, run: Run | None, status: Status) -> str:
+    if run is None:
+        return ""
+    if status is Status.PAUSED and run.paused_at:
+        return str(_("since %(time)s", time=moment(run.paused_at)))
+    name = gateway_name(session, run)
+    return str(_("through %(gateway)s", gateway=name)) if name else ""
 
 
 def _seconds_left(mailing: Mailing, status: Status) -> int | None:
@@ -140,12 +242,19 @@ def _seconds_left(mailing: Mailing, status: Status) -> int | None:
     return max(0, int((mailing.starts_at - datetime.now(UTC)).total_seconds()))
 
 
-def _ready(run: Run | None, counted: Progress, status: Status) -> str:
-    """Estimate the end from the speed so far; nothing while that is a guess."""
+def _end(run: Run | None, counted: Progress, status: Status) -> datetime | None:
+    """Estimate the end from the speed so far; None while that is a guess."""
     done = counted.done
     if status is not Status.SENDING or run is None or run.collected_at is None or done < 100:
-        return ""
+        return None
     now = datetime.now(UTC)
     left = counted.ready + counted.claimed
-    end = now + (now - run.collected_at) * (left / done)
-    return str(_("Ready at about %(time)s", time=moment(end)))
+    return now + (now - run.collected_at) * (left / done)
+
+
+def _ready(end: datetime | None, now: datetime) -> str:
+    if end is None:
+        return ""
+    minutes = max(1, round((end - now).total_seconds() / 60))
+    left = ngettext("in %(num)s minute", "in %(num)s minutes", minutes)
+    return str(_("Ready at about %(time)s, %(left)s", time=moment(end), left=left))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from math import ceil, floor, log10
 from typing import Any
 
 from babel import dates, numbers
@@ -18,8 +17,10 @@ from envoi.mailings.outcomes import CustomerOutcome
 from envoi.mailings.report import DaySales, MailingReport, Reason, Sales
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import NO_VALUE, money, number, percent
+from envoi_web.charts import ticks
 from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
-from envoi_web.reports.words import OUTCOMES, held_reason, leave_reason
+from envoi_web.mailings.reasons import held_reason
+from envoi_web.reports.words import OUTCOMES, leave_reason
 
 _CROWDED = 20
 """Bars from which on only every third one is labelled."""
@@ -232,16 +233,6 @@ def _sum(sales: Sales) -> str:
     receipts = ngettext("%(count)s receipt", "%(count)s receipts", sales.receipts, count=count)
     customers = ngettext("%(count)s customer", "%(count)s customers", sales.buyers, count=buyers)
     return f"{receipts}, {money(sales.amount)}, {customers}"
-
-
-def ticks(top: float) -> list[int]:
-    """Four values at most, at steps of 1, 2 or 5 times a power of ten."""
-    if top <= 0:
-        return [0, 1]
-    rough = top / 3
-    power = 10 ** floor(log10(rough))
-    step = max(1, next(int(power * m) for m in (1, 2, 5, 10) if power * m >= rough))
-    return list(range(0, step * ceil(top / step) + 1, step))
 
 
 def reasons(report: MailingReport) -> list[dict[str, Any]]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
-from envoi.delivery.models import MessageState, Stage
+from envoi.delivery.models import Stage
 from envoi.mailings.lift import Lift, Verdict
-from envoi.mailings.report import MailingReport, Reason
+from envoi.mailings.report import MailingReport
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference
 from envoi.subscriptions.service import Reason as LeaveReason
 from envoi.webkit.formats import clock, day, moment, money, number, percent
-from envoi_web.mailings.context import STAGE_LABELS, detail_words
+from envoi_web.mailings.context import STAGE_LABELS
 
 OUTCOMES = {
     "customers": lazy_gettext("Customers"),
@@ -42,12 +42,6 @@ LEAVE_REASONS = {
     LeaveReason.NEVER_ASKED: lazy_gettext("Never asked for them"),
     LeaveReason.OTHER: lazy_gettext("Another reason"),
     "": lazy_gettext("No reason given"),
-}
-_AFTER_COLLECTION = {
-    Stage.ADDRESS_ISSUE: lazy_gettext("Address issue after collection"),
-    Stage.CHANNEL_OPT_OUT: lazy_gettext("Unsubscribed after collection"),
-    Stage.CATEGORY_OPT_OUT: lazy_gettext("Unsubscribed from the category after collection"),
-    Stage.SUPPRESSED: lazy_gettext("Suppressed after collection"),
 }
 _IN_THE_END = {
     Verdict.MORE: lazy_gettext(
@@ -110,24 +104,6 @@ def outcomes() -> list[tuple[str, str]]:
 def leave_reason(code: str) -> str:
     """Why a customer unsubscribed; a text that is no code of ours is shown as it is."""
     return str(LEAVE_REASONS.get(code, code))
-
-
-def held_reason(reason: Reason) -> tuple[str, str]:
-    """Why a message did not go out, and a note beside it."""
-    if reason.state is MessageState.BLOCKED and reason.stage:
-        label = _AFTER_COLLECTION.get(reason.stage, STAGE_LABELS[reason.stage])
-        return str(label), detail_words(reason.detail)
-    labels = {
-        MessageState.FAILED: _("Refused by the gateway") if reason.code else _("Failed"),
-        MessageState.UNCONFIRMED: _("Unconfirmed"),
-        MessageState.BLOCKED: _("Blocked"),
-        MessageState.EXPIRED: _("Expired: its time was over"),
-        MessageState.CANCELLED: _("Cancelled"),
-        MessageState.ACCEPTED: reason.text or _("Returned by the recipient's server"),
-    }
-    code = _("code %(code)s", code=reason.code) if reason.code else ""
-    sample = "" if reason.state is MessageState.ACCEPTED else reason.text
-    return labels[reason.state], ", ".join(part for part in (code, sample) if part)
 
 
 def lead(report: MailingReport) -> str:

@@ -1,0 +1,80 @@
+"""A run while it is being sent: how far, how fast, who confirmed it, through which gateway."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from envoi.accounts.models import Account
+from envoi.db import table
+from envoi.delivery.models import Gateway, Message, MessageState, Run
+from envoi.delivery.runs import Progress
+from envoi.delivery.states import RECIPIENT_STATES
+from envoi.mailings.models import Mailing
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveFigures:
+    """A run at a moment; `minutes` are the messages that the gateway took in each minute."""
+
+    progress: Progress
+    delivered: int
+    opened: int
+    last_minute: int
+    minutes: dict[datetime, int]
+
+
+def live_figures(session: Session, run: Run, now: datetime) -> LiveFigures:
+    """Count a run's recipients in one look at the ledger."""
+    m = table(Message).c
+    minute = func.date_trunc("minute", m.accepted_at).label("minute")
+    just_now = m.accepted_at > now - timedelta(minutes=1)
+    query = (
+        select(
+            m.state,
+            minute,
+            func.count().label("messages"),
+            func.count(m.bounced_at).label("bounced"),
+            func.count(m.opened_at).label("opened"),
+            func.count().filter(just_now).label("just_now"),
+        )
+        .where(
+            m.tenant_id == run.tenant_id,
+            m.run_id == run.id,
+            m.launched_on == run.launched_on,
+            m.step == 1,
+            m.state.in_(sorted(RECIPIENT_STATES)),
+        )
+        .group_by(m.state, minute)
+    )
+    rows = list(session.execute(query))
+    accepted = [row for row in rows if row.state == MessageState.ACCEPTED]
+    states: Counter[str] = Counter()
+    minutes: Counter[datetime] = Counter()
+    for row in rows:
+        states[MessageState(row.state).name.lower()] += row.messages
+    for row in accepted:
+        minutes[row.minute] += row.messages
+    return LiveFigures(
+        progress=Progress(**states),
+        delivered=sum(row.messages - row.bounced for row in accepted),
+        opened=sum(row.opened for row in rows),
+        last_minute=sum(row.just_now for row in accepted),
+        minutes=dict(sorted(minutes.items())),
+    )
+
+
+def confirmed_by(session: Session, mailing: Mailing) -> str:
+    """The name of whoever confirmed a mailing; empty where nobody did."""
+    account = session.get(Account, mailing.confirmed_by) if mailing.confirmed_by else None
+    return (account.name or account.email) if account else ""
+
+
+def gateway_name(session: Session, run: Run) -> str:
+    """What the gateway of a run is called; empty where it was deleted."""
+    gateway = session.get(Gateway, (run.tenant_id, run.gateway_id)) if run.gateway_id else None
+    return gateway.name if gateway else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -22,6 +22,9 @@ from envoi.tenants.service import tenant_settings
 
 _COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
 """Fields of a copy; its start is chosen anew."""
+UNTITLED = "Untitled mailing"
+"""What a draft without a name is called."""
+_TWICE = timedelta(seconds=5)
 
 
 class ChangedMeanwhileError(ConflictError):
@@ -46,7 +49,7 @@ def create_draft(
     the last counts. `starts_at` is the start that a person chose, in the calendar for example.
     """
     who = {"segment_id": segment_id, "audience_id": audience_id, "tree": tree}
-    given = checked({"name": name.strip() or "Untitled mailing", "starts_at": starts_at, **who})
+    given = checked({"name": name.strip() or UNTITLED, "starts_at": starts_at, **who})
     require_parts(session, tenant_id, given)
     defaults = tenant_settings(session, tenant_id)
     mailing = Mailing(
@@ -68,6 +71,19 @@ def create_draft(
     session.add(Variant(tenant_id=tenant_id, mailing_id=mailing.id, number=1, content=content))
     session.flush()
     return mailing
+
+
+def just_drafted(
+    session: Session, tenant_id: int, channel: str, name: str, account_id: int | None
+) -> Mailing | None:
+    """Return the draft of this name that somebody made a moment ago: a form sent twice."""
+    lock = func.hashtextextended(f"draft:{tenant_id}:{account_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    c = table(Mailing).c
+    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
+    same = (c.channel == channel, c.name == (name.strip() or UNTITLED), ~c.hidden)
+    recent = select(Mailing).where(*mine, *same, c.created_at > func.now() - _TWICE)
+    return session.scalar(recent.order_by(c.id.desc()).limit(1))
 
 
 def get_mailing(
@@ -131,6 +147,11 @@ def update_mailing(
     return mailing
 
 
+def copy_name(source: Mailing) -> str:
+    """Return what a copy of a mailing is called."""
+    return f"{source.name} (copy)"[:200]
+
+
 def copy_mailing(
     session: Session, tenant_id: int, mailing_id: int, account_id: int | None = None
 ) -> Mailing:
@@ -138,7 +159,7 @@ def copy_mailing(
     source = get_mailing(session, tenant_id, mailing_id)
     copy = Mailing(
         tenant_id=tenant_id,
-        name=f"{source.name} (copy)"[:200],
+        name=copy_name(source),
         created_by=account_id,
         **{field: getattr(source, field) for field in _COPIED},
     )

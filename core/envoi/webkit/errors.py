@@ -7,7 +7,8 @@ import secrets
 import structlog
 from flask import Flask, Response, render_template
 from flask_babel import gettext as _
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 
 from envoi.errors import (
@@ -35,6 +36,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(EnvoiError, _expected)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DataError, _not_storable)
+    app.register_error_handler(IntegrityError, _faster)
+    app.register_error_handler(StaleDataError, _faster)
     app.register_error_handler(Exception, _bug)
 
 
@@ -57,6 +60,12 @@ def _not_storable(error: DataError) -> Response:
     """Refuse a value that no column holds: a NUL, a number beyond all numbers."""
     log.warning("a value was refused by the database", reason=str(error.orig))
     return _answer(422, "")
+
+
+def _faster(error: IntegrityError | StaleDataError) -> Response:
+    """Say that another request took the name, or deleted the thing, between our look and write."""
+    log.warning("two changes met", reason=str(error))
+    return _answer(409, "")
 
 
 def _bug(error: Exception) -> Response:
@@ -95,7 +104,15 @@ def _reason(status: int) -> str:
         403: _("An administrator can change your role."),
         404: _("The address is wrong, or what was here has been deleted."),
         405: _("Go back and use the buttons of the page."),
+        409: _(
+            "The same was changed or deleted at this moment, or the form was sent twice."
+            " Load the page again to see how it is now."
+        ),
         413: _("Choose a smaller file."),
+        422: _(
+            "A value is too large, or has characters that cannot be stored."
+            " Nothing was changed or sent."
+        ),
         429: _("Wait a minute and try again."),
     }
     other: str = _(

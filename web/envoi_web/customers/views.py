@@ -29,8 +29,8 @@ from envoi.customers.search import (
     offered_products,
     tree_of_filters,
 )
-from envoi.mailings.service import create_draft
-from envoi.segments.service import create_segment
+from envoi.mailings.service import create_draft, just_drafted
+from envoi.segments.service import create_segment, just_created
 from envoi.webkit import current, page, page_url, permission, see_other, toast
 from envoi.webkit.pages import PAGE_SIZES
 from envoi_web.customers import columns
@@ -118,12 +118,14 @@ def keep_columns() -> Response:
 def create_mailing() -> Response:
     """Make a draft of a mailing to the customers of the list."""
     wanted = wanted_of(request.form)
+    name = _name(wanted)
     with current.session() as session:
-        made = create_draft(
+        mine = (session, current.tenant_id, "email", name, current.account_id)
+        made = just_drafted(*mine) or create_draft(
             session,
             current.tenant_id,
             channel="email",
-            name=_name(wanted),
+            name=name,
             tree=tree_of_filters(session, current.tenant_id, wanted),
             account_id=current.account_id,
         )
@@ -136,11 +138,13 @@ def create_mailing() -> Response:
 def save_segment() -> Response:
     """Make a segment of the list's conditions and open it, to be named and refined."""
     wanted = wanted_of(request.form)
+    name = _name(wanted)
     with current.session() as session:
-        made = create_segment(
+        mine = (session, current.tenant_id, name, current.account_id)
+        made = just_created(*mine) or create_segment(
             session,
             current.tenant_id,
-            name=_name(wanted),
+            name=name,
             tree=tree_of_filters(session, current.tenant_id, wanted),
             plugins=current.plugins,
             created_by=current.account_id,

@@ -18,7 +18,7 @@ from envoi.library.models import Template
 from envoi.library.queries import folders
 from envoi.library.templates import StartingTemplate
 from envoi.mailings.content import rendered
-from envoi.mailings.service import create_draft
+from envoi.mailings.service import create_draft, just_drafted
 from envoi.webkit import Blueprint, current, page, paging_of, permission, see_other, toast
 from envoi.webkit.formats import translated
 from envoi_web.library.images import crumbs
@@ -151,6 +151,9 @@ def _one(template_id: int, problems: Sequence[Problem]) -> Response:
 
 
 def _mailing_from(session: Session, template: Template | StartingTemplate) -> Response:
+    mine = (session, current.tenant_id, template.channel, template.name, current.account_id)
+    if (again := just_drafted(*mine)) is not None:
+        return see_other(url_for("mailings.what", mailing_id=again.id))
     draft = create_draft(
         session,
         current.tenant_id,

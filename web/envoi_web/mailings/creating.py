@@ -47,16 +47,19 @@ def create() -> Response:
     channel = request.form.get("channel", "email")
     if channel not in dict(listing.enabled_channels()):
         raise NotFoundError("This channel is not enabled for the company.")
+    name = request.form.get("name", "")
     with current.session() as session:
-        made_id = service.create_draft(
+        mine = (session, current.tenant_id, channel, name, current.account_id)
+        made = service.just_drafted(*mine) or service.create_draft(
             session,
             current.tenant_id,
             channel=channel,
-            name=request.form.get("name", ""),
+            name=name,
             **source_of(_source(request.form)),
             starts_at=_start_on(request.form.get("date", "")),
             account_id=current.account_id,
-        ).id
+        )
+        made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))
 
 

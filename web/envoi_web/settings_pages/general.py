@@ -40,6 +40,7 @@ _OTHERS = (
     *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
     *("watcher_group_id", "test_customer", "unconfirmed_resend"),
 )
+_LONGEST_CLOCK = 10
 _NUMBERS = ("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds")
 
 
@@ -124,7 +125,7 @@ def _quiet_day(line: str) -> dict[str, str]:
 def _minute(text: str) -> int | str | None:
     """Read hours and minutes; what is neither is left for the check."""
     hours, _colon, minutes = text.strip().partition(":")
-    if hours.isdecimal() and minutes.isdecimal():
+    if hours.isdecimal() and minutes.isdecimal() and len(text) < _LONGEST_CLOCK:
         return int(hours) * 60 + int(minutes)
     return text.strip() or None
 

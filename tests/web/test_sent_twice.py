@@ -1,0 +1,194 @@
+"""One button pressed by two sessions at once, and a form sent twice: one thing, and no failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from envoi.accounts.permissions import Role
+from envoi.customers.models import CustomField
+from envoi.db import Database, table
+from envoi.exports.models import Export
+from envoi.library.models import Template
+from envoi.library.templates import create_template
+from envoi.mailings import service
+from envoi.mailings.models import Mailing, Variant
+from envoi.plugins import Plugins
+from envoi.policies.models import Policy
+from envoi.segments.models import Segment
+from envoi.segments.service import create_segment
+from envoi.subscriptions.models import MailingCategory
+from envoi.target_audiences.models import TargetAudience
+from envoi.target_audiences.service import create_audience
+from envoi.tenants.models import WatcherGroup
+from envoi.tenants.watchers import save_watcher_group
+from pages import SignIn, sign_in, token
+
+TREE = {"all": [{"source": "all_customers", "settings": {}}]}
+CONDITION = {"t.match": "all", "t.size": "1", "t.0.source": "all_customers", "t.0.json": "{}"}
+
+
+@pytest.fixture
+def browsers(app: Flask, employee: Any) -> tuple[FlaskClient, FlaskClient]:
+    """Two windows in which the same employee is signed in."""
+    email = employee(Role.ADMINISTRATOR)
+    found = (app.test_client(), app.test_client())
+    assert [sign_in(browser, email) for browser in found] == [302, 302]
+    return found
+
+
+@pytest.fixture
+def owned(database: Database, tenant_id: int, plugins: Plugins) -> dict[str, int]:
+    """One of each thing that a button acts upon."""
+    with database.tenant_session(tenant_id) as session:
+        segment = create_segment(session, tenant_id, name="Bees", tree=TREE, plugins=plugins)
+        audience = create_audience(session, tenant_id, "Hive")
+        group = save_watcher_group(session, tenant_id, None, name="Eyes", addresses={})
+        made = create_template(
+            session, tenant_id, channel="email", name="Letter", content={"blocks": []}
+        )
+        draft = service.create_draft(session, tenant_id, channel="email", name="Harvest")
+        return {
+            "segment": segment.id,
+            "audience": audience.id,
+            "group": group.id,
+            "template": made.id,
+            "draft": draft.id,
+        }
+
+
+def at_once(browsers: Iterable[FlaskClient], address: str, form: Any) -> list[TestResponse]:
+    """Send a form from every window at the same moment."""
+    windows = [(browser, token(browser, "/own/")) for browser in browsers]
+    start = Barrier(len(windows))
+
+    def send(window: tuple[FlaskClient, str]) -> TestResponse:
+        browser, csrf = window
+        start.wait()
+        return browser.post(address, data={"csrf_token": csrf, **form})
+
+    with ThreadPoolExecutor(len(windows)) as pool:
+        return list(pool.map(send, windows))
+
+
+def count(database: Database, tenant_id: int, model: Any) -> int:
+    rows = table(model)
+    query = select(func.count()).select_from(rows).where(rows.c.tenant_id == tenant_id)
+    with database.tenant_session(tenant_id) as session:
+        return int(session.scalar(query) or 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "form", "model"),
+    [
+        ("/mailings/new", {"name": "Spring", "channel": "email"}, Mailing),
+        ("/mailings/{draft}/copy", {}, Mailing),
+        ("/customers/mailing", {"q": "anna"}, Mailing),
+        ("/templates/{template}/use", {}, Mailing),
+        ("/templates/starting/letter/use", {}, Mailing),
+        ("/mailings/{draft}/what", {"version": "1", "do": "add-variant", "variant": "1"}, Variant),
+        ("/segments/new", {"name": "Twice", **CONDITION}, Segment),
+        ("/customers/segment", {"q": "anna"}, Segment),
+        ("/segments/{segment}/export", {}, Export),
+        ("/segments/{segment}/audience", {"name": "Twice", "do": "add"}, TargetAudience),
+        ("/audiences/", {"name": "Twice"}, TargetAudience),
+        ("/audiences/{audience}/export", {}, Export),
+        ("/settings/categories", {"code": "twice", "name": "Twice"}, MailingCategory),
+        ("/settings/fields", {"label": "Twice", "code": "twice", "type": "1"}, CustomField),
+        ("/settings/watchers/new", {"name": "Twice", "emails": "a@b.test"}, WatcherGroup),
+        ("/settings/policies/new", {"name": "Twice", "do": "save"}, Policy),
+    ],
+)
+def test_a_form_sent_twice_makes_one_thing(
+    database: Database,
+    tenant_id: int,
+    browsers: tuple[FlaskClient, FlaskClient],
+    owned: dict[str, int],
+    address: str,
+    form: dict[str, str],
+    model: Any,
+) -> None:
+    before = count(database, tenant_id, model)
+    answers = at_once(browsers, address.format(**owned), form)
+    assert count(database, tenant_id, model) == before + 1
+    found = sorted(answer.status_code for answer in answers)
+    assert found[0] == 303
+    assert found[1] in (303, 409, 422)
+    assert len({answer.location for answer in answers if answer.location}) == 1
+
+
+# The database deletes nothing the second time, which is as good; the ORM only remarks on it.
+@pytest.mark.filterwarnings("ignore:DELETE statement on table")
+@pytest.mark.parametrize(
+    ("address", "model"),
+    [
+        ("/audiences/{audience}/delete", TargetAudience),
+        ("/segments/{segment}/delete", Segment),
+        ("/settings/watchers/{group}/delete", WatcherGroup),
+        ("/templates/{template}/delete", Template),
+    ],
+)
+def test_what_is_deleted_twice_is_gone(
+    database: Database,
+    tenant_id: int,
+    browsers: tuple[FlaskClient, FlaskClient],
+    owned: dict[str, int],
+    address: str,
+    model: Any,
+) -> None:
+    answers = at_once(browsers, address.format(**owned), {})
+    assert {answer.status_code for answer in answers} <= {303, 404, 409}
+    assert count(database, tenant_id, model) == 0
+
+
+def test_two_names_at_once(
+    database: Database, tenant_id: int, browsers: tuple[FlaskClient, FlaskClient]
+) -> None:
+    """Two things cannot take one name; whoever is later is told so."""
+    with database.tenant_session(tenant_id) as session:
+        made = [create_audience(session, tenant_id, name).id for name in ("First", "Second")]
+    csrf = [token(browser, "/own/") for browser in browsers]
+    start = Barrier(2)
+
+    def rename(place: int) -> int:
+        start.wait()
+        form = {"csrf_token": csrf[place], "name": "Same"}
+        return browsers[place].post(f"/audiences/{made[place]}", data=form).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        found = sorted(pool.map(rename, (0, 1)))
+    assert found[0] == 303
+    assert found[1] in (409, 422)
+
+
+def test_a_copy_made_later_is_another_one(signed_in: SignIn, owned: dict[str, int]) -> None:
+    browser = signed_in(Role.MARKETER)
+    address = f"/mailings/{owned['draft']}/copy"
+    first = browser.post(address, data={"csrf_token": token(browser, "/own/")}).location
+    assert first
+    again = browser.post(
+        first.replace("/who", "/copy"), data={"csrf_token": token(browser, "/own/")}
+    )
+    assert again.location not in (None, first)
+
+
+def test_everybody_chosen_while_somebody_else_saved(
+    database: Database, tenant_id: int, signed_in: SignIn, owned: dict[str, int]
+) -> None:
+    """The conflict says who gets it in words, also where it is the whole base."""
+    with database.tenant_session(tenant_id) as session:
+        changes = {"segment_id": owned["segment"]}
+        service.update_mailing(session, tenant_id, owned["draft"], 1, changes)
+    browser = signed_in(Role.MARKETER)
+    form = {"csrf_token": token(browser, "/own/"), "version": 1, "source": "all"}
+    answer = browser.post(f"/mailings/{owned['draft']}/who", data=form)
+    assert answer.status_code == 409
+    assert "All customers" in answer.get_data(as_text=True)

@@ -154,7 +154,12 @@ def test_starting_templates_become_mailings(signed_in: SignIn, language: str) ->
     for code in ("newsletter", "offer", "letter"):
         shown = browser.get(f"/templates/starting/{code}/preview").get_data(as_text=True)
         assert ("Здравствуйте" in shown) == (language == "ru")
-        assert post(browser, f"/templates/starting/{code}/use").status_code == 303
+        made = post(browser, f"/templates/starting/{code}/use")
+        assert made.status_code == 303
+        for block in re.findall(
+            r'data-ev-block="([^"]+)"', browser.get(made.location).get_data(as_text=True)
+        ):
+            assert browser.get(f"{made.location}?block={block}").status_code == 200
     assert browser.get("/templates/starting/none/preview").status_code == 404
 
 

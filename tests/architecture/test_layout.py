@@ -21,7 +21,7 @@ CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}
 LONGEST_MODULE = 500
 TOP_FOLDERS = ("core", "plugins", "web", "workers", "tests", "bench", "tools")
 GENERIC_ROOTS = {"core", "plugins", "web", "workers"}
-PARTNERS = {"hookspecs", "types", "errors", "sql", "webkit", "testing"}
+PARTNERS = {"hookspecs", "types", "errors", "blocks", "sql", "webkit", "testing"}
 """The modules of `envoi` that plugins may import, besides `envoi` itself."""
 
 PLUGINS = sorted(f.name for f in ROOT.glob("plugins/*/envoi_*") if f.is_dir())
@@ -70,7 +70,8 @@ def test_every_import_root_is_packaged_and_checked() -> None:
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_every_package_says_that_it_is_typed(name: str) -> None:
-    [folder] = [f for f in ROOT.glob("*/**/envoi*") if f.name == name and f.is_dir()]
+    roots = (ROOT / top for top in GENERIC_ROOTS)
+    [folder] = [f for root in roots for f in root.rglob(name) if (f / "__init__.py").is_file()]
     assert (folder / "py.typed").is_file()
 
 

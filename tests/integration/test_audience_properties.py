@@ -12,12 +12,10 @@ from math import ceil
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select
 
-from draws import DRAWS
 from envoi.audience.collection import collect
 from envoi.audience.control import control_places, draw, variant_sizes
 from envoi.audience.estimate import balance, customers_behind, estimate, why
@@ -162,17 +160,6 @@ def test_estimate_collection_and_recheck_agree_with_the_oracle(
     assert collect(database, plugins, tenant_id, run.id) == collected
     with database.tenant_session(tenant_id) as session:
         _check_rows(session, tenant_id, run.id, case, people, expected, volume)
-
-
-@pytest.mark.parametrize(("seed", "number", "expected"), DRAWS)
-def test_sql_draws_as_python_does(
-    database: Database, tenant_id: int, seed: int, number: int, expected: int
-) -> None:
-    with database.tenant_connection(tenant_id) as connection:
-        found = connection.scalar(
-            text("SELECT envoi_draw(:seed, :id)"), {"seed": seed, "id": number}
-        )
-    assert found == expected
 
 
 def _store(connection: Connection, tenant_id: int, case: Case, now: datetime) -> dict[int, Person]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
+from draws import DRAWS
 from envoi.audience.collection import collect
 from envoi.audience.estimate import estimate
 from envoi.audience.request import AudienceRequest
@@ -81,3 +83,14 @@ def test_the_collection_writes_the_same_account(
     assert collected.lines == estimated.lines
     assert collected.strata == estimated.strata
     assert collected.variants == estimated.variants
+
+
+@pytest.mark.parametrize(("seed", "number", "expected"), DRAWS)
+def test_sql_draws_as_python_does(
+    database: Database, tenant_id: int, seed: int, number: int, expected: int
+) -> None:
+    with database.tenant_connection(tenant_id) as connection:
+        found = connection.scalar(
+            text("SELECT envoi_draw(:seed, :id)"), {"seed": seed, "id": number}
+        )
+    assert found == expected

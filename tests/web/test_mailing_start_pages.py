@@ -1,0 +1,206 @@
+"""When a mailing is sent, and confirming it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from desk import Desk, Shown
+from drafts import stored
+from envoi.accounts.permissions import Role
+from envoi.db import Database
+from envoi.mailings import launch, service
+from envoi.tenants.service import tenant_settings
+from factories.customers import make_customers
+from pages import SignIn
+
+CUSTOMERS = 40
+
+
+class TestWhen:
+    def save(self, desk: Desk, draft: int, **fields: Any) -> Shown:
+        whole = {
+            "version": 2,
+            "lifetime": "24",
+            "lifetime_unit": "hours",
+            "attribution_days": "14",
+            "start": "now",
+        }
+        return desk.post(f"/mailings/{draft}/when", **{**whole, **fields})
+
+    def test_a_start_in_the_companys_time(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        day = (datetime.now(UTC) + timedelta(days=9)).date()
+        shown = self.save(desk, draft, start="later", date=day.isoformat(), time="10:00")
+        assert shown.status == 200
+        starts = stored(database, tenant_id, draft).starts_at
+        assert starts is not None
+        zone = re.search(r"Company time</div><div[^>]*>([^<]+)", shown.source)
+        assert zone
+        assert "10:00" in shown.words
+        assert starts.date() == day
+
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({"start": "later", "date": "2020-01-01", "time": "10:00"}, "This moment has passed"),
+            ({"start": "later", "date": "", "time": ""}, "Enter date and time of the start"),
+            ({"start": "later", "date": "9999-99-99", "time": "1"}, "Enter date and time"),
+            ({"lifetime": "0"}, "Enter a whole number from 1 to 1,440."),
+            ({"attribution_days": "soon"}, "Enter a whole number from 1 to 365."),
+            ({"limit_per_minute": "0"}, "Enter a whole number from 1 to 1,000,000."),
+            ({"window": "own", "window_from": "25:00"}, "Enter a time such as 08:00."),
+            ({"attribution": "dates", "attribution_from": "soon"}, "Enter a date."),
+            ({"min_amount": "nan"}, "Enter an amount such as 25 or 25.50."),
+        ],
+    )
+    def test_what_cannot_be_is_refused(
+        self, desk: Desk, draft: int, fields: dict[str, str], said: str
+    ) -> None:
+        shown = self.save(desk, draft, **fields)
+        assert shown.status == 422
+        assert said in shown.words
+
+    def test_bounds_are_told_at_their_fields(self, desk: Desk, draft: int) -> None:
+        for field in ("lifetime", "attribution_days"):
+            shown = self.save(desk, draft, **{field: "99999"})
+            assert shown.status == 422
+            assert f'id="{field}-error"' in shown.source
+
+    def test_every_setting_is_kept_and_shown_again(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        fields = {
+            "lifetime": "3",
+            "lifetime_unit": "days",
+            "limit_per_minute": "1200",
+            "window": "own",
+            "window_from": "20:00",
+            "window_until": "02:30",
+            "window_zone": "customer",
+            "attribution": "dates",
+            "attribution_from": "2026-12-01",
+            "attribution_until": "2026-12-24",
+            "min_items": "2",
+            "min_amount": "25.50",
+            "products": "P1, P2,,P1",
+            "categories": "Coffee",
+        }
+        shown = self.save(desk, draft, **fields)
+        assert shown.status == 200
+        kept = stored(database, tenant_id, draft)
+        assert (kept.window_from, kept.window_until) == (1200, 150)
+        assert (kept.lifetime_minutes, kept.limit_per_minute) == (4320, 1200)
+        assert (kept.attribution_days, str(kept.attribution_until)) == (0, "2026-12-24")
+        assert kept.attribution_conditions == {
+            "min_items": 2,
+            "min_amount": 2550,
+            "products": ["P1", "P2"],
+            "categories": ["Coffee"],
+        }
+        assert "between 20:00 and 02:30 by each customer" in shown.words
+        assert "at most 1,200 a minute" in shown.words
+        copy = desk.post(f"/mailings/{draft}/copy")
+        again = stored(database, tenant_id, int(copy.answer.location.split("/")[2]))
+        same = ("window_from", "window_zone", "limit_per_minute", "attribution_conditions")
+        assert all(getattr(again, field) == getattr(kept, field) for field in same)
+
+    def test_somebody_elses_settings_are_not_written_over(self, desk: Desk, draft: int) -> None:
+        assert self.save(desk, draft, lifetime="12").status == 200
+        other = self.save(desk, draft, lifetime="7", limit_per_minute="500")
+        assert other.status == 409
+        assert "Message lifetime 12 7" in other.words
+        assert 'name="limit_per_minute" value="500"' in other.source
+
+    def test_a_failed_check_keeps_it_from_being_sent(self, desk: Desk, draft: int) -> None:
+        shown = desk.get(f"/mailings/{draft}/when")
+        assert "There is no gateway for this channel. Set one up in Settings." in shown.words
+        assert "disabled>Send<" in shown.source
+        assert desk.post(f"/mailings/{draft}/confirm", recipients=39).status == 422
+
+
+@pytest.mark.usefixtures("gateway_id")
+class TestConfirm:
+    def test_by_the_number_shown_once_and_undone(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        assert "Send to 39 recipients" in desk.get(f"/mailings/{draft}/when").words
+        wrong = desk.post(f"/mailings/{draft}/confirm", recipients=38)
+        assert wrong.status == 409
+        assert "has changed from 38 to 39" in wrong.words
+        assert stored(database, tenant_id, draft).confirmed_at is None
+
+        sent = desk.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert sent.answer.location == f"/mailings/{draft}/progress"
+        assert "Nothing has left yet" in desk.get(f"/mailings/{draft}/progress").words
+        assert desk.post(f"/mailings/{draft}/confirm", recipients=39).status == 409
+        assert desk.post(f"/mailings/{draft}/who", version=9, control_share="5").status == 409
+        for step in ("who", "what", "when"):
+            elsewhere = desk.get(f"/mailings/{draft}/{step}")
+            assert elsewhere.answer.location == f"/mailings/{draft}/progress"
+
+        assert desk.post(f"/mailings/{draft}/undo").status == 303
+        assert desk.get(f"/mailings/{draft}/when").status == 200
+        assert desk.post(f"/mailings/{draft}/undo").status == 409
+
+    def test_it_can_be_undone_from_every_page(self, desk: Desk, draft: int) -> None:
+        undo = f'action="/mailings/{draft}/undo"'
+        assert undo not in desk.get("/mailings/").source
+        desk.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert undo in desk.get("/customers/").source
+        desk.post(f"/mailings/{draft}/undo")
+        assert undo not in desk.get("/customers/").source
+
+    def test_a_marketer_starts_no_large_one(
+        self, signed_in: SignIn, draft: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "LARGE_FROM", 38)
+        marketer = Desk(signed_in(Role.MARKETER))
+        assert (
+            "A Senior marketer or an Administrator" in marketer.get(f"/mailings/{draft}/when").words
+        )
+        refused = marketer.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert refused.status == 403
+        assert "A Senior marketer or an Administrator can start it" in refused.words
+        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert senior.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+
+    def test_only_some_ignore_the_companys_interval(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        with database.tenant_session(tenant_id) as session:
+            settings = tenant_settings(session, tenant_id)
+            settings.window_from, settings.window_until = 8 * 60, 21 * 60
+            mailing = service.get_mailing(session, tenant_id, draft)
+            mailing.window_from, mailing.window_until = 8 * 60, 21 * 60
+        fields = {"lifetime": "3", "lifetime_unit": "days", "attribution": "none"}
+        marketer = Desk(signed_in(Role.MARKETER))
+        address = f"/mailings/{draft}/when"
+        assert marketer.post(address, version=2, window="none", **fields).status == 403
+        narrow = {"window": "own", "window_from": "09:00", "window_until": "12:00"}
+        assert marketer.post(address, version=2, **narrow, **fields).status == 200
+        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert senior.post(address, version=3, window="none", **fields).status == 200
+
+    def test_above_a_thousand_the_number_is_typed(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        with database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, 1_000, first=CUSTOMERS + 1)
+        assert "Type the number of recipients" in desk.get(f"/mailings/{draft}/when").words
+        for typed in ("", "1,038", "yes"):
+            refused = desk.post(f"/mailings/{draft}/confirm", recipients=1_039, typed=typed)
+            assert refused.status == 409
+            assert "The number typed is not 1,039" in refused.words
+        done = desk.post(f"/mailings/{draft}/confirm", recipients=1_039, typed="1 039")
+        assert done.status == 303
+
+    def test_it_can_be_cancelled_for_good(self, desk: Desk, draft: int) -> None:
+        desk.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert desk.post(f"/mailings/{draft}/cancel").status == 303
+        assert "Cancelled" in desk.get(f"/mailings/{draft}/progress").words
+        assert desk.post(f"/mailings/{draft}/cancel").status == 409

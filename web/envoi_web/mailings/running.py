@@ -196,7 +196,7 @@ def _phases(
         ),
         (ended, _("about %(time)s", time=clock(end)) if end else "", run and run.finished_at),
     )
-    icons = ("clock", "users-group", "send", "flag")
+    icons = ("clock", "users-group", "player-pause" if status is Status.PAUSED else "send", "flag")
     return [
         {
             "label": label,

@@ -44,7 +44,10 @@ def _exists(words: list[str]) -> bool:
     return found is not None
 
 
-@pytest.mark.parametrize("page", ["users/first-mailing.md", "administrators/companies.md"])
+HELP = sorted(f"users/{path.name}" for path in (ROOT / "docs/users").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [*HELP, "administrators/companies.md"])
 def test_words_in_bold_are_those_on_the_screen(page: str) -> None:
     web = ROOT / "web" / "envoi_web"
     sources = [*web.rglob("*.html"), *web.rglob("*.py")]

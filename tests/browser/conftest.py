@@ -75,3 +75,16 @@ def desk(visitor: Page, employee: Callable[..., str]) -> Page:
     visitor.click("main button")
     visitor.wait_for_url(lambda url: "/login" not in url)
     return visitor
+
+
+@pytest.fixture
+def unscripted(chromium: Browser, address: str, employee: Callable[..., str]) -> Iterator[Page]:
+    """A page of an administrator whose browser runs no scripts."""
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/login")
+    page.fill("#email", employee())
+    page.fill("#password", PASSWORD)
+    page.click("main button")
+    yield page
+    context.close()

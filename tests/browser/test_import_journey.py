@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from envoi.customers.import_run import run_import
-from pages import PASSWORD
 
 CONTENT = "Customer ID;Name;Birthday;Shoe\nC-1;Anna;03/04/1990;38\n;Boris;;\nC-2;=1+1;soon;\n"
-
-
-@pytest.fixture
-def unscripted(chromium: Browser, address: str, employee: Callable[..., str]) -> Iterator[Page]:
-    """A page of an administrator whose browser runs no scripts."""
-    context = chromium.new_context(base_url=address, java_script_enabled=False)
-    page = context.new_page()
-    page.goto("/login")
-    page.fill("#email", employee())
-    page.fill("#password", PASSWORD)
-    page.click("main button")
-    yield page
-    context.close()
 
 
 def test_a_file_is_imported_by_hand(desk: Page, app: Flask, tenant_id: int) -> None:

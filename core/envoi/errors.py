@@ -3,8 +3,14 @@
 A message says what happened, why, and what to do next: it is shown to people.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class EnvoiError(Exception):
@@ -43,6 +49,14 @@ class ValidationFailedError(EnvoiError):
             "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
         )
         self.problems = tuple(problems)
+
+
+def problems_of(error: ValidationError, *path: str) -> list[Problem]:
+    """Turn what a model found into problems for people; `path` leads to the model."""
+    return [
+        Problem(".".join(map(str, (*path, *e["loc"]))), e["msg"].removeprefix("Value error, "))
+        for e in error.errors()
+    ]
 
 
 class TemplateError(ValidationFailedError):

@@ -440,6 +440,8 @@ def _check_rows(
         assert (row.block is not None) == (row.state == MessageState.READY)
         until = _quarter(wanted.until) or run.collected_at
         # What may only leave after the lifetime is due at its end, to expire then.
+        assert run.expires_at is not None
+        assert until is not None
         assert row.due_at == (min(until, run.expires_at) if row.block else None)
     assert volume.deferred == sum(1 for row in rows if row.block and row.detail)
     _check_control(case, people, rows, run)

@@ -81,7 +81,7 @@ def busiest_minute(found: list[Any]) -> int:
     due = [block for block in found if block.state == BlockState.READY]
     minute = timedelta(minutes=1)
     return max(
-        sum(b.size for b in due if first.due_at <= b.due_at < first.due_at + minute)
+        sum(int(b.size) for b in due if first.due_at <= b.due_at < first.due_at + minute)
         for first in due
     )
 

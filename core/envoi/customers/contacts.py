@@ -26,6 +26,8 @@ from phonenumbers import (
 
 from envoi.customers.models import Quality
 
+_MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
+
 LONGEST_CONTACT = 254
 """What is kept of a contact that cannot be used; no usable one is longer."""
 
@@ -140,3 +142,13 @@ def _changed_by_library(code: str) -> re.Pattern[str] | None:
         return None
     prefix = metadata.national_prefix_for_parsing
     return re.compile(prefix) if prefix else _NEVER
+
+
+def masked(value: str | None) -> str:
+    """Return a contact of which only the ends are left, for who may not see contacts."""
+    if not value:
+        return ""
+    if "@" in value:
+        local, _at, domain = value.rpartition("@")
+        return f"{local[:1]}•••@{domain}"
+    return _MIDDLE_DIGITS.sub("•••", value) if value.startswith("+") else "•••"

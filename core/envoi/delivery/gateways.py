@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Gateway
-from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError
+from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError, problems_of
 from envoi.installation import Installation
 from envoi.plugins import Plugins, fence
 from envoi.secrets import SecretBox
@@ -151,6 +151,4 @@ def _checked(spec: ProviderSpec, values: Mapping[str, Any]) -> BaseModel:
     try:
         return spec.settings.model_validate(dict(values))
     except ValidationError as error:
-        raise ValidationFailedError(
-            [Problem(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        ) from None
+        raise ValidationFailedError(problems_of(error)) from None

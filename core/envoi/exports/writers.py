@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from envoi.customers.contacts import masked
 from envoi.customers.csv_reader import safe_cell
-
-_MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
 
 
 def write_csv(
@@ -42,16 +40,6 @@ def masking(
         for place in hidden:
             cells[place] = masked(cells[place])
         yield cells
-
-
-def masked(value: str | None) -> str:
-    """Return a contact of which only the ends are left."""
-    if not value:
-        return ""
-    if "@" in value:
-        local, _at, domain = value.rpartition("@")
-        return f"{local[:1]}•••@{domain}"
-    return _MIDDLE_DIGITS.sub("•••", value) if value.startswith("+") else "•••"
 
 
 def counting(

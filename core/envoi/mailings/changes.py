@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sqlalchemy.orm import Session
 
 from envoi.audience.strata import read_strata
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import Problem, ValidationFailedError, problems_of
 from envoi.policies.models import Policy
 from envoi.segments.models import Segment
 from envoi.subscriptions.models import MailingCategory
@@ -123,14 +123,6 @@ def require_parts(session: Session, tenant_id: int, given: Mapping[str, Any]) ->
     ]
     if missing:
         raise ValidationFailedError(missing)
-
-
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Turn pydantic's findings into problems for people."""
-    return [
-        Problem(".".join(str(p) for p in e["loc"]), e["msg"].removeprefix("Value error, "))
-        for e in error.errors()
-    ]
 
 
 def _one_source(given: dict[str, Any]) -> dict[str, Any]:

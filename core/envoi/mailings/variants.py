@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from envoi.blocks import BLOCKS, DRAFT, MAX_BLOCKS, new_block
-from envoi.errors import NotFoundError, Problem, ValidationFailedError
-from envoi.mailings.changes import problems_of
+from envoi.errors import NotFoundError, Problem, ValidationFailedError, problems_of
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import editable_draft, refuse_stale, touch, variants_of
 from envoi.plugins import Plugins

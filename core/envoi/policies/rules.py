@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import ColumnElement, DateTime, Text, case, cast, func, literal, null, or_
 
-from envoi.errors import PluginError, Problem, ValidationFailedError
+from envoi.errors import PluginError, Problem, ValidationFailedError, problems_of
 from envoi.plugins import Plugins, fence
 from envoi.sql import RuleColumns
 from envoi.types import NeedRequest, Rule, RuleKindSpec
@@ -50,7 +50,7 @@ def check_rules(plugins: Plugins, rules: Iterable[Mapping[str, Any]]) -> list[di
         try:
             settings = kind.settings.model_validate(rule.get("settings", {}))
         except ValidationError as error:
-            problems += _problems(number, error)
+            problems += problems_of(error, "rules", str(number))
             continue
         checked.append({"kind": kind.name, "settings": settings.model_dump(mode="json")})
     if problems:
@@ -132,13 +132,3 @@ def _answer(plugins: Plugins, bound: BoundRule, columns: RuleColumns) -> Rule:
 
 def _fenced(plugins: Plugins, kind: RuleKindSpec, call: Any, *arguments: Any) -> Any:
     return fence(plugins, _KIND, kind.name, lambda: call(*arguments))
-
-
-def _problems(number: int, error: ValidationError) -> list[Problem]:
-    return [
-        Problem(
-            ".".join(["rules", str(number), *(str(part) for part in e["loc"])]),
-            e["msg"].removeprefix("Value error, "),
-        )
-        for e in error.errors()
-    ]

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy import table as lightweight_table
 from sqlalchemy.orm import Session
 
-from envoi.errors import PluginError, Problem, ValidationFailedError
+from envoi.errors import PluginError, Problem, ValidationFailedError, problems_of
 from envoi.plugins import Plugins, fence
 from envoi.segments.catalogue import load_catalogue
 from envoi.segments.criteria import Checked, check
@@ -241,12 +241,7 @@ def _settings(checked: Checked, path: str) -> BaseModel:
     try:
         return checked.spec.settings.model_validate(dict(checked.settings))
     except ValidationError as error:
-        raise ValidationFailedError(
-            [
-                Problem(".".join([path, "settings", *map(str, found["loc"])]), found["msg"])
-                for found in error.errors()
-            ]
-        ) from error
+        raise ValidationFailedError(problems_of(error, path, "settings")) from error
 
 
 def _problem(message: str) -> ValidationFailedError:

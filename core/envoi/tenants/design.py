@@ -16,7 +16,7 @@ from pydantic import (
 )
 from sqlalchemy.orm import Session
 
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import Problem, ValidationFailedError, problems_of
 from envoi.library.models import StoredFile
 from envoi.tenants.service import tenant_settings
 
@@ -90,12 +90,7 @@ def check_design(given: Mapping[str, Any]) -> Design:
     try:
         return Design.model_validate(dict(given))
     except ValidationError as error:
-        raise ValidationFailedError(
-            [
-                Problem(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
-                for e in error.errors()
-            ]
-        ) from None
+        raise ValidationFailedError(problems_of(error)) from None
 
 
 def publish_design(session: Session, tenant_id: int, design: Design) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Protocol
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext, ngettext
 
+from envoi.customers.contacts import masked
 from envoi.customers.models import Gender, Quality
 from envoi.customers.profile import Profile, ProfileMessage
 from envoi.customers.queries import Total
@@ -20,7 +20,6 @@ from envoi.webkit.formats import NO_VALUE, day, number
 from envoi_web.customers.columns import value_words
 from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
 
-_MIDDLE_DIGITS = re.compile(r"(?<=^\+\d{2})\d+(?=\d{2}$)")
 _MILLION = 1_000_000
 
 GENDERS = {
@@ -80,7 +79,7 @@ def contact(value: str | None, quality: int) -> ShownContact:
     """Return a contact, masked unless the role may see contacts."""
     issue = quality_words(quality) if quality != Quality.GOOD else ""
     tone = "bad" if quality >= Quality.NO_ADDRESS else "warn"
-    shown = value if value and allowed("customers.contacts") else _masked(value)
+    shown = value if value and allowed("customers.contacts") else masked(value) or NO_VALUE
     return ShownContact(shown, issue, tone, quality)
 
 
@@ -89,15 +88,6 @@ def quality_words(quality: int) -> str:
     if quality in set(Quality):
         return str(QUALITIES[Quality(quality)])
     return str(_("Code %(code)s", code=quality))
-
-
-def _masked(value: str | None) -> str:
-    if not value:
-        return NO_VALUE
-    if "@" in value:
-        local, _at, domain = value.rpartition("@")
-        return f"{local[:1]}•••@{domain}"
-    return _MIDDLE_DIGITS.sub("•••", value) if value.startswith("+") else "•••"
 
 
 def total_words(total: Total, searched: bool) -> str:

@@ -274,7 +274,7 @@ def test_ranges_of_dates_and_conditions(
     tenant_id = create_tenant(database, slug=f"t{uuid4().hex[:12]}", name="Range").id
     customer = add_customers(database, tenant_id, 1)[0]
     first, last = (day.isoformat() for day in RANGE)
-    dates = {"attribution_from": first, "attribution_until": last}
+    dates: dict[str, Any] = {"attribution_from": first, "attribution_until": last}
     ranged = add_run(
         database,
         tenant_id,

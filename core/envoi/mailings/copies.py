@@ -86,7 +86,7 @@ def copy_to_watchers(
     """Send each variant once to the mailing's watchers, if it has any."""
     group = _group(session, mailing.tenant_id, mailing.watcher_group_id)
     kind = plugins.channels[mailing.channel].address_kind
-    wanted = _addresses_of(group, kind)[:MAX_COPIES] if group else []
+    wanted = _addresses_of(group, kind) if group else []
     if not wanted:
         return None
     variants = variants_of(session, mailing)

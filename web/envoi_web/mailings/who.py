@@ -154,8 +154,8 @@ def _differences(
         if isinstance(value, float):
             return number(value)
         if isinstance(value, dict):
-            return _("Customers found in the list") if value else _("All customers")
-        return names.get(field, {}).get(value) or ("–" if value is None else str(value))
+            return str(_("Customers found in the list") if value else _("All customers"))
+        return str(names.get(field, {}).get(value) or ("–" if value is None else value))
 
     for field, mine in changes.items():
         theirs = getattr(mailing, field)

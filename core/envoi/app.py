@@ -34,7 +34,6 @@ def create_app(installation: Installation) -> Flask:
     switched = {b.name: info.name for info, b in brought if not info.always_on}
     _languages(app, blueprints)
     _templates(app)
-    CSRFProtect(app)
     htmx.init_app(app)
     security.init_app(app)
     errors.init_app(app)
@@ -43,6 +42,8 @@ def create_app(installation: Installation) -> Flask:
         app.register_blueprint(blueprint)
     sign_in.init_app(app, installation.database)
     access.init_app(app, sign_in.ACCESS, switched)
+    # Last, so that somebody whose session was lost is told that, and not that the form is old.
+    CSRFProtect(app)
     return app
 
 

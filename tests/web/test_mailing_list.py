@@ -361,6 +361,6 @@ def test_a_mailing_created_for_a_day_starts_then(
     starts = stored(database, tenant_id, int(re.findall(r"\d+", made_at)[0])).starts_at
     assert starts is not None
     assert starts.date() == day
-    past = desk.post("/mailings/new", name="Tea", channel="email", date="2020-01-01")
+    past = desk.post("/mailings/new", name="Late tea", channel="email", date="2020-01-01")
     number = int(re.findall(r"\d+", past.answer.location)[0])
     assert stored(database, tenant_id, number).starts_at is None

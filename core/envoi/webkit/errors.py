@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 
 import structlog
 from flask import Flask, Response, render_template
 from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError, generate_csrf
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
@@ -35,6 +37,7 @@ def init_app(app: Flask) -> None:
     """Turn every error into a page, or into a fragment that goes to the top of the page."""
     app.register_error_handler(EnvoiError, _expected)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(CSRFError, _signed_in_again)
     app.register_error_handler(DataError, _not_storable)
     app.register_error_handler(IntegrityError, _faster)
     app.register_error_handler(StaleDataError, _faster)
@@ -54,6 +57,16 @@ def _http(error: HTTPException) -> Response:
         response = error.get_response()
         return Response(response.get_data(), response.status_code, response.headers)
     return _answer(status, "")
+
+
+def _signed_in_again(error: CSRFError) -> Response:
+    """Give a page that is older than the session the new token, so that nothing typed is lost."""
+    if not htmx.is_fragment():
+        return _http(error)
+    reason = _("You signed in again meanwhile. What you entered is still here: repeat it now.")
+    response = _answer(400, reason)
+    response.headers["HX-Trigger"] = json.dumps({"envoi:token": {"token": generate_csrf()}})
+    return response
 
 
 def _not_storable(error: DataError) -> Response:

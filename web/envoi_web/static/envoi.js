@@ -40,7 +40,15 @@ function showUnreachable() {
   place.focus();
 }
 
-document.addEventListener("envoi:signed-out", () => document.getElementById("signed-out").showModal());
+document.addEventListener("envoi:signed-out", () => {
+  const dialog = document.getElementById("signed-out");
+  if (!dialog.open) dialog.showModal();
+});
+// Signed in again in another tab: this page goes on with the new session's token.
+document.addEventListener("envoi:token", ({ detail }) => {
+  document.querySelector('meta[name="csrf-token"]').content = detail.token;
+  for (const field of document.querySelectorAll('input[name="csrf_token"]')) field.value = detail.token;
+});
 
 // ---------- focus after a swap: errors to the summary, navigation to the heading, actions stay ----------
 document.addEventListener("htmx:afterSwap", (event) => {

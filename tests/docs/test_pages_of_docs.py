@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from babel.messages.pofile import read_po
 
 from envoi.cli import commands
 
@@ -55,6 +56,15 @@ def test_words_in_bold_are_those_on_the_screen(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     words = {" ".join(found.split()) for found in re.findall(r"\*\*([^*]+)\*\*", text)}
     assert {word for word in words if f'_("{word}")' not in shown} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/users/ru").glob("*.md")), ids=_name)
+def test_words_in_bold_are_the_translated_ones(path: Path) -> None:
+    catalogue = ROOT / "web/envoi_web/translations/ru/LC_MESSAGES/messages.po"
+    with catalogue.open("rb") as stream:
+        shown = {message.string for message in read_po(stream) if isinstance(message.string, str)}
+    found = re.findall(r"\*\*([^*]+)\*\*", path.read_text(encoding="utf-8"))
+    assert {" ".join(words.split()) for words in found} - shown == set()
 
 
 def test_the_code_of_the_tutorial_is_the_code_of_the_example() -> None:

@@ -18,6 +18,8 @@ from envoi.customers.search import CustomerFilter
 from envoi.db import table
 from envoi.delivery.recipients import PROPERTIES
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
+from envoi.library.attachments import MAX_BYTES as LARGEST_ATTACHMENT
+from envoi.library.pictures import MAX_BYTES as LARGEST_PICTURE
 from envoi.library.queries import find_files
 from envoi.library.service import (
     ATTACHMENT,
@@ -105,7 +107,7 @@ def upload_picture(mailing_id: int) -> Response:
                 session,
                 mailing.tenant_id,
                 name=upload.filename or "",
-                data=upload.read(),
+                data=upload.stream.read(LARGEST_PICTURE + 1),
                 alt=request.form.get("alt", ""),
                 account_id=current.account_id,
             )
@@ -184,7 +186,7 @@ def _attached(session: Session, mailing: Mailing, number: int, content: Mapping[
             session,
             mailing.tenant_id,
             name=upload.filename or "",
-            data=upload.read(),
+            data=upload.stream.read(LARGEST_ATTACHMENT + 1),
             account_id=current.account_id,
         )
         attached = list(dict.fromkeys([*content.get("attachments", []), stored.id]))

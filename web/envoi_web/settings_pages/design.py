@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from envoi.errors import Problem, ValidationFailedError
+from envoi.library.pictures import MAX_BYTES
 from envoi.library.service import LOGO, store_picture
 from envoi.subscriptions.models import WHOLE_CHANNEL
 from envoi.subscriptions.service import Reason
@@ -118,7 +119,7 @@ def _logo(session: Session, kept: int | None) -> int | None:
                 session,
                 current.tenant_id,
                 name=file.filename,
-                data=file.read(),
+                data=file.stream.read(MAX_BYTES + 1),
                 kind=LOGO,
                 account_id=current.account_id,
             )

@@ -20,7 +20,7 @@ FOLDER = PACKAGE / "translations"
 LANGUAGES = ("ru",)
 # A date in the header would change with every run, and every run would then be a change.
 _NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)
-_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "lazy_gettext": None}
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "lazy_gettext": None, "_l": None}
 _METHODS = [
     ("**.py", "python"),
     ("**/templates/**.html", "jinja2"),

@@ -82,13 +82,7 @@ def parse(source: str) -> nodes.Template:
         raise TemplateError(f"The template is larger than {MAX_SOURCE // 1024} KB. Shorten it.")
     environment = _SANDBOXES[False]
     try:
-        for count, (line, kind, _) in enumerate(environment.lex(source)):
-            if count >= MAX_TOKENS:
-                message = "The template holds too many expressions. Split it or simplify it."
-                raise TemplateError(message)
-            if kind == "raw_begin":
-                # What stands inside would reach people as it is, past every check of markup.
-                raise TemplateError("raw cannot be used in a template.", line=line)
+        _check_tokens(environment.lex(source))
         tree = environment.parse(source)
     except (jinja2.TemplateError, RecursionError, ValueError) as error:
         raise _template_error(error) from None

@@ -81,12 +81,13 @@ def money(minor: int | None, currency: str | None = None, *, unit: bool = True) 
 
 
 def abbreviated(value: int | None) -> str:
-    """421 k, for the calendar only."""
+    """421 k, and 1.5 k below ten, for the calendar only."""
     if value is None:
         return NO_VALUE
     steps = ((1_000_000, "M"), (1_000, "k"))
     size, letter = next(((size, letter) for size, letter in steps if value >= size), (1, ""))
-    return number(round(value / size)) + (_FIXED + letter if letter else "")
+    scaled = round(value / size, 1) if size < value < 10 * size else round(value / size)
+    return number(scaled) + (_FIXED + letter if letter else "")
 
 
 def _zoned(value: datetime, zone: ZoneInfo | None) -> datetime:

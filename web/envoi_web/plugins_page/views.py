@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Response, url_for
 from flask_babel import gettext as _
 
 from envoi.tenants.plugins import PluginState, disable_plugin, enable_plugin, list_plugins
+from envoi.types import Descriptor
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
+from envoi.webkit.formats import translated
 
 plugins_page = Blueprint("plugins_page", __name__, url_prefix="/settings/plugins")
 
@@ -23,6 +27,7 @@ def index() -> Response:
     return page(
         "plugins_page/list.html",
         kinds=kinds,
+        brings=_words,
         crumbs=[(_("Settings"), ""), (_("Plugins"), "")],
     )
 
@@ -45,6 +50,22 @@ def disable(name: str) -> Response:
         disable_plugin(session, current.plugins, current.tenant_id, name)
     toast(_("Plugin %(name)s is off.", name=name))
     return see_other(url_for("plugins_page.index"))
+
+
+def _words(what: str) -> str:
+    """Say what a plugin brings by the label that marketers know."""
+    plugins = current.plugins
+    kinds: dict[str, Mapping[str, Descriptor]] = {
+        "channel": plugins.channels,
+        "provider": plugins.providers,
+        "rule kind": plugins.rule_kinds,
+        "segment source": plugins.segment_sources,
+    }
+    for kind, found in kinds.items():
+        name = what.removeprefix(f"{kind} ")
+        if what != name and name in found:
+            return str(translated(found[name].label))
+    return what
 
 
 def _kind(provides: tuple[str, ...], state: PluginState) -> str:

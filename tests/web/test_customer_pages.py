@@ -6,7 +6,6 @@ import re
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.wrappers import Response
 
@@ -22,7 +21,7 @@ from factories.customers import (
     make_receipts,
     opt_out,
 )
-from pages import TEST_SETTINGS, SignIn, token
+from pages import TEST_SETTINGS, SignIn
 
 HTMX = {"HX-Request": "true", "HX-Target": "customer-rows"}
 

@@ -26,7 +26,7 @@ CUSTOMERS = "Customer ID;First name;Gender;Email\n" + "".join(
 
 @dataclass
 class Hand:
-    """A hand that counts what it does; into what has the focus already, it types without a click."""
+    """A hand that counts its clicks; what has the focus already needs none."""
 
     page: Page
     clicks: int = 0

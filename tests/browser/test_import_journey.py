@@ -12,6 +12,8 @@ from playwright.sync_api import Page, expect
 
 from envoi.customers.import_run import run_import
 
+pytestmark = pytest.mark.browser
+
 CONTENT = "Customer ID;Name;Birthday;Shoe\nC-1;Anna;03/04/1990;38\n;Boris;;\nC-2;=1+1;soon;\n"
 
 

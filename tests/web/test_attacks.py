@@ -246,3 +246,10 @@ def test_a_preview_shows_what_the_role_may_see_of_a_customer(
     answer = signed_in(role).get(telling[0])
     assert answer.status_code == status
     assert ("@" in answer.get_data(as_text=True)) is contact
+
+
+@pytest.mark.parametrize("address", ["/login", "/change", "/verify", "/reset"])
+def test_an_endless_password_is_refused_in_words(browser: FlaskClient, address: str) -> None:
+    answer = post(browser, address, email=LONG, password=LONG, new_password=LONG)
+    assert answer.status_code < 500
+    assert answer.status_code == 422 or answer.location == "/"

@@ -16,7 +16,7 @@ from werkzeug.exceptions import TooManyRequests, UnsupportedMediaType
 from envoi.accounts import queries
 from envoi.accounts.models import Account
 from envoi.db import Database, table
-from envoi.errors import ForbiddenError
+from envoi.errors import ForbiddenError, Problem, ValidationFailedError
 from envoi.webkit.access import PUBLIC
 from envoi.webkit.mail import SystemMail
 
@@ -34,6 +34,7 @@ ACCESS = {
 
 COMPANY = "company"
 _TRIES = 10
+_LONGEST_PASSWORD = 4096
 _PAUSE = timedelta(minutes=1)
 
 
@@ -104,6 +105,7 @@ def init_app(app: Flask, database: Database) -> None:
     )
     Security(app, AccountStore(database), mail_util_cls=SystemMail)
     app.before_request(_slow_down)
+    app.before_request(_refuse_endless_passwords)
     app.before_request(_load_employee)
     user_logged_in.connect(_signed_in, app)
     user_failed_authn.connect(_failed, app)
@@ -129,6 +131,14 @@ def _load_employee() -> None:
 def _store() -> AccountStore:
     store: AccountStore = current_app.extensions["security"].datastore
     return store
+
+
+def _refuse_endless_passwords() -> None:
+    """What is longer than any password is hashed by nobody, so that it costs nobody's time."""
+    if (request.endpoint or "").startswith("security.") and any(
+        len(value) > _LONGEST_PASSWORD for value in request.form.values()
+    ):
+        raise ValidationFailedError([Problem("", "The text is too long for a field of this form.")])
 
 
 def _slow_down() -> None:

@@ -123,7 +123,7 @@ def read_change(session: Session, form: Mapping[str, str]) -> Change:
     """Read what an employee asks for."""
     reason = form.get("reason", "").replace("\0", "").strip()
     number = form.get("category_id", "")
-    category_id = int(number) if number.isascii() and number.isdigit() else -1
+    category_id = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
     known = {WHOLE_CHANNEL, *_categories(session)}
     problems = []
     if form.get("channel") not in CHANNELS or category_id not in known:

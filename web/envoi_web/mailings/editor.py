@@ -101,7 +101,7 @@ def _add(draft: Draft, argument: str) -> Draft:
     """Put a block behind the open one, before a footer, or into a column."""
     kind, _, where = argument.partition(":")
     parent, _, column = where.partition(":")
-    inside = (parent, int(column)) if parent and column.isdecimal() else None
+    inside = (parent, int(column)) if parent and column.isdecimal() and len(column) < 4 else None
     before = _ids(draft.content)
     place = None if inside else _behind(draft)
     content = variants.add_block(draft.content, kind, place, inside=inside)
@@ -173,7 +173,8 @@ def _picture(draft: Draft, argument: str) -> Draft:
     """Choose a picture of the library for the open block, with its words."""
     number, _, alt = argument.partition(":")
     block = variants.find_block(draft.content, draft.block_id)
-    values: dict[str, Any] = {"file_id": int(number) if number.isdecimal() else None}
+    is_known = number.isdecimal() and len(number) < 19
+    values: dict[str, Any] = {"file_id": int(number) if is_known else None}
     address = "image" if block["type"] == "product" else "src"
     values[address] = ""
     if block["type"] == "image" and alt and not block.get("alt"):

@@ -52,9 +52,9 @@ def content_of(form: Form, fields: Mapping[str, Any]) -> dict[str, str]:
     return {name: form[name].replace("\r\n", "\n") for name in fields if name in form}
 
 
-def typed_number(form: Form) -> int | None:
+def typed_number(form: Form, name: str = "typed") -> int | None:
     """Return the number a person typed; separators and spaces do not matter."""
-    digits = "".join(c for c in form.get("typed", "") if c.isdecimal())
+    digits = "".join(c for c in form.get(name, "") if c.isdecimal())
     return int(digits) if 0 < len(digits) <= _MOST_DIGITS else None
 
 

@@ -75,7 +75,7 @@ def save_when(mailing_id: int) -> Response:
 @permission("mailings.start")
 def confirm(mailing_id: int) -> Response:
     """Confirm the start with the number of recipients; shown again when it has changed."""
-    shown = request.form.get("recipients", 0, type=int)
+    shown = forms.typed_number(request.form, "recipients") or 0
     typed = forms.typed_number(request.form)
     with current.session() as session:
         if shown > TYPED_ABOVE and typed != shown:

@@ -354,3 +354,28 @@ def test_a_bounced_message_is_no_contact_in_a_range(database: Database, tenant_i
         add_receipt(database, tenant_id, customer, datetime(2026, 3, 9, 22, 59, tzinfo=UTC))
         add_receipt(database, tenant_id, customer, datetime(2026, 3, 9, 23, 0, tzinfo=UTC))
     assert attribute(database, tenant_id, run.run_id) == 1
+
+
+def test_a_purchase_that_moves_corrects_the_figures_of_both_runs(
+    database: Database, tenant_id: int
+) -> None:
+    """The first run's window is long closed when the second takes its purchase away."""
+    now = datetime.now(UTC)
+    closed = add_run(database, tenant_id, launched_at=now - timedelta(days=40), attribution_days=1)
+    later = add_run(database, tenant_id, launched_at=now - timedelta(days=20))
+    [customer] = add_customers(database, tenant_id, 1)
+    bought_at = now - timedelta(days=18)
+    add_messages(database, closed, [customer], opened_at=bought_at - timedelta(hours=9))
+    add_receipt(database, tenant_id, customer, bought_at, 700)
+    attribute(database, tenant_id, closed.run_id)
+    assert _sales(database, closed) == (1, 700)
+    add_messages(database, later, [customer], opened_at=bought_at - timedelta(hours=1))
+    assert attribute(database, tenant_id) == 1
+    assert (_sales(database, closed), _sales(database, later)) == ((0, 0), (1, 700))
+
+
+def _sales(database: Database, run: LedgerRun) -> tuple[int, int]:
+    query = text("SELECT receipts, amount FROM run WHERE tenant_id = :tenant AND id = :run")
+    with database.tenant_connection(run.tenant_id) as connection:
+        row = connection.execute(query, {"tenant": run.tenant_id, "run": run.run_id}).one()
+    return row.receipts, row.amount

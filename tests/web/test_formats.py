@@ -72,7 +72,7 @@ def test_a_sentence_keeps_its_values_in_another_language(language: str, values: 
     assert language == "ru"
     for sentence in sentences.WITH_VALUES:
         names = dict.fromkeys(re.findall(r"{(\w+)}", sentence))
-        named = dict(zip(names, values, strict=False))
+        named = dict(zip(names, values, strict=False)) | {"count": "1,234"}
         said = formats.translated(sentence.format(**named))
         russian = str(gettext(sentence))
         assert said == russian.format(**named)

@@ -125,7 +125,14 @@ WITH_VALUES = (
         "The target audience {name} cannot be deleted, because it is used by {names}. Choose"
         " another audience there first."
     ),
-    # Policies and settings.
+    # Policies and settings; what a rule says of itself.
+    _("At most {sentence} in any {period}; more are {then}"),
+    _("Quiet from {begin} to {end} by the customer's clock; messages {then}"),
+    _("{count} messages"),
+    _("{count} hours"),
+    _("{count} days"),
+    _("{count} weeks"),
+    _("{count} months"),
     _(
         "The policy {name} is used by {count} mailings, so it cannot be deleted. Choose another"
         " policy in drafts; sent mailings keep theirs."
@@ -154,6 +161,10 @@ WITH_VALUES = (
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
 )
+_SENTENCES = {"sentence", "period", "then"}
+"""Values that are words of the core themselves."""
+_KINDS = {"count": r"[\d,]+"}
+"""What a value looks like, where that is not just any text."""
 _LONGEST = 2000
 """A sentence that is longer is none of these, and is not searched."""
 
@@ -166,8 +177,7 @@ def said(text: str) -> str:
     for sentence, pattern in _patterns():
         if found := pattern.fullmatch(text):
             values = found.groupdict()
-            if "sentence" in values:
-                values["sentence"] = said(values["sentence"])
+            values |= {name: said(values[name]) for name in _SENTENCES & values.keys()}
             return str(gettext(sentence)).format(**values)
     return text
 
@@ -182,6 +192,7 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     """What finds a sentence; a value that stands in it twice is the same in both places."""
     found = ""
     for at, part in enumerate(re.split(r"\{(\w+)\}", sentence)):
-        value = f"(?P={part})" if f"(?P<{part}>" in found else f"(?P<{part}>.+?)"
+        known = f"(?P<{part}>" in found
+        value = f"(?P={part})" if known else f"(?P<{part}>{_KINDS.get(part, '.+?')})"
         found += value if at % 2 else re.escape(part)
     return re.compile(found, re.DOTALL)

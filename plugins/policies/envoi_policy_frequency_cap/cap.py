@@ -96,12 +96,21 @@ def rule(settings: FrequencyCap, columns: RuleColumns) -> Rule:
 def describe(settings: FrequencyCap) -> str:
     """Say the cap in one sentence."""
     messages = "1 message" if settings.most == 1 else f"{settings.most} messages"
-    period = settings.unit.value
-    period = period if settings.period == 1 else f"{settings.period} {period}s"
     by = f" by {', '.join(settings.channels)}" if settings.channels else ""
     what = " of certain categories" if settings.categories else ""
     then = "dropped" if settings.over_limit is OverLimit.DROP else "deferred"
-    return f"At most {messages}{by}{what} in any {period}; more are {then}"
+    return f"At most {messages}{by}{what} in any {_period(settings)}; more are {then}"
+
+
+def _period(settings: FrequencyCap) -> str:
+    count = settings.period
+    many = {
+        "hour": f"{count} hours",
+        "day": f"{count} days",
+        "week": f"{count} weeks",
+        "month": f"{count} months",
+    }
+    return settings.unit.value if count == 1 else many[settings.unit.value]
 
 
 def _need(settings: FrequencyCap) -> NeedRequest:

@@ -30,4 +30,14 @@ RULE_WORDS = (
     _("Defer the message until they end, or drop it."),
     _("It is the customer's quiet time."),
     _("The customer has already got as many messages as the policy allows."),
+    # What a rule says of itself.
+    _("dropped"),
+    _("deferred"),
+    _("are dropped"),
+    _("wait until they end"),
+    _("1 message"),
+    _("hour"),
+    _("day"),
+    _("week"),
+    _("month"),
 )

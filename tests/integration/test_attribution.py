@@ -379,3 +379,19 @@ def _sales(database: Database, run: LedgerRun) -> tuple[int, int]:
     with database.tenant_connection(run.tenant_id) as connection:
         row = connection.execute(query, {"tenant": run.tenant_id, "run": run.run_id}).one()
     return row.receipts, row.amount
+
+
+def test_figures_follow_bounces_of_a_mailing_that_attributes_nothing(
+    database: Database, tenant_id: int
+) -> None:
+    run = add_run(database, tenant_id, attribution_days=0)
+    [customer] = add_customers(database, tenant_id, 1)
+    add_messages(database, run, [customer], bounced_at=datetime.now(UTC))
+    again = "SELECT count(*) FROM due_work WHERE tenant_id = :tenant AND kind = 'attribute'"
+    for days, announced in ((0, 1), (8, 0)):
+        now = datetime.now(UTC) + timedelta(days=days)
+        attribute_when_due(database, tenant_id, run.run_id, now)
+        with database.tenant_session(tenant_id) as session:
+            assert scalar(session, again, tenant=tenant_id) == announced
+            figures = "SELECT sent - delivered FROM run WHERE tenant_id = :tenant AND id = :run"
+            assert scalar(session, figures, tenant=tenant_id, run=run.run_id) == 1

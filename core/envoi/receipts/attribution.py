@@ -33,6 +33,7 @@ ALL_OPEN_RUNS = 0
 """Stands in the `ref` of due work for every run whose window is open."""
 
 LATE_OPENS = timedelta(days=30)
+LATE_BOUNCES = timedelta(days=7)
 AGAIN_AFTER = timedelta(hours=1)
 LONGEST_WINDOW = 365
 """The most attribution days a mailing can have; bounds the search for candidates."""
@@ -155,7 +156,7 @@ def attribute(
 def attribute_when_due(
     database: Database, tenant_id: int, ref: int, now: datetime | None = None
 ) -> int:
-    """Do the due work of `Work.ATTRIBUTE` and announce it again while a window is open.
+    """Do the due work of `Work.ATTRIBUTE` and announce it again while the figures may change.
 
     The announcement goes first and in the same transaction: an import that ends meanwhile waits
     and announces anew, instead of being taken for done.
@@ -167,7 +168,8 @@ def attribute_when_due(
         changed = _attribute(connection, tenant_id, ref or None, now)
         # Bounces come for days after a run has ended.
         keep_figures(connection, tenant_id, [ref] if ref else [])
-        if ref != ALL_OPEN_RUNS and _decided(connection, tenant_id, None, now, ref):
+        open_still = _decided(connection, tenant_id, None, now, ref)
+        if ref != ALL_OPEN_RUNS and (open_still or _may_bounce(connection, tenant_id, ref, now)):
             announce_attribution(session, tenant_id, ref, now + AGAIN_AFTER)
     return changed
 
@@ -222,6 +224,14 @@ def _decided(
         for window in _windows(connection, tenant_id, now - longest, now + timedelta(days=1), among)
         if window.until > now
     ]
+
+
+def _may_bounce(connection: Connection, tenant_id: int, run_id: int, now: datetime) -> bool:
+    """Whether a run is so young that its messages still bounce, whatever it attributes."""
+    run = table(Run).c
+    young = run.launched_on > (now - LATE_BOUNCES).date()
+    mine = (run.tenant_id == tenant_id, run.id == run_id, run.kind == int(RunKind.MAILING))
+    return connection.scalar(select(run.id).where(*mine, young)) is not None
 
 
 def _windows(

@@ -16,8 +16,8 @@ from envoi.tracking.answers import NOTHING_HERE, Answer, message
 from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
 
-KEPT = 256
-"""Pages that a process keeps: who opens one often opens it again."""
+KEPT = 32
+"""Pages that a process keeps, at most some megabytes each: who opens one often opens it again."""
 
 
 class WebVersions:

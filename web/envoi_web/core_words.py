@@ -58,6 +58,7 @@ CORE_WORDS = (
     _("You have 20 saved views, which is the most. Delete one first."),
     _("Enter a name of at most 60 characters."),
     _("Use at least 10 characters for the password."),
+    _("The text is too long for a field of this form."),
     # Customers, their fields and imports.
     _("The file is empty or does not begin with a line of column names."),
     _("It contains a NUL byte. Remove it."),

@@ -111,6 +111,8 @@ def test_a_personal_target_travels_under_the_signature(
     assert get(app, evil).status_code == 404
     broken = click_of(signer, run, customers[0], 2, "https://shop.test/\r\nSet-Cookie: a=b")
     assert get(app, broken).status_code == 404
+    no_host = click_of(signer, run, customers[0], 2, "http://[bad")
+    assert get(app, no_host).status_code == 404
 
 
 def test_only_web_addresses_of_the_run_are_led_to(

@@ -126,8 +126,13 @@ class TrackingApp:
         target = personal or self._frozen(token)
         if not target or not _WEB.match(target):
             return NOTHING_HERE
+        try:
+            location = iri_to_uri(target)
+        except ValueError:
+            # A template made an address that is none, such as http://[name.
+            return NOTHING_HERE
         self._add(environ, token, EventKind.CLICK, token.link)
-        return redirect(iri_to_uri(target))
+        return redirect(location)
 
     def _frozen(self, token: Token) -> str | None:
         ref = token.message

@@ -344,7 +344,7 @@ class TestRoles:
 
 def test_the_editor_in_russian(signed_in: SignIn, draft: int) -> None:
     desk = Desk(signed_in(language="ru"))
-    assert "Выберите сегмент" in desk.get(f"/mailings/{draft}/who").words
+    assert "Объём рассылки" in desk.get(f"/mailings/{draft}/who").words
     when = desk.get(f"/mailings/{draft}/when").words
     assert "Для этого канала нет шлюза" in when
     assert "Такой рассылки нет" in desk.get("/mailings/999999").words

@@ -24,16 +24,18 @@ COLOURS: dict[str, Any] = {
     "resultTypes": ["violations"],
     "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
 }
+# An open menu covers what lies under it.
+COVERED: dict[str, Any] = {"resultTypes": ["violations"]}
 REFUSALS = """addEventListener("securitypolicyviolation", e =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`))"""
 # A refused form is an answer, and Chromium and htmx write each into the console.
 REFUSED = ("with a status of 4", "Response Status Error Code 4")
 
 
-def faults(page: Page, where: str) -> list[str]:
+def faults(page: Page, where: str, asked: dict[str, Any] = EVERYTHING) -> list[str]:
     """Look at a page in light and dark and on the narrowest screen; say what is wrong."""
     page.set_viewport_size(WIDE)
-    found = _violations(page, EVERYTHING)
+    found = _violations(page, asked)
     page.emulate_media(color_scheme="dark")
     found += [f"dark: {said}" for said in _violations(page, COLOURS)]
     page.emulate_media(color_scheme="light")

@@ -63,6 +63,9 @@ def visitor(chromium: Browser, address: str) -> Iterator[Page]:
 
 
 def _serious(text: str) -> bool:
+    # What a later request replaces is aborted, and htmx writes so into the console.
+    if "htmx:afterRequest" in text or "htmx:sendAbort" in text:
+        return False
     return "Content Security Policy" in text or "htmx:" in text
 
 

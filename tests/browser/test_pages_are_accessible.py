@@ -1,13 +1,15 @@
-"""Every page, with everything in it and with nothing: no errors of access, nothing sideways."""
+"""Every page, empty, full, refusing and asking: axe finds nothing, nothing is too wide."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import product
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, ViewportSize
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
+from werkzeug.routing import Rule
 
 from envoi.db import Database
 from envoi.delivery.models import RunStatus
@@ -15,94 +17,173 @@ from envoi.mailings import launch
 from envoi.plugins import Plugins
 from factories.companies import CUSTOMERS, Company, founded
 from ledger_rows import add_run
+from looking import COVERED, Watched, faults
 from pages import PASSWORD, TEST_SETTINGS
 
 pytestmark = pytest.mark.browser
 
-CUSTOMER_TABS = ("subscriptions", "receipts", "messages", "segments&find=1", "timeline")
-LISTS = (
-    "/customers/",
+SAMPLES = {
+    "channel": "email",
+    "code": "letter",
+    "filename": "mark.svg",
+    "kind": "customers",
+    "message_id": "none",
+    "month": 11,
+    "name": "first-mailing",
+    "token": "none",
+    "week": 48,
+    "year": 2026,
+}
+"""What parts of addresses are asked with that name nothing a company owns."""
+
+MESSAGES = (
+    "demo.body",
+    "mailings.show_preview",
+    "settings.design_preview",
+    "templates.preview",
+    "templates.preview_starting",
+)
+"""Shown in frames: what readers see."""
+
+FOUND = (
     "/customers/?q=nobody",
     "/customers/?days=3650&sum_from=1",
-    "/settings/fields",
-    "/customers/import/",
-    "/segments/",
     "/segments/?q=nothing",
-    "/audiences/",
-    "/exports/",
-    "/mailings/",
     "/mailings/?q=nothing",
     "/mailings/email?status=draft&sort=-sent",
-    "/calendar/2026/11",
-    "/calendar/2026/w48",
-    "/settings/policies/",
-    "/templates/",
     "/templates/?q=nothing",
-    "/images/",
     "/images/?q=nothing",
-)
-FORMS = (
-    "/segments/new",
-    "/audiences/import",
-    "/mailings/new",
-    "/settings/policies/new",
-    "/settings/plugins/",
-    "/own/",
-    "/change",
-    "/demo/mailbox",
     "/nowhere",
 )
-NARROW: ViewportSize = {"width": 390, "height": 844}
-WIDE: ViewportSize = {"width": 1440, "height": 900}
+CUSTOMER_TABS = ("subscriptions", "receipts", "messages", "segments&find=1", "timeline")
+FORMS = (
+    "/segments/new",
+    "/settings/policies/new",
+    "/settings/fields",
+    "/settings/categories",
+    "/settings/watchers/new",
+    "/audiences/import",
+    "/change",
+)
+FILLED_IN_WRONG = """() => {
+    const typed = "input:not([type]), input:is([type=text], [type=password]), textarea";
+    const form = [...document.querySelectorAll("main form[method=post]")]
+        .find(form => [...form.querySelectorAll(typed)].some(field => field.checkVisibility()));
+    for (const field of form.querySelectorAll(typed)) field.value = "";
+    HTMLFormElement.prototype.submit.call(form);
+}"""
+OPENERS = "[data-ev-open]:visible, main summary:visible, main [data-bs-toggle=dropdown]:visible"
 
 
-@pytest.fixture
-def company(database: Database, plugins: Plugins, tmp_path: Path) -> Company:
-    return founded(database, plugins, tmp_path, "Goldfinch")
+@pytest.fixture(scope="module")
+def company(
+    database: Database, plugins: Plugins, tmp_path_factory: pytest.TempPathFactory
+) -> Company:
+    return founded(database, plugins, tmp_path_factory.mktemp("company"), "Goldfinch")
 
 
-def test_pages_of_a_new_company(desk: Page) -> None:
-    assert faults(desk, LISTS + FORMS) == ""
+@pytest.fixture(scope="module")
+def seen(chromium: Browser, address: str, company: Company) -> Iterator[Page]:
+    """The page of the company's administrator; the last test says what the browser heard."""
+    context = chromium.new_context(base_url=address, reduced_motion="reduce")
+    page = context.new_page()
+    watched = Watched(context, page, address)
+    sign_in(page, company.email)
+    yield page
+    context.close()
+    assert watched.faults == []
 
 
-def test_pages_of_a_company_with_everything(
-    visitor: Page, database: Database, plugins: Plugins, company: Company
+@pytest.fixture(scope="module")
+def pages(seen: Page, app: Flask, company: Company) -> list[str]:
+    """The address of every page of the company, found by the routes."""
+    asked = [url for rule in app.url_map.iter_rules() for url in addresses(app, rule, company)]
+    return [url for url in sorted(asked) if is_page(seen, url)]
+
+
+def test_pages_of_a_new_company(desk: Page, app: Flask) -> None:
+    desk.emulate_media(reduced_motion="reduce")
+    nobody = Company(0, "", "", {})
+    rules = [rule for rule in app.url_map.iter_rules() if not set(rule.arguments) - set(SAMPLES)]
+    asked = [url for rule in rules for url in addresses(app, rule, nobody)]
+    assert look(desk, [url for url in sorted(asked) if is_page(desk, url)]) == ""
+
+
+def test_every_page_of_a_company_with_everything(seen: Page, pages: list[str]) -> None:
+    assert len(pages) > 60
+    assert look(seen, [*pages, *FOUND]) == ""
+
+
+def test_pages_with_something_chosen(
+    seen: Page, database: Database, plugins: Plugins, company: Company
 ) -> None:
-    sign_in(visitor, company.email)
-    own = {name: found[0] for name, found in company.numbers.items()}
     draft, sent = company.numbers["mailing_id"]
+    [customer] = company.numbers["customer_id"]
     paused = with_status(database, company, RunStatus.PAUSED)
     sending = with_status(database, company, RunStatus.SENDING)
-    pages = [
-        *LISTS,
-        f"/customers/{own['customer_id']}",
-        f"/customers/{own['customer_id']}/edit",
-        *(f"/customers/{own['customer_id']}?tab={tab}" for tab in CUSTOMER_TABS),
-        f"/settings/fields/{own['field_id']}",
-        f"/customers/import/{own['import_id']}",
-        f"/segments/{own['segment_id']}",
-        *(
-            f"/segments/{own['segment_id']}/{page}"
-            for page in ("versions", "customers", "audience")
-        ),
-        f"/audiences/{own['audience_id']}",
-        f"/settings/policies/{own['policy_id']}",
-        *(f"/mailings/{draft}/{step}" for step in ("who", "what", "when")),
-        f"/mailings/{draft}/test",
-        f"/mailings/{draft}/templates",
+    asked = [
+        *(f"/customers/{customer}?tab={tab}" for tab in CUSTOMER_TABS),
         f"/mailings/{draft}/why?customer=Goldfinch-1",
-        *(f"/images/{number}" for number in company.numbers["file_id"]),
-        *(f"/templates/{number}" for number in company.numbers["template_id"]),
         f"/mailings/delete?id={draft}&id={sent}",
-        *(f"/mailings/{mailing}/progress" for mailing in (sending, paused, sent)),
-        f"/mailings/{sent}/report",
+        *(f"/mailings/{mailing}/progress" for mailing in (sending, paused)),
         f"/mailings/{sent}/report?machines=1&measure=amount",
         f"/mailings/{sent}/customers?outcome=control",
         f"/mailings/{sent}/customers?outcome=failed",
     ]
-    assert faults(visitor, pages) == ""
-    confirm(database, plugins, company, draft)
-    assert faults(visitor, [f"/mailings/{draft}/progress"]) == ""
+    assert look(seen, asked) == ""
+
+
+@pytest.mark.parametrize("url", FORMS)
+def test_a_refused_form(seen: Page, url: str) -> None:
+    seen.goto(url)
+    with seen.expect_navigation(timeout=20_000):
+        seen.evaluate(FILLED_IN_WRONG)
+    expect(seen.locator("[role=alert], .is-invalid").first).to_be_visible()
+    assert "\n".join(faults(seen, f"{url} refused")) == ""
+
+
+@pytest.mark.slow
+def test_open_dialogs_and_menus(seen: Page, pages: list[str]) -> None:
+    found: list[str] = []
+    opened: set[str] = set()
+    for url in pages:
+        seen.goto(url)
+        named = {each.inner_text().strip(): each for each in seen.locator(OPENERS).all()}
+        for said, opener in named.items():
+            if said and said in opened:
+                continue
+            opened.add(said)
+            opener.click()
+            found += faults(seen, f"{url}, {said} opened", COVERED)
+            seen.goto(url)
+    assert "\n".join(found) == ""
+
+
+def test_a_page_after_a_swap(
+    seen: Page, database: Database, plugins: Plugins, company: Company
+) -> None:
+    draft, _ = company.numbers["mailing_id"]
+    launched(database, plugins, company, draft)
+    assert look(seen, [f"/mailings/{draft}/progress"]) == ""
+
+
+def addresses(app: Flask, rule: Rule, company: Company) -> Iterator[str]:
+    """Every address of a route: with everything that the company owns."""
+    if "GET" not in (rule.methods or ()) or rule.endpoint in MESSAGES:
+        return
+    known = {name: (value,) for name, value in SAMPLES.items()} | dict(company.numbers)
+    unknown = rule.arguments - set(known)
+    assert not unknown, f"give the company a {unknown}, so that {rule.rule} is looked at"
+    urls = app.url_map.bind("localhost")
+    for values in product(*(known[name] for name in rule.arguments)):
+        yield urls.build(rule.endpoint, dict(zip(rule.arguments, values, strict=True)))
+
+
+def is_page(page: Page, url: str) -> bool:
+    """Whether an address answers with a page: no redirect, no file, no part of a page."""
+    answer = page.request.get(url, max_redirects=0)
+    kind = answer.headers.get("content-type", "")
+    return answer.ok and kind.startswith("text/html") and "<!doctype html>" in answer.text()
 
 
 def sign_in(page: Page, email: str) -> None:
@@ -113,21 +194,12 @@ def sign_in(page: Page, email: str) -> None:
     page.wait_for_url(lambda url: "/login" not in url)
 
 
-def faults(page: Page, addresses: tuple[str, ...] | list[str]) -> str:
-    """Look at each page wide and narrow; say what axe finds, and what is too wide."""
-    axe = Axe()
+def look(page: Page, urls: list[str]) -> str:
+    """Go to each address and look; return what is wrong, a line each."""
     found: list[str] = []
-    for address in addresses:
-        page.set_viewport_size(WIDE)
-        page.goto(address)
-        for violation in axe.run(page).response["violations"]:
-            found += [
-                f"{address}: {violation['id']}: {n['html'][:150]}" for n in violation["nodes"]
-            ]
-        page.set_viewport_size(NARROW)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > NARROW["width"]:
-            found.append(f"{address}: {width} px wide")
+    for url in urls:
+        page.goto(url)
+        found += faults(page, url)
     return "\n".join(found)
 
 
@@ -145,7 +217,7 @@ def with_status(database: Database, company: Company, status: RunStatus) -> int:
     return run.mailing_id
 
 
-def confirm(database: Database, plugins: Plugins, company: Company, mailing_id: int) -> None:
+def launched(database: Database, plugins: Plugins, company: Company, mailing_id: int) -> None:
     with database.tenant_session(company.tenant_id) as session:
         launch.confirm(
             session,

@@ -1,0 +1,170 @@
+"""The main journeys with the keys alone: the focus is never lost, and never caught."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from sqlalchemy import text
+
+from envoi.db import Database
+from envoi.delivery.models import RunStatus
+from envoi.mailings import service
+from envoi.plugins import Plugins
+from factories.customers import make_customers
+from factories.delivery import an_installation, smtp_gateway
+from ledger_rows import add_run
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SOON = 20_000
+MOST_STEPS = 150
+HAS_FOCUS = "element => element === document.activeElement"
+NOBODY = "() => document.activeElement !== document.body"
+
+
+@pytest.fixture
+def company(database: Database, plugins: Plugins, tenant_id: int, tmp_path: Path) -> int:
+    """A company with customers and a way to send."""
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 20)
+        smtp_gateway(session, an_installation(database, plugins, tmp_path), tenant_id, 25)
+    return tenant_id
+
+
+@pytest.mark.usefixtures("company")
+def test_a_mailing_is_created_written_and_scheduled(desk: Page) -> None:
+    desk.goto("/mailings/new")
+    desk.keyboard.type("Coffee week")
+    press(desk, button(desk, "Create draft"), leads_away=True)
+    press(desk, button(desk, "Choose All customers"))
+    press(desk, button(desk, "Continue to What"), leads_away=True)
+    expect(desk.locator("#subject")).to_be_visible(timeout=SOON)
+    type_into(desk, "#subject", "Your coffee is waiting")
+    type_into(desk, "#sender_address", "club@shop.test")
+    written = {"Heading": "block.text", "Text": "block.html-page", "Footer": ""}
+    for kind, field in written.items():
+        press(desk, desk.locator("#add-block"))
+        press(desk, desk.get_by_role("button", name=kind, exact=True))
+        expect(desk.locator("#settings-title")).to_have_text(kind, timeout=SOON)
+        expect(desk.locator("#settings-title")).to_be_focused(timeout=SOON)
+        if field:
+            type_into(desk, f"[id='{field}']", "Coffee is cheaper")
+    press(desk, desk.locator("[data-ev-sort] > li").nth(1).locator("[id^=up-]"))
+    expect(desk.locator("[data-ev-sort] > li").first).to_contain_text("Text", timeout=SOON)
+    keeps_the_focus(desk)
+    press(desk, button(desk, "Continue to When and review"), leads_away=True)
+    schedule(desk)
+
+
+def schedule(page: Page) -> None:
+    tab_to(page, page.locator("[name=start][value=now]"))
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[name=start][value=later]")).to_be_checked(timeout=SOON)
+    keeps_the_focus(page)
+    tab_to(page, page.locator("#date"))
+    page.keyboard.type("03012027")
+    tab_to(page, page.locator("#time"))
+    page.keyboard.type("1000AM")
+    page.keyboard.press("Tab")
+    expect(page.locator("dl.ev-facts").first).to_contain_text("10:00", timeout=SOON)
+    keeps_the_focus(page)
+    press(page, button(page, re.compile(r"Send to \d+ recipients")))
+    press(page, page.locator("dialog[open] button[data-ev-confirm]"), leads_away=True)
+    expect(page.locator("h1")).to_contain_text("Created", timeout=SOON)
+
+
+@pytest.mark.usefixtures("company")
+def test_a_segment_of_three_levels_is_built(desk: Page) -> None:
+    desk.goto("/segments/new")
+    type_into(desk, "#name", "Women of Omsk")
+    for level in (1, 2, 3):
+        group = desk.locator(f".ev-group-{level}")
+        if level > 1:
+            above = desk.locator(f".ev-group-{level - 1}")
+            press(desk, above.get_by_role("button", name="Add group"))
+            expect(group).to_be_visible(timeout=SOON)
+        press(desk, group.locator("summary", has_text="Add condition").last)
+        expect(group.locator("details[open] [data-ev-filter]")).to_be_focused(timeout=SOON)
+        desk.keyboard.type("gender")
+        desk.keyboard.press("Enter")
+        expect(desk.locator(".ev-rule-name")).to_have_count(level, timeout=SOON)
+        keeps_the_focus(desk)
+        tab_to(desk, group.locator("select[name$='.value']").last)
+        desk.keyboard.type("female")
+    press(desk, button(desk, "Save segment").first, leads_away=True)
+    expect(desk.locator("h1")).to_contain_text("Women of Omsk", timeout=SOON)
+
+
+def test_a_running_mailing_is_paused(desk: Page, database: Database, tenant_id: int) -> None:
+    run = add_run(database, tenant_id)
+    with database.tenant_session(tenant_id) as session:
+        session.execute(
+            text(
+                "UPDATE run SET status = :status, finished_at = NULL,"
+                " expires_at = now() + interval '1 day' WHERE tenant_id = :tenant"
+            ),
+            {"status": int(RunStatus.SENDING), "tenant": tenant_id},
+        )
+    desk.goto(f"/mailings/{run.mailing_id}/progress")
+    pause = button(desk, "Pause")
+    tab_to(desk, pause)
+    with desk.expect_response(re.compile("/progress$"), timeout=SOON):
+        pass
+    expect(pause).to_be_focused(timeout=SOON)
+    desk.keyboard.press("Enter")
+    expect(button(desk, "Resume")).to_be_visible(timeout=SOON)
+
+
+def test_a_mailing_is_moved_in_the_calendar(desk: Page, database: Database, tenant_id: int) -> None:
+    with database.tenant_session(tenant_id) as session:
+        made = service.create_draft(session, tenant_id, channel="email", name="Coffee week")
+        session.execute(
+            text("UPDATE mailing SET starts_at = '2027-03-10 09:00+00' WHERE id = :id"),
+            {"id": made.id},
+        )
+    desk.goto("/calendar/2027/3")
+    press(desk, desk.get_by_role("link", name="Reschedule Coffee week").first)
+    expect(desk.locator("#ask #date")).to_be_visible(timeout=SOON)
+    tab_to(desk, desk.locator("#ask #date"))
+    desk.keyboard.type("03122027")
+    press(desk, desk.locator("#ask").get_by_role("button", name="Reschedule"), leads_away=True)
+    expect(desk.locator("main")).to_contain_text("Coffee week", timeout=SOON)
+    with database.tenant_session(tenant_id) as session:
+        start = service.get_mailing(session, tenant_id, made.id).starts_at
+    assert start is not None
+    assert start.date().isoformat() == "2027-03-12"
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Step with Tab until something has the focus; whatever catches the focus fails."""
+    wanted.wait_for(state="attached", timeout=SOON)
+    for _ in range(MOST_STEPS):
+        if wanted.evaluate(HAS_FOCUS):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not reach {wanted}")
+
+
+def press(page: Page, wanted: Locator, *, leads_away: bool = False) -> None:
+    """Reach something with Tab and press Enter; on the same page the focus is kept."""
+    tab_to(page, wanted)
+    page.keyboard.press("Enter")
+    if not leads_away:
+        keeps_the_focus(page)
+
+
+def type_into(page: Page, selector: str, words: str) -> None:
+    tab_to(page, page.locator(selector))
+    page.keyboard.type(words)
+
+
+def keeps_the_focus(page: Page) -> None:
+    page.wait_for_load_state()
+    page.wait_for_function(NOBODY, timeout=SOON)
+
+
+def button(page: Page, name: str | re.Pattern[str]) -> Locator:
+    return page.get_by_role("button", name=name)

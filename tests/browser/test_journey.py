@@ -79,7 +79,9 @@ def import_file(page: Page, kind: str, path: Path) -> None:
     page.goto("/customers/import")
     page.check(f"input[name=kind][value={kind}]", force=True)
     page.set_input_files("input[type=file]", path)
-    page.get_by_role("button", name=re.compile("Import")).click()
+    page.get_by_role("button", name="Upload file").click()
+    page.get_by_role("button", name="Check file").click()
+    page.get_by_role("button", name=re.compile(r"Import \d+ rows")).click(timeout=30_000)
     expect(page.locator("main")).to_contain_text("Done", timeout=30_000)
 
 

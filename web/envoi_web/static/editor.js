@@ -67,8 +67,13 @@
     query.set("v", state.dataset.evVersion);
     const next = frame.cloneNode();
     next.classList.add("ev-coming");
+    next.removeAttribute("name");
     next.src = `${choice.action}?${query}`;
-    next.addEventListener("load", () => { frame.remove(); next.classList.remove("ev-coming"); }, { once: true });
+    next.addEventListener("load", () => {
+      frame.remove();
+      next.name = frame.name;
+      next.classList.remove("ev-coming");
+    }, { once: true });
     frame.parentElement.querySelectorAll(".ev-coming").forEach((older) => older.remove());
     frame.after(next);
   }

@@ -47,6 +47,7 @@ class Mailing(SQLModel, table=True):
     Who gets it is a segment, a target audience, or a tree of its own (the customer list with
     its filters, an empty one for everybody); the rest is the same for all three. The sending
     window is in minutes of a day, of the company or of each customer (`window_zone`).
+    `approval` is an `Approval` document where a second person is asked.
     """
 
     __tablename__ = "mailing"
@@ -101,6 +102,7 @@ class Mailing(SQLModel, table=True):
     confirmed_by: int | None = Field(default=None, sa_column=Column(Integer))
     confirmed_count: int | None = Field(default=None, sa_column=Column(BigInteger))
     volume: dict[str, Any] = document()
+    approval: dict[str, Any] = document()
     hidden: bool = Field(
         default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import SQLModel
 
-from envoi.columns import big_key, identity_key, moment, tenant_key, whole, words
+from envoi.columns import big_key, document, identity_key, moment, tenant_key, whole, words
 
 
 class TargetAudience(SQLModel, table=True):
-    """A named list of customers; `size` is its number of members, kept with every change."""
+    """A named list of customers; `size` is its number of members, kept with every change.
+
+    `pending` lists the changes that wait for a worker, oldest first.
+    """
 
     __tablename__ = "target_audience"
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
@@ -19,6 +23,7 @@ class TargetAudience(SQLModel, table=True):
     id: int = identity_key()
     name: str = words(None)
     size: int = whole()
+    pending: list[dict[str, Any]] = document("[]")
     created_by: int | None = whole(None, nullable=True)
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)

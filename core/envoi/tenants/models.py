@@ -27,6 +27,7 @@ from envoi.columns import (
     text_key,
     whole,
     words,
+    yes_no,
 )
 
 
@@ -45,7 +46,8 @@ class TenantSettings(SQLModel, table=True):
 
     `senders` lists further senders as `{"name": ..., "address": ...}`; the window is in minutes
     of the company's day; `daily_limit` is the load a day may carry; `quiet_days` lists
-    `{"date": ..., "name": ...}`; `design` is a `Design` document of the public pages.
+    `{"date": ..., "name": ...}`; `design` is a `Design` document of the public pages. Above
+    `approval_from` recipients a senior starts a mailing, `approval_always` a second person.
     """
 
     __tablename__ = "tenant_settings"
@@ -77,6 +79,8 @@ class TenantSettings(SQLModel, table=True):
     utm: dict[str, str] = document()
     quiet_days: list[dict[str, str]] = document("[]")
     watcher_group_id: int | None = big(nullable=True)
+    approval_from: int = whole(50_000)
+    approval_always: bool = yes_no()
     design: dict[str, Any] = document()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Identity,
     Integer,
     SmallInteger,
@@ -78,6 +79,13 @@ def whole(default: int | None = 0, *, nullable: bool = False) -> Any:
             server_default=None if default is None else str(default),
         ),
     )
+
+
+def share(default: float | None = None) -> Any:
+    """A share in percent, with decimals; without a default it may be missing."""
+    missing = default is None
+    given = None if missing else f"{default:g}"
+    return Field(default, sa_column=Column(Double, nullable=missing, server_default=given))
 
 
 def yes_no(default: bool = False) -> Any:

@@ -120,6 +120,7 @@ def _check_runs(database: Database, old: Old) -> None:
         assert (ended.receipts, ended.amount) == (1, 1_250)
         assert (running.recipients, running.amount) == (None, None)
         assert ended.settings == SETTINGS
+        assert (ended.paused_bounce_share, ended.paused_complaint_share) == (None, None)
         frozen = RunSettings.model_validate(ended.settings)
         assert (frozen.pace(), frozen.control_audience_id) == (None, None)
 
@@ -129,7 +130,10 @@ def _check_mailings(database: Database, plugins: Plugins, old: Old) -> None:
         sent = session.get(Mailing, (old.tenant_id, old.sent))
         assert sent is not None
         assert (sent.window_zone, sent.attribution_conditions, sent.tree) == ("company", {}, None)
-        assert tenant_settings(session, old.tenant_id).test_customer_id == old.customers[0]
+        company = tenant_settings(session, old.tenant_id)
+        assert company.test_customer_id == old.customers[0]
+        shares = (company.pause_bounce_share, company.pause_complaint_share, company.pause_after)
+        assert shares == (5.0, 0.3, 200)
         [row] = mailings_by_id(session, old.tenant_id, [old.sent])
         assert (row.recipients, row.sent, row.delivered, row.failed) == (4, 2, 1, 1)
         assert (row.receipts, row.amount) == (1, 1_250)

@@ -27,6 +27,7 @@ from envoi.columns import (
     identity_key,
     int_key,
     moment,
+    share,
     small,
     small_key,
     tenant_key,
@@ -110,7 +111,8 @@ class Run(SQLModel, table=True):
     `settings` is a `RunSettings` document; `volume` the counts of the collection. The figures
     from `recipients` to `amount` are kept by `envoi.delivery.figures` once the run has ended,
     so that lists need not count the ledger; None means not counted yet. `report` is what
-    `envoi.mailings.kept` keeps of a large run.
+    `envoi.mailings.kept` keeps of a large run; the paused shares are the rates at which the run
+    was last paused because of them.
     """
 
     __tablename__ = "run"
@@ -132,6 +134,8 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = moment()
     paused_at: datetime | None = moment()
     pause_reason: str = words()
+    paused_bounce_share: float | None = share()
+    paused_complaint_share: float | None = share()
     recipients: int | None = big(nullable=True)
     sent: int | None = big(nullable=True)
     delivered: int | None = big(nullable=True)

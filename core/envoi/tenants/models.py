@@ -22,6 +22,7 @@ from envoi.columns import (
     document,
     identity_key,
     moment,
+    share,
     small,
     tenant_key,
     text_key,
@@ -82,6 +83,9 @@ class TenantSettings(SQLModel, table=True):
     approval_from: int = whole(50_000)
     approval_always: bool = yes_no()
     design: dict[str, Any] = document()
+    pause_bounce_share: float = share(5.0)
+    pause_complaint_share: float = share(0.3)
+    pause_after: int = whole(200)
 
 
 class WatcherGroup(SQLModel, table=True):

@@ -5,13 +5,21 @@ Revision ID: 0003
 
 from pathlib import Path
 
-from alembic import op
+from alembic import context, op
 from sqlalchemy import text
 
 revision = "0003"
 down_revision = "0002"
 
+TENANT_TABLES = ("bounce", "inbound")
+OPEN_TABLES = ("door",)
+
 
 def upgrade() -> None:
-    """Add the columns."""
+    """Make the tables and columns."""
     op.execute(text(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:")))
+    role = context.config.attributes["app_role"]
+    for table in TENANT_TABLES:
+        op.execute(f"SELECT envoi_protect('{table}')")
+    for table in (*TENANT_TABLES, *OPEN_TABLES):
+        op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON {table} TO {role}")

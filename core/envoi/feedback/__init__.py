@@ -1,0 +1,1 @@
+"""What comes back after a message has left: bounces, complaints, and where they are kept."""

@@ -1,0 +1,113 @@
+"""Tables of bounces, of everything that came in raw, and of the doors it came in by."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from envoi.columns import (
+    big_key,
+    identity_key,
+    moment,
+    small,
+    small_key,
+    tenant_key,
+    text_key,
+    whole,
+    words,
+    yes_no,
+)
+
+NOBODY = 0
+"""The tenant of what came in and names no message of ours; no company has this number."""
+
+
+class Fault(IntEnum):
+    """Whom a bounce blames, the gravest last; stored with the bounce."""
+
+    SOFT = 1
+    """The mailbox, for now: the customer is still written to."""
+    SENDER = 2
+    """We ourselves: reputation, policy, content. Never held against the customer."""
+    HARD = 3
+    """The address: the customer is not written to any more."""
+
+
+class Door(IntEnum):
+    """By which way something came in."""
+
+    HANDOVER = 1
+    """The provider refused at once, while the message was handed over."""
+    LISTENER = 2
+    MAILBOX = 3
+    WEBHOOK = 4
+
+
+class InboundState(IntEnum):
+    """What became of something that came in."""
+
+    APPLIED = 1
+    IGNORED = 2
+    """Understood, and it changes nothing: an automatic reply, a delay."""
+    QUARANTINED = 3
+    """Not understood, or it names no message of ours."""
+
+
+class Bounce(SQLModel, table=True):
+    """The gravest bounce of one message.
+
+    `quality` is the code it gives the contact (`customers.models.Quality`), 0 for none;
+    `forgiven` ones no longer count against the address.
+    """
+
+    __tablename__ = "bounce"
+    __table_args__ = (
+        Index(None, "tenant_id", "customer_id"),
+        Index(None, "tenant_id", "address", "at"),
+    )
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    customer_id: int = big_key()
+    step: int = small_key()
+    fault: int = small(None)
+    quality: int = small()
+    door: int = small(None)
+    forgiven: bool = yes_no()
+    at: datetime = moment(nullable=False)
+    reason: str = words()
+    status: str = words()
+    address: str = words(None)
+    answer: str = words()
+
+
+class Inbound(SQLModel, table=True):
+    """Something that came in, raw as it was (its beginning, if it was large)."""
+
+    __tablename__ = "inbound"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "digest"),
+        Index(None, "tenant_id", "received_at"),
+    )
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    door: int = small(None)
+    state: int = small(None)
+    size: int = whole()
+    received_at: datetime = moment(nullable=False, now=True)
+    digest: str = words(None)
+    recipient: str = words()
+    reason: str = words()
+    raw: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class DoorSign(SQLModel, table=True):
+    """When a door was last looked after, and what troubles it. No RLS: it serves every tenant."""
+
+    __tablename__ = "door"
+    name: str = text_key()
+    looked_at: datetime | None = moment()
+    received_at: datetime | None = moment()
+    trouble: str = words()

@@ -160,7 +160,7 @@ def make_temporary(
     columns: Sequence[tuple[str, str]],
     *,
     lasting: bool = False,
-) -> None:
+) -> TableClause:
     """Make a temporary table that ends with the transaction, or with the connection."""
     parts = [sql.SQL("{} " + kind).format(sql.Identifier(column)) for column, kind in columns]
     statement = sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT {}").format(
@@ -170,6 +170,7 @@ def make_temporary(
     )
     with _cursor(connection) as cursor:
         cursor.execute(statement)
+    return table(name, *(column(each) for each, _ in columns))
 
 
 def copy_rows(connection: Connection, name: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -209,8 +210,7 @@ def each_deleted(
     """
     rows = deleted.cte("deleted")
     names = ["line", *(f"value_{number}" for number in range(len(rows.c) - 1))]
-    make_temporary(connection, "gone", [(name, "text") for name in names])
-    gone = table("gone", *(column(name) for name in names))
+    gone = make_temporary(connection, "gone", [(name, "text") for name in names])
     connection.execute(insert(gone).from_select(names, select(*rows.c)))
     query = select(*(cast(c, Integer) if c.name == "line" else c for c in gone.c)).order_by(
         text("1")

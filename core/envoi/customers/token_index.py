@@ -17,13 +17,19 @@ _BATCH = 20_000
 _FRESH = table("fresh", column("customer_id"), column("token"))
 
 
-def index_tokens(connection: Connection, tenant_id: int, customers: Select[Any]) -> None:
+def index_tokens(
+    connection: Connection,
+    tenant_id: int,
+    customers: Select[Any],
+    known: Select[Any] | None = None,
+) -> None:
     """Write the search tokens of these customers anew.
 
     Args:
         connection: An open transaction of the tenant.
         tenant_id: The tenant.
         customers: Selects internal customer numbers.
+        known: Selects those of them who may have tokens already; all of them by default.
     """
     make_temporary(connection, "fresh", [("customer_id", "bigint"), ("token", 'text COLLATE "C"')])
     c = table_of(Customer).c
@@ -33,7 +39,7 @@ def index_tokens(connection: Connection, tenant_id: int, customers: Select[Any])
     rows = connection.execute(query, execution_options={"yield_per": _BATCH})
     for batch in rows.partitions():
         copy_rows(connection, "fresh", _tokens(batch))
-    _replace(connection, tenant_id, customers)
+    _replace(connection, tenant_id, customers if known is None else known)
 
 
 def _tokens(customers: Any) -> Iterator[tuple[int, str]]:

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from bench.stage import Stage
 from envoi.db import table
 from envoi.delivery.models import Sender
+from envoi.secrets import environment_of
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _PARENT, _TIMES = 1, slice(11, 15)
@@ -95,12 +96,7 @@ def wait_for(is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
 
 def _variables(stage: Stage) -> dict[str, str]:
     settings = stage.installation.settings
-    return {
-        "ENVOI_DATA_DIR": str(settings.data_dir),
-        "ENVOI_DATABASE_URL": settings.database_url.get_secret_value(),
-        "ENVOI_REDIS_URL": settings.redis_url.get_secret_value(),
-        "ENVOI_SECRET_KEY": settings.secret_key.get_secret_value(),
-    }
+    return {"ENVOI_DATA_DIR": str(settings.data_dir), **environment_of(settings)}
 
 
 def _senders(stage: Stage) -> int:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from envoi.errors import ConfigurationError
 
@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Signs sessions and encrypts secrets; empty keeps one in the data folder.",
+    )
+    former_secret_keys: tuple[SecretStr, ...] = Field(
+        (),
+        description="Secret keys of before, a JSON list: links and stored passwords made with "
+        "them stay valid.",
     )
     message_domain: str = Field(
         "envoi.test", description="Domain of Message-ID and of the return path (VERP) of emails."
@@ -110,3 +115,5 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = [f"ENVOI_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("Wrong settings. " + "; ".join(lines)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"Wrong settings. {error}: it is not JSON.") from None

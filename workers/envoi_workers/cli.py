@@ -9,7 +9,7 @@ import threading
 import click
 
 from envoi.installation import open_installation
-from envoi.secrets import with_secret_key
+from envoi.secrets import environment_of, with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi.supervisor import ChildSpec, Supervisor
 
@@ -18,15 +18,11 @@ QUEUE_THREADS = {"bulk": 2, "quick": 2}
 
 def worker_children(settings: Settings) -> list[ChildSpec]:
     """List the worker processes: several that send, one for each other queue."""
-    secrets = {
-        "ENVOI_DATABASE_URL": settings.database_url.get_secret_value(),
-        "ENVOI_REDIS_URL": settings.redis_url.get_secret_value(),
-        "ENVOI_SECRET_KEY": settings.secret_key.get_secret_value(),
-    }
+    environment = environment_of(settings)
 
     def child(name: str, queue: str, threads: int) -> ChildSpec:
         command = [sys.executable, "-m", "envoi_workers", queue, str(threads)]
-        return ChildSpec(name=name, command=command, environment=secrets)
+        return ChildSpec(name=name, command=command, environment=environment)
 
     return [
         *(

@@ -42,6 +42,7 @@ def all_settings() -> Iterator[Setting]:
     for name, field in Settings.model_fields.items():
         given = field.default
         plain = given.get_secret_value() if isinstance(given, SecretStr) else str(given)
+        plain = "[]" if given == () else plain
         default = plain.lower() if isinstance(given, bool) else plain
         yield Setting(f"ENVOI_{name.upper()}", default, field.description or "")
 

@@ -14,7 +14,7 @@ from envoi.demo.loading import DEMO_LOGIN, load_demo, needs_demo
 from envoi.embedded.stack import ServerUrls, running_servers
 from envoi.installation import Installation, open_installation
 from envoi.schema import migrate as migrate_schema
-from envoi.secrets import with_secret_key
+from envoi.secrets import environment_of, with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi.supervisor import ChildSpec, Supervisor
 
@@ -84,11 +84,7 @@ def _first_start(installation: Installation) -> None:
 
 
 def _children(settings: Settings) -> Sequence[ChildSpec]:
-    environment = {
-        "ENVOI_DATABASE_URL": settings.database_url.get_secret_value(),
-        "ENVOI_REDIS_URL": settings.redis_url.get_secret_value(),
-        "ENVOI_SECRET_KEY": settings.secret_key.get_secret_value(),
-    }
+    environment = environment_of(settings)
     parts = ["web", "tracking", "worker", "scheduler", *(["mailbox"] if settings.demo else [])]
     return [
         ChildSpec(name=part, command=[sys.executable, "-m", "envoi", part], environment=environment)

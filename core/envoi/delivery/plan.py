@@ -27,8 +27,7 @@ from envoi.errors import ConfigurationError, PluginError
 from envoi.installation import Installation
 from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
-from envoi.secrets import with_secret_key
-from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner
+from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner, signer_of
 from envoi.tracking.urls import UrlMaker
 from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
 
@@ -131,7 +130,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
     Raises:
         EnvoiError: The run cannot be sent; the message says why.
     """
-    settings = with_secret_key(installation.settings)
+    settings = installation.settings
     with installation.database.tenant_session(tenant_id) as session:
         run = get_run(session, tenant_id, run_id)
         frozen = RunSettings.model_validate(run.settings)
@@ -145,7 +144,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         provider = open_gateway(session, plugins, settings, tenant_id, gateway_id)
         provider_name = get_gateway(session, tenant_id, gateway_id).provider
         checks: Recheck = _allow_all if run.kind == RunKind.TEST else recheck_of_run(plugins, run)
-    signer = TokenSigner([settings.secret_key.get_secret_value()])
+    signer = signer_of(settings)
     wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
     return Plan(
         tenant_id=tenant_id,

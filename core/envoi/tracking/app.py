@@ -24,7 +24,7 @@ from envoi.installation import open_installation
 from envoi.library.addresses import PATH
 from envoi.plugins import Plugins
 from envoi.secrets import with_secret_key
-from envoi.settings import Settings, load_settings
+from envoi.settings import load_settings
 from envoi.tracking.answers import (
     NOTHING_HERE,
     PIXEL,
@@ -42,7 +42,7 @@ from envoi.tracking.models import EventKind
 from envoi.tracking.pictures import Pictures
 from envoi.tracking.preferences import Preferences
 from envoi.tracking.public_pages import PublicPages
-from envoi.tracking.tokens import InvalidTokenError, Token, TokenKind, TokenSigner
+from envoi.tracking.tokens import InvalidTokenError, Token, TokenKind, TokenSigner, signer_of
 from envoi.tracking.unsubscribe import Unsubscribing
 from envoi.tracking.urls import PATHS, TARGET_PARAMETER
 from envoi.tracking.web_version import WebVersions
@@ -167,11 +167,6 @@ def _marks(environ: Environ) -> Mark:
     if "prefetch" in purpose or "preview" in purpose:
         marks |= Mark.PREFETCH
     return marks
-
-
-def signer_of(settings: Settings) -> TokenSigner:
-    """The signer of an installation's links."""
-    return TokenSigner([settings.secret_key.get_secret_value()])
 
 
 def application() -> TrackingApp:

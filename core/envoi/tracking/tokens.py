@@ -14,6 +14,8 @@ from hmac import compare_digest
 from struct import Struct
 
 from envoi.errors import ConfigurationError, NotFoundError
+from envoi.secrets import secret_keys
+from envoi.settings import Settings
 
 _HEAD = Struct(">BIQQBH")
 """Key id, tenant, run, customer, step and variant in one byte, launch day: 24 bytes."""
@@ -148,6 +150,11 @@ class TokenSigner:
             genuine |= compare_digest(mac.digest(), given)
         if not genuine:
             raise InvalidTokenError
+
+
+def signer_of(settings: Settings) -> TokenSigner:
+    """The signer of an installation's links: its key signs, keys of before are still known."""
+    return TokenSigner(secret_keys(settings))
 
 
 class _Key:

@@ -100,7 +100,7 @@ def build_segment(page: Page) -> None:
 def write_mailing(page: Page) -> None:
     page.goto("/mailings/new")
     page.fill("#name", "Coffee week")
-    page.select_option("#segment_id", label="Women")
+    page.select_option("#source", label="Women")
     page.get_by_role("button", name="Create draft").click()
     volume = page.locator("#volume")
     expect(volume).to_contain_text("Recipients", timeout=10_000)

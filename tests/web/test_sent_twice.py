@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -11,15 +13,17 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from envoi.accounts.permissions import Role
-from envoi.customers.models import CustomField
+from envoi.customers.models import CustomField, Import
 from envoi.db import Database, table
+from envoi.delivery.models import Run
 from envoi.exports.models import Export
-from envoi.library.models import Template
+from envoi.library.models import StoredFile, Template
 from envoi.library.templates import create_template
-from envoi.mailings import service
+from envoi.mailings import service, variants
 from envoi.mailings.models import Mailing, Variant
 from envoi.plugins import Plugins
 from envoi.policies.models import Policy
@@ -30,9 +34,20 @@ from envoi.target_audiences.models import TargetAudience
 from envoi.target_audiences.service import create_audience
 from envoi.tenants.models import WatcherGroup
 from envoi.tenants.watchers import save_watcher_group
+from factories.companies import Company, a_picture, founded
+from factories.delivery import an_installation, email_content, smtp_gateway
 from pages import SignIn, sign_in, token
+from routes import ASKED, SAMPLES, SHARED, ask, contents, named
 
 TREE = {"all": [{"source": "all_customers", "settings": {}}]}
+PNG = a_picture()
+PEOPLE = b"customer_id\nC-1\n"
+SAVING = {"version": "1", "variant": "1"}
+NAMED = {"template.name": "Twice"}
+PNG = a_picture()
+PEOPLE = b"customer_id\nC-1\n"
+SAVING = {"version": "1", "variant": "1"}
+NAMED = {"template.name": "Twice"}
 CONDITION = {"t.match": "all", "t.size": "1", "t.0.source": "all_customers", "t.0.json": "{}"}
 
 
@@ -46,7 +61,7 @@ def browsers(app: Flask, employee: Any) -> tuple[FlaskClient, FlaskClient]:
 
 
 @pytest.fixture
-def owned(database: Database, tenant_id: int, plugins: Plugins) -> dict[str, int]:
+def owned(database: Database, tenant_id: int, plugins: Plugins, tmp_path: Path) -> dict[str, int]:
     """One of each thing that a button acts upon."""
     with database.tenant_session(tenant_id) as session:
         segment = create_segment(session, tenant_id, name="Bees", tree=TREE, plugins=plugins)
@@ -56,12 +71,16 @@ def owned(database: Database, tenant_id: int, plugins: Plugins) -> dict[str, int
             session, tenant_id, channel="email", name="Letter", content={"blocks": []}
         )
         draft = service.create_draft(session, tenant_id, channel="email", name="Harvest")
+        ready = service.create_draft(session, tenant_id, channel="email", name="Ready")
+        variants.save_content(session, tenant_id, ready.id, ready.version, email_content())
+        smtp_gateway(session, an_installation(database, plugins, tmp_path), tenant_id, 25)
         return {
             "segment": segment.id,
             "audience": audience.id,
             "group": group.id,
             "template": made.id,
             "draft": draft.id,
+            "ready": ready.id,
         }
 
 
@@ -72,8 +91,10 @@ def at_once(browsers: Iterable[FlaskClient], address: str, form: Any) -> list[Te
 
     def send(window: tuple[FlaskClient, str]) -> TestResponse:
         browser, csrf = window
+        # A stream is read by one request; each has one of its own.
+        files = {k: (BytesIO(v[1]), v[0]) for k, v in form.items() if isinstance(v, tuple)}
         start.wait()
-        return browser.post(address, data={"csrf_token": csrf, **form})
+        return browser.post(address, data={"csrf_token": csrf, **form, **files})
 
     with ThreadPoolExecutor(len(windows)) as pool:
         return list(pool.map(send, windows))
@@ -86,56 +107,66 @@ def count(database: Database, tenant_id: int, model: Any) -> int:
         return int(session.scalar(query) or 0)
 
 
-@pytest.mark.parametrize(
-    ("address", "form", "model"),
-    [
-        ("/mailings/new", {"name": "Spring", "channel": "email"}, Mailing),
-        ("/mailings/{draft}/copy", {}, Mailing),
-        ("/customers/mailing", {"q": "anna"}, Mailing),
-        ("/templates/{template}/use", {}, Mailing),
-        ("/templates/starting/letter/use", {}, Mailing),
-        ("/mailings/{draft}/what", {"version": "1", "do": "add-variant", "variant": "1"}, Variant),
-        ("/segments/new", {"name": "Twice", **CONDITION}, Segment),
-        ("/customers/segment", {"q": "anna"}, Segment),
-        ("/segments/{segment}/export", {}, Export),
-        ("/segments/{segment}/audience", {"name": "Twice", "do": "add"}, TargetAudience),
-        ("/audiences/", {"name": "Twice"}, TargetAudience),
-        ("/audiences/{audience}/export", {}, Export),
-        ("/settings/categories", {"code": "twice", "name": "Twice"}, MailingCategory),
-        ("/settings/fields", {"label": "Twice", "code": "twice", "type": "1"}, CustomField),
-        ("/settings/watchers/new", {"name": "Twice", "emails": "a@b.test"}, WatcherGroup),
-        ("/settings/policies/new", {"name": "Twice", "do": "save"}, Policy),
-    ],
-)
+MAKES: list[tuple[str, dict[str, Any], Any]] = [
+    ("/mailings/new", {"name": "Spring", "channel": "email"}, Mailing),
+    ("/mailings/{draft}/copy", {}, Mailing),
+    ("/mailings/copy", {"id": "{draft}"}, Mailing),
+    ("/mailings/{ready}/test", {"addresses": "eyes@fieldmarket.test"}, Run),
+    ("/mailings/{draft}/what", {**SAVING, "do": "save-template", **NAMED}, Template),
+    ("/mailings/{draft}/pictures", {"file": ("a.png", PNG)}, StoredFile),
+    ("/mailings/{draft}/attachments", {"file": ("a.txt", b"Hello")}, StoredFile),
+    ("/templates/{template}/duplicate", {}, Template),
+    ("/images/", {"files": ("a.png", PNG)}, StoredFile),
+    ("/customers/import/", {"kind": "customers", "file": ("a.csv", PEOPLE)}, Import),
+    ("/audiences/import", {"name": "Hive", "file": ("a.csv", PEOPLE)}, Import),
+    ("/customers/mailing", {"q": "anna"}, Mailing),
+    ("/templates/{template}/use", {}, Mailing),
+    ("/templates/starting/letter/use", {}, Mailing),
+    ("/mailings/{draft}/what", {"version": "1", "do": "add-variant", "variant": "1"}, Variant),
+    ("/segments/new", {"name": "Twice", **CONDITION}, Segment),
+    ("/customers/segment", {"q": "anna"}, Segment),
+    ("/segments/{segment}/export", {}, Export),
+    ("/segments/{segment}/audience", {"name": "Twice", "do": "add"}, TargetAudience),
+    ("/audiences/", {"name": "Twice"}, TargetAudience),
+    ("/audiences/{audience}/export", {}, Export),
+    ("/settings/categories", {"code": "twice", "name": "Twice"}, MailingCategory),
+    ("/settings/fields", {"label": "Twice", "code": "twice", "type": "1"}, CustomField),
+    ("/settings/watchers/new", {"name": "Twice", "emails": "a@b.test"}, WatcherGroup),
+    ("/settings/policies/new", {"name": "Twice", "do": "save"}, Policy),
+]
+"""Every form that makes something: its address, what is filled in, what is made."""
+
+DELETES: list[tuple[str, Any]] = [
+    ("/audiences/{audience}/delete", TargetAudience),
+    ("/segments/{segment}/delete", Segment),
+    ("/settings/watchers/{group}/delete", WatcherGroup),
+    ("/templates/{template}/delete", Template),
+]
+
+
+@pytest.mark.parametrize(("address", "form", "model"), MAKES)
 def test_a_form_sent_twice_makes_one_thing(
     database: Database,
     tenant_id: int,
     browsers: tuple[FlaskClient, FlaskClient],
     owned: dict[str, int],
     address: str,
-    form: dict[str, str],
+    form: dict[str, Any],
     model: Any,
 ) -> None:
     before = count(database, tenant_id, model)
-    answers = at_once(browsers, address.format(**owned), form)
+    given = {k: owned["draft"] if v == "{draft}" else v for k, v in form.items()}
+    answers = at_once(browsers, address.format(**owned), given)
     assert count(database, tenant_id, model) == before + 1
     found = sorted(answer.status_code for answer in answers)
-    assert found[0] == 303
-    assert found[1] in (303, 409, 422)
-    assert len({answer.location for answer in answers if answer.location}) == 1
+    assert found[0] in (200, 303)
+    assert found[1] in (200, 303, 409, 422)
+    assert len({answer.location for answer in answers if answer.location}) <= 1
 
 
 # The database deletes nothing the second time, which is as good; the ORM only remarks on it.
 @pytest.mark.filterwarnings("ignore:DELETE statement on table")
-@pytest.mark.parametrize(
-    ("address", "model"),
-    [
-        ("/audiences/{audience}/delete", TargetAudience),
-        ("/segments/{segment}/delete", Segment),
-        ("/settings/watchers/{group}/delete", WatcherGroup),
-        ("/templates/{template}/delete", Template),
-    ],
-)
+@pytest.mark.parametrize(("address", "model"), DELETES)
 def test_what_is_deleted_twice_is_gone(
     database: Database,
     tenant_id: int,
@@ -147,6 +178,38 @@ def test_what_is_deleted_twice_is_gone(
     answers = at_once(browsers, address.format(**owned), {})
     assert {answer.status_code for answer in answers} <= {303, 404, 409}
     assert count(database, tenant_id, model) == 0
+
+
+@pytest.fixture(scope="module")
+def company(
+    database: Database, plugins: Plugins, tmp_path_factory: pytest.TempPathFactory
+) -> Company:
+    return founded(database, plugins, tmp_path_factory.mktemp("company"), "Heron")
+
+
+@pytest.fixture(scope="module")
+def window(app: Flask) -> FlaskClient:
+    """In which the company's administrator signs in; some forms sign out."""
+    return app.test_client()
+
+
+@pytest.mark.parametrize("asked", [asked for asked in ASKED if asked[0] == "POST"], ids=named)
+def test_no_form_makes_more_the_second_time(
+    window: FlaskClient, database: Database, company: Company, asked: tuple[str, Rule]
+) -> None:
+    """Every form there is, filled in alike twice: the second time adds no row anywhere."""
+    [owned] = set(asked[1].arguments) - SHARED or [""]
+    values = {owned: company.numbers[owned][0]} if owned else {}
+    samples = {name: SAMPLES.get(name, "email") for name in asked[1].arguments if name in SHARED}
+    sizes = []
+    for _time in range(2):
+        if window.get("/own/").status_code != 200:
+            sign_in(window, company.email)
+        ask(window, *asked, samples | values, company)
+        rows = contents(database, company)
+        sizes.append({name: found[0] for name, found in rows.items()})
+    first, second = sizes
+    assert all(second[name] <= first.get(name, 0) for name in second)
 
 
 def test_two_names_at_once(

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
-from sqlmodel import SQLModel
 from werkzeug.routing import Rule
 
-from envoi.app import create_app
-from envoi.db import Database, connect
-from envoi.installation import Installation
+from envoi.db import Database
 from envoi.mailings import service
-from envoi.plugins import Plugins, load_plugins
+from envoi.plugins import Plugins
 from factories.companies import Company, founded
-from pages import TEST_SETTINGS, sign_in, token
-
-SHARED = {
-    "channel",
-    "code",
-    "filename",
-    "kind",
-    "message_id",
-    "name",
-    "token",
-    "year",
-    "month",
-    "week",
-}
-"""Parts of addresses that name nothing a company owns."""
-
-SAMPLES: dict[str, Any] = {"kind": "customers", "year": 2026, "month": 11, "week": 48}
-"""What such parts are asked with; the others with a channel's name."""
+from pages import sign_in, token
+from routes import ASKED, SAMPLES, SHARED, ask, contents, named
 
 NO_FILE = ("imports.errors", "audiences.result")
 """What a company has no file of before an import has run."""
@@ -43,15 +20,6 @@ NO_FILE = ("imports.errors", "audiences.result")
 TOO_LARGE = 2**70
 """A number that no column holds."""
 
-APP = create_app(Installation(TEST_SETTINGS, connect("postgresql://"), load_plugins()))
-ASKED = sorted(
-    (
-        (method, rule)
-        for rule in APP.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    ),
-    key=lambda asked: (asked[1].rule, asked[0]),
-)
 OWNED = [(method, rule) for method, rule in ASKED if set(rule.arguments) - SHARED]
 OTHERS = [(method, rule) for method, rule in ASKED if not set(rule.arguments) - SHARED]
 
@@ -79,49 +47,6 @@ def browser(signed_in_once: FlaskClient, ours: Company) -> FlaskClient:
     if signed_in_once.get("/own/").status_code != 200:
         sign_in(signed_in_once, ours.email)
     return signed_in_once
-
-
-def contents(database: Database, company: Company) -> dict[str, Any]:
-    """Count and digest every row that a company has, by table."""
-    tables = [t for t in SQLModel.metadata.sorted_tables if "tenant_id" in t.c]
-    parts = " UNION ALL ".join(
-        f"SELECT '{t.name}', count(*), md5(string_agg(x::text, '|' ORDER BY x::text))"
-        f' FROM "{t.name}" AS x WHERE tenant_id = :tenant'
-        for t in tables
-    )
-    with database.tenant_connection(company.tenant_id) as connection:
-        rows = connection.execute(text(parts), {"tenant": company.tenant_id})
-        return {row[0]: (row[1], row[2]) for row in rows}
-
-
-def ask(
-    browser: FlaskClient, method: str, rule: Rule, values: Mapping[str, Any], about: Company
-) -> tuple[int, str]:
-    """Ask a route; a form names everything that `about` owns."""
-    address = APP.url_map.bind("localhost").build(rule.endpoint, values, method=method)
-    fields: dict[str, Any] = {name: found[0] for name, found in about.numbers.items()}
-    fields["id"] = list(about.numbers["mailing_id"])
-    form = {
-        "csrf_token": token(browser, "/own/"),
-        "name": "Taken over",
-        "version": 1,
-        "recipients": 3,
-        "company": about.tenant_id,
-        "tenant_id": about.tenant_id,
-        "segment": fields["segment_id"],
-        "customer": fields["customer_id"],
-        **fields,
-    }
-    if method == "POST":
-        answer = browser.post(address, data=form)
-    else:
-        answer = browser.open(address, method=method, query_string=fields)
-    with answer:
-        return answer.status_code, answer.get_data().decode(errors="replace")
-
-
-def named(asked: tuple[str, Rule]) -> str:
-    return f"{asked[0]} {asked[1].rule}"
 
 
 @pytest.mark.parametrize("asked", OWNED, ids=named)

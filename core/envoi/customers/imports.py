@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from envoi.customers.staging import ImportCounts
 from envoi.db import table
 from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
+from envoi.twice import A_MOMENT, one_by_one
 
 ENDED = frozenset((ImportState.DONE, ImportState.FAILED, ImportState.CANCELLED))
 _UNDER_WAY = frozenset((ImportState.WAITING, ImportState.RUNNING))
@@ -71,7 +73,9 @@ def create_import(
     """
     row = _new(tenant_id, kind, file_name, path, account_id)
     if mapping:
-        row.mapping = mapping.model_dump()
+        row.mapping = mapping.model_dump(mode="json")
+    if (again := _just_taken_in(session, row)) is not None:
+        return again
     session.add(row)
     session.flush()
     announce(session, tenant_id, Work.IMPORT, row.id)
@@ -91,9 +95,34 @@ def create_mapping(
     row = _new(tenant_id, kind, file_name, path, account_id)
     row.state = ImportState.MAPPING
     row.details = {"preview": preview.model_dump()}
+    if (again := _just_taken_in(session, row)) is not None:
+        return again
     session.add(row)
     session.flush()
     return row.id
+
+
+def _just_taken_in(session: Session, wanted: Import) -> int | None:
+    """Return the import of the same file by the same person a moment ago: a form sent twice.
+
+    The file that came last is deleted then.
+    """
+    if wanted.created_by is None:
+        return None
+    one_by_one(session, "import", wanted.tenant_id, wanted.created_by)
+    same = ("tenant_id", "created_by", "kind", "file_name")
+    c = table(Import).c
+    alike = (c[column] == getattr(wanted, column) for column in same)
+    recent = select(Import).where(*alike, c.created_at > func.now() - A_MOMENT)
+    path = Path(wanted.path)
+    for other in session.scalars(recent.order_by(c.id)):
+        there = Path(other.path)
+        if there.is_file() and not cmp(path, there, shallow=False):
+            continue
+        if not wanted.mapping or wanted.mapping == other.mapping:
+            path.unlink(missing_ok=True)
+            return other.id
+    return None
 
 
 def _new(

@@ -24,6 +24,7 @@ from envoi.jobs import Work, announce, withdraw
 from envoi.plugins import Plugins
 from envoi.settings import Settings
 from envoi.tenants.service import company_zone, tenant_settings
+from envoi.twice import one_by_one
 
 log = structlog.get_logger(__name__)
 
@@ -105,8 +106,7 @@ def _waiting(
     session: Session, tenant_id: int, kind: str, params: Mapping[str, Any], account_id: int | None
 ) -> Export | None:
     """The same export that the same person is waiting for already: a form sent twice."""
-    lock = func.hashtextextended(f"export:{tenant_id}:{account_id}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    one_by_one(session, "export", tenant_id, account_id)
     c = table(Export).c
     open_states = (int(ExportState.WAITING), int(ExportState.RUNNING))
     mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state.in_(open_states))

@@ -20,6 +20,7 @@ from envoi.mailings.models import Mailing
 from envoi.mailings.service import get_mailing
 from envoi.mailings.variants import get_variant, refuse_too_large, save_content, with_ids
 from envoi.tenants.service import tenant_settings
+from envoi.twice import A_MOMENT, one_by_one
 
 MAX_NAME = 200
 MAX_FOLDER = 100
@@ -97,7 +98,10 @@ def create_template(
     folder: str = "",
     account_id: int | None = None,
 ) -> Template:
-    """Keep content as a template; what belongs to one mailing is left out."""
+    """Keep content as a template; what belongs to one mailing is left out.
+
+    The same one made by the same person a moment ago is returned: a form was sent twice.
+    """
     kept = {k: v for k, v in content.items() if k not in _NOT_OF_TEMPLATES}
     refuse_too_large(kept)
     made = Template(
@@ -108,6 +112,8 @@ def create_template(
         content=kept,
         created_by=account_id,
     )
+    if (again := _just_made(session, made)) is not None:
+        return again
     session.add(made)
     session.flush()
     return made
@@ -194,6 +200,17 @@ def use_template(
     # A text part of before would not fit the new body.
     changed = {"text": "", **content, "blocks": blocks}
     return save_content(session, tenant_id, mailing_id, version, changed, number)
+
+
+def _just_made(session: Session, wanted: Template) -> Template | None:
+    if wanted.created_by is None:
+        return None
+    one_by_one(session, "template", wanted.tenant_id, wanted.created_by)
+    same = ("tenant_id", "created_by", "channel", "name", "folder", "content")
+    c = table(Template).c
+    alike = (c[column] == getattr(wanted, column) for column in same)
+    recent = c.created_at > func.now() - A_MOMENT
+    return session.scalar(select(Template).where(*alike, recent).limit(1))
 
 
 def _addressed(block: dict[str, Any], address: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account, Membership
@@ -26,6 +26,7 @@ from envoi.plugins import Plugins
 from envoi.settings import Settings
 from envoi.tenants.models import WatcherGroup
 from envoi.tenants.service import tenant_settings
+from envoi.twice import A_MOMENT
 from envoi.types import AddressKind
 
 TEST_MARK = "[Test] "
@@ -53,12 +54,13 @@ def send_test(
         customer_id: For whom it is rendered; None is the company's test customer.
 
     Returns:
-        A run outside of every figure; `copies_of` says what became of it.
+        A run outside of every figure; `copies_of` says what became of it. The same test asked
+        for a moment ago is returned again: a form was sent twice.
 
     Raises:
         ValidationFailedError: An address is none, or a variant cannot be sent.
     """
-    mailing = get_mailing(session, tenant_id, mailing_id)
+    mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses)
     problems = [
         problem
@@ -145,6 +147,23 @@ def _copies_run(
     customer_id: int,
     mark: str,
 ) -> Run:
+    contents = [
+        VariantContent(
+            number=variant.number,
+            content=_marked(final_content(session, plugins, mailing, variant), mark),
+        )
+        for variant in variants
+    ]
+    wanted = RunSettings(
+        category_id=mailing.category_id,
+        lifetime_minutes=_LIFETIME_MINUTES,
+        variants=contents,
+        message_domain=settings.message_domain,
+        links_url=settings.links_url,
+    )
+    copies = [Copy(address=a, variant=variant.number) for variant in variants for a in addresses]
+    if (again := _just_asked(session, mailing, wanted, customer_id, copies)) is not None:
+        return again
     run = create_run(
         session,
         mailing.tenant_id,
@@ -152,24 +171,35 @@ def _copies_run(
         kind=RunKind.TEST,
         channel=mailing.channel,
         gateway_id=None,
-        settings=RunSettings(
-            category_id=mailing.category_id,
-            lifetime_minutes=_LIFETIME_MINUTES,
-            variants=[
-                VariantContent(
-                    number=variant.number,
-                    content=_marked(final_content(session, plugins, mailing, variant), mark),
-                )
-                for variant in variants
-            ],
-            message_domain=settings.message_domain,
-            links_url=settings.links_url,
-        ),
+        settings=wanted,
         now=datetime.now(UTC),
     )
-    copies = [Copy(address=a, variant=variant.number) for variant in variants for a in addresses]
     add_copies(session, run, customer_id, copies)
     return run
+
+
+def _just_asked(
+    session: Session,
+    mailing: Mailing,
+    wanted: RunSettings,
+    customer_id: int,
+    copies: Sequence[Copy],
+) -> Run | None:
+    """Return the run of the same copies of a moment ago; the caller has locked the mailing."""
+    c = table(Run).c
+    mine = (c.tenant_id == mailing.tenant_id, c.mailing_id == mailing.id)
+    recent = select(Run).where(*mine, c.kind == RunKind.TEST, c.created_at > func.now() - A_MOMENT)
+    asked = [(copy.address, copy.variant) for copy in copies]
+    for run in session.scalars(recent.order_by(c.id.desc())):
+        made = copies_of(run)
+        same = [(copy.address, copy.variant) for copy in made.copies] == asked
+        if (
+            same
+            and made.customer_id == customer_id
+            and RunSettings.model_validate(run.settings) == wanted
+        ):
+            return run
+    return None
 
 
 def _marked(content: dict[str, Any], mark: str) -> dict[str, Any]:

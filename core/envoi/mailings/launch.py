@@ -238,7 +238,6 @@ def _run_settings(
         window_from=mailing.window_from,
         window_until=mailing.window_until,
         window_zone=mailing.window_zone,
-        watcher_group_id=mailing.watcher_group_id,
         variants=[
             VariantContent(
                 number=v.number,

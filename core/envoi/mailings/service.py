@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -19,12 +20,12 @@ from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
 from envoi.policies.models import Policy
 from envoi.tenants.service import tenant_settings
+from envoi.twice import A_MOMENT, one_by_one
 
 _COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
 """Fields of a copy; its start is chosen anew."""
 UNTITLED = "Untitled mailing"
 """What a draft without a name is called."""
-_TWICE = timedelta(seconds=5)
 
 
 class ChangedMeanwhileError(ConflictError):
@@ -77,13 +78,26 @@ def just_drafted(
     session: Session, tenant_id: int, channel: str, name: str, account_id: int | None
 ) -> Mailing | None:
     """Return the draft of this name that somebody made a moment ago: a form sent twice."""
-    lock = func.hashtextextended(f"draft:{tenant_id}:{account_id}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    one_by_one(session, "draft", tenant_id, account_id)
     c = table(Mailing).c
     mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
     same = (c.channel == channel, c.name == (name.strip() or UNTITLED), ~c.hidden)
-    recent = select(Mailing).where(*mine, *same, c.created_at > func.now() - _TWICE)
+    recent = select(Mailing).where(*mine, *same, c.created_at > func.now() - A_MOMENT)
     return session.scalar(recent.order_by(c.id.desc()).limit(1))
+
+
+def copy_mailings(
+    session: Session, tenant_id: int, ids: Sequence[int], account_id: int | None = None
+) -> None:
+    """Copy mailings, unless the same person copied just these a moment ago: a form sent twice."""
+    one_by_one(session, "draft", tenant_id, account_id)
+    wanted = Counter(copy_name(get_mailing(session, tenant_id, number)) for number in ids)
+    c = table(Mailing).c
+    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
+    recent = select(c.name).where(*mine, ~c.hidden, c.created_at > func.now() - A_MOMENT)
+    if wanted - Counter(session.scalars(recent)):
+        for number in ids:
+            copy_mailing(session, tenant_id, number, account_id)
 
 
 def get_mailing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -20,9 +20,9 @@ from envoi.segments.models import Segment
 from envoi.segments.queries import users_of
 from envoi.segments.tree import Group, dump, parse
 from envoi.segments.versions import get_version, record_version
+from envoi.twice import A_MOMENT, one_by_one
 
 _LONGEST_NAME = 200
-_TWICE_SECONDS = 5
 _NOT_COUNTED: Mapping[str, Any] = {"last_count": None, "last_counted_at": None, "figures": {}}
 
 
@@ -60,10 +60,9 @@ def just_created(
     session: Session, tenant_id: int, name: str, created_by: int | None
 ) -> Segment | None:
     """Return the segment of this name that somebody made a moment ago: a form sent twice."""
-    lock = func.hashtextextended(f"segment:{tenant_id}:{created_by}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    one_by_one(session, "segment", tenant_id, created_by)
     c = table(Segment).c
-    since = func.now() - timedelta(seconds=_TWICE_SECONDS)
+    since = func.now() - A_MOMENT
     mine = (c.tenant_id == tenant_id, c.name == name.strip(), c.created_by == created_by)
     query = select(Segment).where(*mine, c.version == 1, c.created_at > since)
     return session.scalar(query.order_by(c.id.desc()).limit(1))

@@ -70,8 +70,8 @@ def copy_many() -> Response:
     """Copy every chosen mailing."""
     with current.session() as session:
         rows = _chosen(session, request.form.getlist("id"))
-        for row in rows:
-            service.copy_mailing(session, current.tenant_id, row.id, current.account_id)
+        ids = [row.id for row in rows]
+        service.copy_mailings(session, current.tenant_id, ids, current.account_id)
     toast(ngettext("%(num)s copy was made.", "%(num)s copies were made.", len(rows)))
     return see_other(list_url(request.form))
 

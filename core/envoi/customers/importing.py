@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Select,
     TableClause,
+    any_,
     delete,
     distinct,
     func,
@@ -168,10 +169,12 @@ def _set_values(
         where=column.is_distinct_from(new.excluded[column.name]),
     )
     touch(connection, stored.returning(value.c.customer_id).cte("stored"))
+    # An array is read once, where a table may be walked through for every value there is.
+    empty = select(customer_id).where(cell.is_(None)).scalar_subquery()
     emptied = delete(value).where(
         value.c.tenant_id == tenant_id,
         value.c.field_id == field.id,
-        value.c.customer_id.in_(select(customer_id).where(cell.is_(None))),
+        value.c.customer_id == any_(func.array(empty)),
     )
     touch(connection, emptied.returning(value.c.customer_id).cte("emptied"))
 

@@ -30,8 +30,9 @@ log = structlog.get_logger()
 class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
-    `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES
-    and ATTRIBUTE, the import's for IMPORT, the segment's for FIGURES, the export's for EXPORT.
+    `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
+    ATTRIBUTE and RATES, the import's for IMPORT, the segment's for FIGURES, the export's for
+    EXPORT.
     """
 
     LAUNCH = "launch"
@@ -42,6 +43,7 @@ class Work(StrEnum):
     FIGURES = "segment_figures"
     EXPORT = "export_file"
     COPIES = "send_copies"
+    RATES = "look_at_rates"
 
 
 QUEUES = {
@@ -53,6 +55,7 @@ QUEUES = {
     Work.FIGURES: "bulk",
     Work.EXPORT: "bulk",
     Work.COPIES: "quick",
+    Work.RATES: "quick",
 }
 
 

@@ -408,12 +408,29 @@ class SegmentSourceSpec(Descriptor):
             raise ValueError(f"{self.name} must give either select or iter_external_ids")
 
 
+class EventType(StrEnum):
+    """What can become of a message after it was handed over."""
+
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    DEFERRED = "deferred"
+    """Still being tried: changes nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeliveryEvent:
-    """Something a provider reports later about a message, in one vocabulary."""
+    """Something a provider reports later about a message, in one vocabulary.
+
+    `status` is the enhanced status (RFC 3463), `code` the three-digit one, `reason` the
+    server's own words; `recipient` is the address it is about, where the report tells it.
+    """
 
     message_key: str
     type: str
     occurred_at: datetime
     reason: str = ""
     raw: str = ""
+    status: str = ""
+    code: int = 0
+    recipient: str = ""

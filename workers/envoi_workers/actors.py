@@ -15,6 +15,7 @@ from envoi.customers.import_run import run_import
 from envoi.db import table
 from envoi.delivery.copies import send_copies
 from envoi.exports.service import run_export
+from envoi.feedback.rates import look_at_rates
 from envoi.jobs import QUEUES, Work, hint
 from envoi.mailings.launch import launch_due
 from envoi.receipts.attribution import attribute_when_due
@@ -94,6 +95,11 @@ def copies(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     workshop.once(Work.COPIES, tenant_id, run_id, work)
 
 
+def rates(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Pause a run of which too much bounces, or too many complain."""
+    look_at_rates(workshop.installation.database, tenant_id, run_id)
+
+
 JOBS: dict[Work, Job] = {
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
@@ -103,6 +109,7 @@ JOBS: dict[Work, Job] = {
     Work.FIGURES: segment_figures,
     Work.EXPORT: export_file,
     Work.COPIES: copies,
+    Work.RATES: rates,
 }
 
 

@@ -44,12 +44,27 @@ class Gender(IntEnum):
 
 
 class Quality(IntEnum):
-    """Why a contact cannot be used; 30 and above exclude (product reference, section 17)."""
+    """What is wrong with a contact: 1 to 29 may pass, 30 and above exclude for good."""
 
     GOOD = 0
+    UNAVAILABLE = 1
+    DNS_ERROR = 2
+    MAILBOX_FULL = 3
+    TOO_LONG = 4
+    TIMEOUT = 5
+    ANSWERING_MACHINE = 6
     NO_ADDRESS = 30
     FORMAT_ERROR = 31
+    NOT_EXISTING = 32
+    UNDELIVERABLE = 33
+    EXHAUSTED = 34
+    BLOCKED_BY_MTA = 35
+    COMPLAINT = 36
+    BLOCKED_BY_RECIPIENT = 37
+    REFUSES_ATTACHMENTS = 38
+    NO_DOMAIN = 39
     LANDLINE = 40
+    BLACKLISTED = 50
 
 
 class FieldType(IntEnum):

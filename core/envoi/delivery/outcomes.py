@@ -24,6 +24,7 @@ from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
 from envoi.delivery.states import move
+from envoi.feedback.refusals import Refusal, note_refusals
 from envoi.jobs import Work, announce
 from envoi.tenants.models import TenantSettings
 
@@ -73,11 +74,21 @@ def record(
     final = [o for o in outcomes if o.state is not MessageState.READY]
     if final:
         _finish(session.connection(), key, final)
+    if failed := [o for o in final if o.state is MessageState.FAILED]:
+        _note_refusals(session, key, failed)
     if refused := [o for o in outcomes if o.state is MessageState.READY]:
         _try_again(session, key, refused)
     if unconfirmed := [o for o in final if o.state is MessageState.UNCONFIRMED]:
         _resend(session, key, unconfirmed)
     _give_up(session, key, rest_due_at)
+
+
+def _note_refusals(session: Session, key: BlockKey, failed: Sequence[Outcome]) -> None:
+    refusals = [
+        Refusal(customer_id=o.customer_id, step=o.step, code=o.code, words=o.detail or "")
+        for o in failed
+    ]
+    note_refusals(session, key.tenant_id, key.run_id, key.launched_on, refusals)
 
 
 def _is_still_ours(session: Session, sender_id: int, key: BlockKey) -> bool:

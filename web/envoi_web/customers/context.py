@@ -29,9 +29,24 @@ GENDERS = {
 }
 QUALITIES = {
     Quality.GOOD: lazy_gettext("Good"),
+    Quality.UNAVAILABLE: lazy_gettext("Temporarily unavailable"),
+    Quality.DNS_ERROR: lazy_gettext("DNS error"),
+    Quality.MAILBOX_FULL: lazy_gettext("Mailbox full"),
+    Quality.TOO_LONG: lazy_gettext("Message too long"),
+    Quality.TIMEOUT: lazy_gettext("Timeout"),
+    Quality.ANSWERING_MACHINE: lazy_gettext("Answering machine"),
     Quality.NO_ADDRESS: lazy_gettext("No address"),
     Quality.FORMAT_ERROR: lazy_gettext("Format error"),
+    Quality.NOT_EXISTING: lazy_gettext("Address does not exist"),
+    Quality.UNDELIVERABLE: lazy_gettext("Cannot be delivered"),
+    Quality.EXHAUSTED: lazy_gettext("Delivery attempts exhausted"),
+    Quality.BLOCKED_BY_MTA: lazy_gettext("Blocked by the mail server"),
+    Quality.COMPLAINT: lazy_gettext("Spam complaint"),
+    Quality.BLOCKED_BY_RECIPIENT: lazy_gettext("Blocked by the recipient"),
+    Quality.REFUSES_ATTACHMENTS: lazy_gettext("Recipient refuses attachments"),
+    Quality.NO_DOMAIN: lazy_gettext("Domain does not exist"),
     Quality.LANDLINE: lazy_gettext("Landline: takes no SMS"),
+    Quality.BLACKLISTED: lazy_gettext("In the blacklist"),
 }
 CHANNELS = {
     "email": lazy_gettext("Email"),

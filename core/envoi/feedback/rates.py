@@ -1,0 +1,102 @@
+"""Pauses a mailing by itself when too much of it bounces or too many complain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from envoi.db import Database, table
+from envoi.delivery.models import Message, MessageState, Run, RunStatus
+from envoi.delivery.runs import get_run, pause_run
+from envoi.feedback.models import Bounce
+from envoi.jobs import Work, withdraw
+from envoi.tenants.models import TenantSettings
+
+TWICE = 2
+"""After a person has gone on, only so many times the share pauses the run again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What came back of a run, in percent of what providers took or refused."""
+
+    accepted: int
+    tried: int
+    bounces: int
+    complaints: int
+
+    @property
+    def bounce_share(self) -> float:
+        """Bounces, refusals at hand-over included."""
+        return 100 * self.bounces / self.tried if self.tried else 0.0
+
+    @property
+    def complaint_share(self) -> float:
+        """Complaints."""
+        return 100 * self.complaints / self.accepted if self.accepted else 0.0
+
+
+def look_at_rates(database: Database, tenant_id: int, run_id: int) -> bool:
+    """Do the due work of `Work.RATES`: pause the run if its rates are too high."""
+    with database.tenant_session(tenant_id) as session:
+        withdraw(session, tenant_id, Work.RATES, run_id)
+        run = get_run(session, tenant_id, run_id, lock=True)
+        limits = session.get(TenantSettings, tenant_id) or TenantSettings(tenant_id=tenant_id)
+        rates = rates_of(session, run)
+        if run.status not in (RunStatus.COLLECTING, RunStatus.SENDING):
+            return False
+        if rates.accepted < limits.pause_after:
+            return False
+        reasons = _reasons(run, limits, rates)
+        if reasons:
+            pause_run(session, tenant_id, run_id, " ".join(reasons))
+        return bool(reasons)
+
+
+def rates_of(session: Session, run: Run) -> Rates:
+    """Count what came back of a run."""
+    m, b = table(Message).c, table(Bounce).c
+    mine = (m.tenant_id == run.tenant_id, m.run_id == run.id, m.launched_on == run.launched_on)
+    taken = m.state.in_((MessageState.ACCEPTED, MessageState.FAILED))
+    row = session.execute(
+        select(
+            func.count().filter(m.state == MessageState.ACCEPTED).label("accepted"),
+            func.count().filter(taken).label("tried"),
+            func.count(m.complained_at).label("complaints"),
+        ).where(*mine, or_(taken, m.complained_at.is_not(None)))
+    ).one()
+    bounces = select(func.count()).where(b.tenant_id == run.tenant_id, b.run_id == run.id)
+    return Rates(
+        accepted=row.accepted,
+        tried=row.tried,
+        bounces=session.scalar(bounces) or 0,
+        complaints=row.complaints,
+    )
+
+
+def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
+    """Why to pause, in words; the shares at which it is paused are noted at the run."""
+    reasons = []
+    if rates.bounce_share >= _limit(limits.pause_bounce_share, run.paused_bounce_share):
+        run.paused_bounce_share = rates.bounce_share
+        reasons.append(
+            f"{rates.bounce_share:.1f} % of the messages bounced ({rates.bounces} of"
+            f" {rates.tried}). See in the report why, then resume or cancel."
+        )
+    if rates.complaint_share >= _limit(limits.pause_complaint_share, run.paused_complaint_share):
+        run.paused_complaint_share = rates.complaint_share
+        reasons.append(
+            f"{rates.complaint_share:.2f} % of the recipients reported the mailing as spam"
+            f" ({rates.complaints} of {rates.accepted}). Ask who gets it and why, then resume or"
+            " cancel."
+        )
+    return reasons
+
+
+def _limit(share: float, paused_at: float | None) -> float:
+    """The share that pauses; 0 never does."""
+    if not share:
+        return float("inf")
+    return share if paused_at is None else max(share, TWICE * paused_at)

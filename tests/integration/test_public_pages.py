@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
+from envoi.customers.models import Customer
 from envoi.db import Database
 from envoi.delivery.models import Run, RunKind
 from envoi.plugins import Plugins
@@ -174,6 +175,21 @@ class TestWebVersion:
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("sandbox ")
         assert "script" not in policy
+
+    def test_it_does_not_outlive_the_customers_data(
+        self, client: Client, database: Database, signer: TokenSigner, run: LedgerRun, customer: int
+    ) -> None:
+        self.freeze(database, run, "<p>Dear {{ client.properties.first_name }}</p>")
+        url = address(signer, run, customer, TokenKind.VIEW)
+        assert "Dear Ann" in client.get(url).text
+        with database.tenant_session(run.tenant_id) as session:
+            found = session.get(Customer, (run.tenant_id, customer))
+            assert found is not None
+            found.first_name = "Berta"
+        assert "Dear Berta" in client.get(url).text
+        with database.tenant_session(run.tenant_id) as session:
+            session.delete(session.get(Customer, (run.tenant_id, customer)))
+        assert client.get(url).status_code == 404
 
     def test_what_cannot_be_made_is_the_one_404(
         self, client: Client, database: Database, signer: TokenSigner, run: LedgerRun, customer: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -108,6 +109,22 @@ class TestWhen:
         again = stored(database, tenant_id, int(copy.answer.location.split("/")[2]))
         same = ("window_from", "window_zone", "limit_per_minute", "attribution_conditions")
         assert all(getattr(again, field) == getattr(kept, field) for field in same)
+
+    def test_by_customers_own_clocks_a_window_is_closed_for_some_only(
+        self, desk: Desk, draft: int
+    ) -> None:
+        """An hour that begins after the lifetime here is open elsewhere in the world."""
+        soon = datetime.now(ZoneInfo("Europe/Berlin")) + timedelta(hours=3)
+        times = {
+            "window_from": soon.strftime("%H:%M"),
+            "window_until": (soon + timedelta(hours=1)).strftime("%H:%M"),
+        }
+        brief: dict[str, Any] = {"lifetime": 1, "lifetime_unit": "hours", "window": "own", **times}
+        shown = self.save(desk, draft, **brief, window_zone="company")
+        assert "none would leave" in shown.words
+        shown = self.save(desk, draft, **brief, window_zone="customer", version=3)
+        assert "none would leave" not in shown.words
+        assert "would get nothing" in shown.words
 
     def test_somebody_elses_settings_are_not_written_over(self, desk: Desk, draft: int) -> None:
         assert self.save(desk, draft, lifetime="12").status == 200

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from envoi.audience.clock import zone_names
 from envoi.audience.strata import MOST_STRATA
 from envoi.audience.volume import Volume
-from envoi.audience.window import SendingWindow
+from envoi.audience.window import CUSTOMER, SendingWindow
 from envoi.delivery.gateways import default_gateway
 from envoi.delivery.pace import pace_of
 from envoi.mailings.audience import has_source
@@ -60,7 +61,7 @@ def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
             "" if gateway else "There is no gateway for this channel. Set one up in Settings.",
         ),
         Check("start", "when", _start_problem(mailing)),
-        Check("window", "when", _window_problem(mailing, zone)),
+        Check("window", "when", *_window_problem(mailing, zone)),
         Check("limit", "when", _limit_warning(mailing, volume), warning=True),
     ]
 
@@ -98,20 +99,33 @@ def _start_problem(mailing: Mailing) -> str:
     return ""
 
 
-def _window_problem(mailing: Mailing, zone: ZoneInfo) -> str:
+def _window_problem(mailing: Mailing, company: ZoneInfo) -> tuple[str, bool]:
     """Say when nothing can leave: the lifetime, which begins with the start, ends before it opens.
 
-    By the customers' own clocks it opens somewhere within a day.
+    By the customers' own clocks that holds for some of them: a warning, unless it is for all.
     """
-    window = SendingWindow.of(mailing.window_from, mailing.window_until)
+    window = SendingWindow.of(mailing.window_from, mailing.window_until, mailing.window_zone)
     start = mailing.starts_at or datetime.now(UTC)
-    opens_at = window.opens_at(start, zone) if window else None
-    if opens_at and opens_at >= start + timedelta(minutes=mailing.lifetime_minutes):
+    end = start + timedelta(minutes=mailing.lifetime_minutes)
+    if window is None or not _opens_late(window, start, end, company):
+        return "", False
+    if window.zone == CUSTOMER and not all(
+        _opens_late(window, start, end, ZoneInfo(name)) for name in zone_names()
+    ):
         return (
-            "The sending window opens only after the messages' lifetime has ended, so that none"
-            " would leave. Choose another start, a longer lifetime or a wider window."
-        )
-    return ""
+            "By the company's clock the sending window opens only after the messages' lifetime"
+            " has ended: customers of that zone and of an unknown one would get nothing. Choose"
+            " another start, a longer lifetime or a wider window."
+        ), True
+    return (
+        "The sending window opens only after the messages' lifetime has ended, so that none"
+        " would leave. Choose another start, a longer lifetime or a wider window."
+    ), False
+
+
+def _opens_late(window: SendingWindow, start: datetime, end: datetime, zone: ZoneInfo) -> bool:
+    opens_at = window.opens_at(start, zone)
+    return opens_at is not None and opens_at >= end
 
 
 def _limit_warning(mailing: Mailing, volume: Volume | None) -> str:

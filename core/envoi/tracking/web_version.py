@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import select
 
 from envoi.content.kit import Kit
-from envoi.db import Database
+from envoi.db import Database, table
 from envoi.delivery.models import Run
 from envoi.delivery.recipients import sample_person
-from envoi.delivery.runs import RunSettings
-from envoi.errors import EnvoiError
+from envoi.delivery.runs import RunSettings, get_run
+from envoi.errors import EnvoiError, NotFoundError
 from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
 from envoi.tracking.answers import NOTHING_HERE, Answer, message
@@ -20,8 +25,20 @@ KEPT = 32
 """Pages that a process keeps, at most some megabytes each: who opens one often opens it again."""
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """A message and whom it is for; two are the same while the customer's data are."""
+
+    message: MessageRef
+    known: str
+    variables: Mapping[str, Any] = field(compare=False)
+
+
 class WebVersions:
-    """The view of a message's own page; it shows what was sent, with links that are not counted."""
+    """The view of a message's own page; it shows what was sent, with links that are not counted.
+
+    The customer is read every time, so that a page does not outlive a change of their data.
+    """
 
     def __init__(self, database: Database, plugins: Plugins, signer: TokenSigner) -> None:
         self._database = database
@@ -32,24 +49,32 @@ class WebVersions:
     def __call__(self, ref: MessageRef) -> Answer:
         """The page, or the one 404 where the message cannot be made any more."""
         try:
-            return self._kept(ref)
+            return self._kept(self._reader(ref))
         except EnvoiError:
             return NOTHING_HERE
 
-    def _made(self, ref: MessageRef) -> Answer:
+    def _reader(self, ref: MessageRef) -> _Reader:
+        c = table(Run).c
+        mine = (c.tenant_id == ref.tenant_id, c.id == ref.run_id)
         with self._database.tenant_session(ref.tenant_id) as session:
-            run = session.get(Run, (ref.tenant_id, ref.run_id))
-            spec = self._plugins.channels.get(run.channel) if run else None
-            if run is None or spec is None:
-                return NOTHING_HERE
+            spec = self._plugins.channels.get(session.scalar(select(c.channel).where(*mine)) or "")
+            if spec is None:
+                raise NotFoundError("There is no such message.")
+            person = sample_person(session, ref.tenant_id, ref.customer_id, spec.address_kind)
+        return _Reader(ref, repr(person.variables), person.variables)
+
+    def _made(self, reader: _Reader) -> Answer:
+        ref = reader.message
+        with self._database.tenant_session(ref.tenant_id) as session:
+            run = get_run(session, ref.tenant_id, ref.run_id)
+            spec = self._plugins.channels[run.channel]
             frozen = RunSettings.model_validate(run.settings)
             variant = next((v for v in frozen.variants if v.number == ref.variant), None)
             if variant is None:
                 return NOTHING_HERE
-            person = sample_person(session, ref.tenant_id, ref.customer_id, spec.address_kind)
             urls = UrlMaker(frozen.links_url, self._signer).message(ref)
             variables = {
-                **person.variables,
+                **reader.variables,
                 "unsubscribe_url": urls.of(TokenKind.UNSUBSCRIBE),
                 "preferences_url": urls.of(TokenKind.PREFERENCES),
                 "view_url": urls.of(TokenKind.VIEW),

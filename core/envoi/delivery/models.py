@@ -31,6 +31,8 @@ from envoi.columns import (
     small,
     small_key,
     tenant_key,
+    text_key,
+    whole,
     words,
 )
 
@@ -89,7 +91,10 @@ class BlockState(IntEnum):
 
 
 class Gateway(SQLModel, table=True):
-    """A configured account of a provider; `secrets` is encrypted for this tenant and row."""
+    """A configured account of a provider; `secrets` is encrypted for this tenant and row.
+
+    `limits` is a `GatewayLimits` document.
+    """
 
     __tablename__ = "gateway"
     tenant_id: int = tenant_key()
@@ -102,7 +107,22 @@ class Gateway(SQLModel, table=True):
     is_default: bool = Field(
         default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
     )
+    limits: dict[str, Any] = document()
     created_at: datetime = moment(nullable=False, now=True)
+
+
+class GatewayDay(SQLModel, table=True):
+    """How much of a day's allowance of a gateway is taken; only kept where there is one.
+
+    `domain` is the recipients' domain, empty for all together.
+    """
+
+    __tablename__ = "gateway_day"
+    tenant_id: int = tenant_key()
+    gateway_id: int = big_key()
+    day: date = Field(sa_column=Column(Date, primary_key=True))
+    domain: str = text_key()
+    taken: int = whole()
 
 
 class Run(SQLModel, table=True):

@@ -115,7 +115,8 @@ class EnabledPlugin(SQLModel, table=True):
 class DueWork(SQLModel, table=True):
     """Work that falls due, announced in the transaction that makes it due.
 
-    No RLS: the scheduler reads it for all tenants at once. Holds only numbers.
+    No RLS: the scheduler reads it for all tenants at once. Holds only numbers. What is urgent
+    goes before the rest of its tenant.
     """
 
     __tablename__ = "due_work"
@@ -125,6 +126,7 @@ class DueWork(SQLModel, table=True):
     tenant_id: int = Field(sa_column=Column(Integer, nullable=False))
     kind: str = words(None)
     ref: int = big()
+    urgent: bool = yes_no()
 
 
 class InboundRoute(SQLModel, table=True):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 revision = "0003"
 down_revision = "0002"
 
-TENANT_TABLES = ("bounce", "inbound")
+TENANT_TABLES = ("bounce", "inbound", "gateway_day")
 OPEN_TABLES = ("door",)
 
 

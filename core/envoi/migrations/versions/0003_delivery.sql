@@ -60,3 +60,18 @@ ALTER TABLE tenant_settings
     ADD COLUMN pause_bounce_share DOUBLE PRECISION DEFAULT '5' NOT NULL,
     ADD COLUMN pause_complaint_share DOUBLE PRECISION DEFAULT '0.3' NOT NULL,
     ADD COLUMN pause_after INTEGER DEFAULT '200' NOT NULL;
+
+CREATE TABLE gateway_day (
+    tenant_id INTEGER NOT NULL,
+    gateway_id BIGINT NOT NULL,
+    day DATE NOT NULL,
+    domain TEXT NOT NULL,
+    taken INTEGER DEFAULT '0' NOT NULL,
+    CONSTRAINT pk_gateway_day PRIMARY KEY (tenant_id, gateway_id, day, domain)
+);
+
+ALTER TABLE gateway
+    ADD COLUMN limits JSONB DEFAULT '{}' NOT NULL;
+
+ALTER TABLE due_work
+    ADD COLUMN urgent BOOLEAN DEFAULT 'false' NOT NULL;

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Select,
     TableClause,
     any_,
     delete,
@@ -41,7 +40,7 @@ from envoi.customers.staging import (
     make_touched,
     touch,
 )
-from envoi.customers.token_index import index_tokens
+from envoi.customers.token_index import index_new, index_tokens
 from envoi.customers.tokens import PERSONAL
 from envoi.db import table
 from envoi.subscriptions.models import WHOLE_CHANNEL, ConsentLog, OptOut
@@ -73,8 +72,9 @@ class CustomerImport:
         kept = _count_opted_out(connection, tenant_id, batch)
         make_touched(connection)
         _upsert(connection, tenant_id, batch, file.customer_columns)
-        named = _named(file.customer_columns)
-        index_tokens(connection, tenant_id, named, named.where(~TOUCHED.c.created))
+        index_new(connection, tenant_id, select(TOUCHED.c.id).where(TOUCHED.c.created))
+        if set(file.customer_columns) & set(PERSONAL):
+            index_tokens(connection, tenant_id, select(TOUCHED.c.id).where(~TOUCHED.c.created))
         known = ensure_fields(connection, tenant_id, file.fields.values()) if file.fields else {}
         numbered = self._numbered(connection, batch)
         for name, code in file.fields.items():
@@ -145,12 +145,6 @@ def _upsert(
     else:
         new = new.on_conflict_do_nothing(index_elements=key)
     touch(connection, new.returning(customer.c.id, CREATED).cte("written"))
-
-
-def _named(given: Sequence[str]) -> Select[Any]:
-    """Select the customers who may be found by other words now."""
-    query = select(TOUCHED.c.id)
-    return query if set(given) & set(PERSONAL) else query.where(TOUCHED.c.created)
 
 
 def _set_values(

@@ -10,8 +10,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     TableClause,
+    any_,
     delete,
     func,
+    insert,
     literal,
     or_,
     select,
@@ -22,7 +24,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from envoi.customers.csv_reader import Row
 from envoi.customers.error_file import ErrorFile
-from envoi.customers.staging import each_deleted, touch
+from envoi.customers.staging import TOUCHED, each_deleted, make_temporary, touch
 from envoi.customers.values import Style
 from envoi.db import table
 from envoi.receipts.models import Product, Receipt, ReceiptLine
@@ -188,17 +190,26 @@ def replace_lines(
 
 
 def _drop_superfluous(connection: Connection, tenant_id: int, batch: TableClause) -> None:
+    """Delete what receipts that were there before have more lines than the batch.
+
+    The receipts are asked for first and the lines of each by its key: of lines that an import has
+    just made the planner knows nothing, and would walk through all of them.
+    """
     line, receipt, c = table(ReceiptLine), table(Receipt), batch.c
+    columns = [("id", "bigint primary key"), ("lines", "int")]
+    earlier = make_temporary(connection, "earlier", columns)
+    new = select(TOUCHED.c.id).where(TOUCHED.c.created)
     counts = (
-        select(c.receipt_id, func.count(c.product_id).label("lines"))
-        .group_by(c.receipt_id)
-        .subquery()
+        select(receipt.c.id, func.count(c.product_id))
+        .join_from(receipt, batch, receipt.c.external_id == c.receipt_id)
+        .where(receipt.c.tenant_id == tenant_id, receipt.c.id.not_in(new))
+        .group_by(receipt.c.id)
     )
+    connection.execute(insert(earlier).from_select(["id", "lines"], counts))
+    lines = select(earlier.c.lines).where(earlier.c.id == line.c.receipt_id)
     superfluous = delete(line).where(
         line.c.tenant_id == tenant_id,
-        line.c.receipt_id == receipt.c.id,
-        receipt.c.tenant_id == tenant_id,
-        receipt.c.external_id == counts.c.receipt_id,
-        line.c.number > counts.c.lines,
+        line.c.receipt_id == any_(func.array(select(earlier.c.id).scalar_subquery())),
+        line.c.number > lines.scalar_subquery(),
     )
     touch(connection, superfluous.returning(line.c.receipt_id).cte("superfluous"))

@@ -15,14 +15,24 @@ from dramatiq import Broker, Message
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
-from sqlalchemy import func, literal, select
+from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.tenants.models import DueWork
 
-__all__ = ["Broker", "Work", "announce", "connect_broker", "due", "hint", "withdraw"]
+__all__ = [
+    "Broker",
+    "Work",
+    "announce",
+    "connect_broker",
+    "due",
+    "hint",
+    "is_announced",
+    "lease",
+    "withdraw",
+]
 
 log = structlog.get_logger()
 
@@ -31,7 +41,7 @@ class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
-    ATTRIBUTE and RATES, the import's for IMPORT, the segment's for FIGURES, the export's for
+    ATTRIBUTE, RATES and REPORT, the import's for IMPORT, the segment's for FIGURES, the export's for
     EXPORT.
     """
 
@@ -39,6 +49,7 @@ class Work(StrEnum):
     COLLECT = "collect"
     SEND = "send"
     ATTRIBUTE = "attribute"
+    REPORT = "count_report"
     IMPORT = "import_file"
     FIGURES = "segment_figures"
     EXPORT = "export_file"
@@ -51,6 +62,7 @@ QUEUES = {
     Work.COLLECT: "bulk",
     Work.SEND: "send",
     Work.ATTRIBUTE: "bulk",
+    Work.REPORT: "bulk",
     Work.IMPORT: "bulk",
     Work.FIGURES: "bulk",
     Work.EXPORT: "bulk",
@@ -60,7 +72,11 @@ QUEUES = {
 
 
 def announce(
-    session: Session, tenant_id: int, kind: Work, ref: int, due_at: datetime | None = None
+    session: Session | Connection,
+    tenant_id: int,
+    kind: Work,
+    ref: int,
+    due_at: datetime | None = None,
 ) -> None:
     """Write down that work falls due, in the transaction of the state it belongs to.
 
@@ -77,11 +93,36 @@ def announce(
     )
 
 
-def withdraw(session: Session, tenant_id: int, kind: Work, ref: int) -> None:
-    """Take an announcement back: the work is done, or will not be."""
+def withdraw(
+    session: Session, tenant_id: int, kind: Work, ref: int, *, due_at: datetime | None = None
+) -> None:
+    """Take an announcement back: the work is done, or will not be.
+
+    With `due_at` only the one that is due then, as `lease` has left it.
+    """
+    work = table(DueWork)
+    mine = [work.c.tenant_id == tenant_id, work.c.kind == kind.value, work.c.ref == ref]
+    if due_at is not None:
+        mine.append(work.c.due_at == due_at)
+    session.execute(work.delete().where(*mine))
+
+
+def lease(session: Session, tenant_id: int, kind: Work, ref: int, until: datetime) -> bool:
+    """Put due work that is begun off until it must be taken for lost; false where none is due.
+
+    Whoever announces it meanwhile makes it due again, and so `withdraw` leaves it.
+    """
     work = table(DueWork)
     mine = (work.c.tenant_id == tenant_id, work.c.kind == kind.value, work.c.ref == ref)
-    session.execute(work.delete().where(*mine))
+    begun = work.update().where(*mine, work.c.due_at <= func.now()).values(due_at=until)
+    return session.execute(begun.returning(work.c.ref)).first() is not None
+
+
+def is_announced(session: Session, tenant_id: int, kind: Work, ref: int) -> bool:
+    """Whether work is due, will be, or is being done under a lease."""
+    work = table(DueWork).c
+    mine = (work.tenant_id == tenant_id, work.kind == kind.value, work.ref == ref)
+    return session.scalar(select(work.ref).where(*mine)) is not None
 
 
 def due(

@@ -1,24 +1,35 @@
-"""Reports that are kept with their run: when they are used, counted again, and dropped."""
+"""Reports of large runs: counted in the background, shown at once, counted again when old."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from envoi.db import Database
-from envoi.delivery.models import MessageState
-from envoi.mailings.kept import ONCE_CLOSED, WHILE_OPEN, kept_report
+from envoi.delivery.models import MessageState, RunStatus
+from envoi.delivery.runs import finish_if_done
+from envoi.jobs import Work, due
+from envoi.mailings.kept import (
+    LARGE_RUN,
+    ONCE_CLOSED,
+    WHILE_OPEN,
+    WHILE_SENDING,
+    count_report,
+    report_to_show,
+)
 from envoi.mailings.report import MailingReport, report_of_mailing
 from envoi.plugins import Plugins
 from envoi.receipts.attribution import attribute
 from ledger_rows import NOW, LedgerRun, add_customers, add_messages, add_receipt, add_run
 
-Opened = Callable[..., MailingReport]
+Shown = Callable[..., MailingReport | None]
 LAUNCHED = NOW - timedelta(days=3)
 CLOSED = LAUNCHED + timedelta(days=14)
+SET = "UPDATE run SET {} WHERE tenant_id = :t AND id = :r"
 
 
 @pytest.fixture
@@ -32,76 +43,174 @@ def run(database: Database, tenant_id: int) -> LedgerRun:
 
 
 @pytest.fixture
-def opened(database: Database, plugins: Plugins, run: LedgerRun) -> Opened:
-    """Opens the report at a moment, as one that is slow to count unless told otherwise."""
+def large(database: Database, run: LedgerRun) -> LedgerRun:
+    """The same run, whose collection says that it has very many customers."""
+    counted = {"lines": [], "strata": [], "variants": [], "computed_at": NOW.isoformat()}
+    sizes = dict.fromkeys(("eligible", "control", "recipients", "deferred"), 0)
+    change(database, run, "volume = CAST(:v AS jsonb)", v=counted | sizes | {"segment": LARGE_RUN})
+    return run
 
-    def open_it(slow_seconds: float = 0.0, **options: object) -> MailingReport:
+
+@pytest.fixture
+def shown(database: Database, plugins: Plugins, run: LedgerRun) -> Shown:
+    """Opens the report as the page does."""
+
+    def open_it(**options: object) -> MailingReport | None:
         with database.tenant_session(run.tenant_id) as session:
             asked = (session, plugins, run.tenant_id, run.mailing_id)
-            return kept_report(*asked, slow_seconds=slow_seconds, **options)  # type: ignore[arg-type]
+            return report_to_show(*asked, **options)  # type: ignore[arg-type]
 
     return open_it
+
+
+def change(database: Database, run: LedgerRun, what: str, **values: object) -> None:
+    given = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in values.items()}
+    with database.tenant_connection(run.tenant_id) as connection:
+        connection.execute(text(SET.format(what)), {"t": run.tenant_id, "r": run.run_id} | given)
+
+
+def is_due(database: Database, run: LedgerRun) -> bool:
+    with database.system_session() as session:
+        found = due(session, [Work.REPORT], limit=1_000)
+    return (run.tenant_id, Work.REPORT.value, run.run_id) in found
+
+
+def counted_now(database: Database, plugins: Plugins, run: LedgerRun) -> MailingReport:
+    with database.tenant_session(run.tenant_id) as session:
+        return report_of_mailing(session, plugins, run.tenant_id, run.mailing_id)
 
 
 def another_message(database: Database, run: LedgerRun) -> None:
     add_messages(database, run, add_customers(database, run.tenant_id, 1))
 
 
-def test_what_was_kept_is_what_was_counted(
-    database: Database, plugins: Plugins, run: LedgerRun, opened: Opened
+def test_nobody_waits_for_the_first_report_of_a_large_run(
+    database: Database, plugins: Plugins, large: LedgerRun, shown: Shown
 ) -> None:
+    assert shown() is None
+    assert is_due(database, large)
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    assert not is_due(database, large)
     for with_machines in (False, True):
-        asked = {"now": NOW, "with_machines": with_machines}
-        with database.tenant_session(run.tenant_id) as session:
-            counted = report_of_mailing(
-                session,
-                plugins,
-                run.tenant_id,
-                run.mailing_id,
-                now=NOW,
-                with_machines=with_machines,
-            )
-        assert opened(**asked) == opened(**asked) == counted
+        found = shown(with_machines=with_machines)
+        assert found is not None
+        assert found.with_machines is with_machines
+        with database.tenant_session(large.tenant_id) as session:
+            where = (session, plugins, large.tenant_id, large.mailing_id)
+            again = report_of_mailing(*where, now=found.as_of, with_machines=with_machines)
+        assert found == again
+    assert not is_due(database, large)
 
 
-@pytest.mark.parametrize(("opened_at", "fresh"), [(NOW, WHILE_OPEN), (CLOSED, ONCE_CLOSED)])
-def test_a_kept_report_is_used_while_it_is_fresh(
-    database: Database, run: LedgerRun, opened: Opened, opened_at: object, fresh: timedelta
+@pytest.mark.parametrize(
+    ("finished", "opened_at", "fresh"),
+    [
+        (False, NOW, WHILE_SENDING),
+        (True, NOW, WHILE_OPEN),
+        (True, CLOSED, ONCE_CLOSED),
+    ],
+)
+def test_an_old_report_is_shown_and_counted_again_behind_it(
+    database: Database,
+    plugins: Plugins,
+    large: LedgerRun,
+    shown: Shown,
+    finished: bool,
+    opened_at: datetime,
+    fresh: timedelta,
 ) -> None:
-    first = opened(now=opened_at)
-    another_message(database, run)
-    assert opened(now=opened_at + fresh / 2) == first  # type: ignore[operator]
-    later = opened(now=opened_at + fresh)  # type: ignore[operator]
+    days = 1 if opened_at == CLOSED else 14
+    change(database, large, f"settings = settings || '{{\"attribution_days\": {days}}}'")
+    if not finished:
+        change(database, large, "finished_at = NULL")
+    shown()
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    first = shown()
+    assert first is not None
+    another_message(database, large)
+    assert shown(now=first.as_of + fresh / 2) == first
+    assert not is_due(database, large)
+    assert shown(now=first.as_of + fresh) == first
+    assert is_due(database, large)
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    later = shown()
+    assert later is not None
     assert later.funnel.recipients == first.funnel.recipients + 1
-    assert later.as_of > first.as_of
+
+
+def test_who_asks_while_it_is_counted_does_not_have_it_counted_twice(
+    database: Database, large: LedgerRun, shown: Shown
+) -> None:
+    shown()
+    with database.tenant_connection(large.tenant_id) as connection:
+        begun = "UPDATE due_work SET due_at = now() + interval '9 minutes' WHERE tenant_id = :t"
+        connection.execute(text(begun), {"t": large.tenant_id})
+    assert shown() is None
+    assert not is_due(database, large)
+
+
+def test_what_is_not_due_is_not_counted(
+    database: Database, plugins: Plugins, large: LedgerRun, shown: Shown
+) -> None:
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    assert shown() is None
+
+
+def test_newer_receipts_are_in_the_report_after_their_attribution(
+    database: Database, plugins: Plugins, large: LedgerRun, shown: Shown
+) -> None:
+    shown()
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    [customer] = add_customers(database, large.tenant_id, 1)
+    add_messages(database, large, [customer], opened_at=LAUNCHED, delivered_at=LAUNCHED)
+    add_receipt(database, large.tenant_id, customer, LAUNCHED + timedelta(hours=2))
+    attribute(database, large.tenant_id)
+    old = shown()
+    assert old is not None
+    assert old.sales.receipts == 0
+    assert is_due(database, large)
+    count_report(database, plugins, large.tenant_id, large.run_id)
+    new = shown()
+    assert new is not None
+    assert new.sales == counted_now(database, plugins, large).sales
+    assert (new.sales.receipts, new.lift.main.buyers) == (1, 1)
+
+
+def test_a_run_that_ends_has_its_report_counted(
+    database: Database, large: LedgerRun, shown: Shown
+) -> None:
+    change(database, large, f"finished_at = NULL, status = {int(RunStatus.SENDING)}")
+    with database.tenant_session(large.tenant_id) as session:
+        assert finish_if_done(session, large.tenant_id, large.run_id)
+    assert is_due(database, large)
 
 
 def test_a_report_that_is_counted_quickly_is_always_live(
-    database: Database, run: LedgerRun, opened: Opened
+    database: Database, run: LedgerRun, shown: Shown
 ) -> None:
-    before = opened(slow_seconds=60.0)
+    before = shown(slow_seconds=60.0)
     another_message(database, run)
-    assert opened(slow_seconds=60.0).funnel.recipients == before.funnel.recipients + 1
+    after = shown(slow_seconds=60.0)
+    assert before is not None
+    assert after is not None
+    assert after.funnel.recipients == before.funnel.recipients + 1
+    assert not is_due(database, run)
 
 
-def test_a_closed_lift_is_kept_for_good_until_receipts_are_attributed_anew(
-    database: Database, run: LedgerRun, opened: Opened
+def test_a_small_run_whose_report_was_slow_once_is_kept_from_then_on(
+    database: Database, run: LedgerRun, shown: Shown
 ) -> None:
-    first = opened(now=CLOSED)
-    customer = add_customers(database, run.tenant_id, 1)
-    add_messages(database, run, customer, opened_at=LAUNCHED, delivered_at=LAUNCHED)
-    add_receipt(database, run.tenant_id, customer[0], LAUNCHED + timedelta(hours=2))
-    assert opened(now=CLOSED + ONCE_CLOSED).lift == first.lift
-    attribute(database, run.tenant_id, run.run_id)
-    anew = opened(now=CLOSED + ONCE_CLOSED)
-    assert (anew.lift.main.customers, anew.lift.main.buyers) == (41, 1)
-    assert anew.sales.receipts == 1
+    before = shown(slow_seconds=0.0)
+    another_message(database, run)
+    assert shown() == before
 
 
 def test_what_another_release_kept_is_counted_again(
-    database: Database, run: LedgerRun, opened: Opened
+    database: Database, plugins: Plugins, run: LedgerRun, shown: Shown
 ) -> None:
-    with database.tenant_connection(run.tenant_id) as connection:
-        old = 'UPDATE run SET report = \'{"people": "{}"}\' WHERE tenant_id = :t AND id = :r'
-        connection.execute(text(old), {"t": run.tenant_id, "r": run.run_id})
-    assert opened().funnel.recipients == 40
+    change(database, run, 'report = \'{"people": "{}"}\'')
+    assert shown() is None
+    count_report(database, plugins, run.tenant_id, run.run_id)
+    found = shown()
+    assert found is not None
+    assert found.funnel.recipients == 40

@@ -17,6 +17,7 @@ from envoi.delivery.copies import send_copies
 from envoi.exports.service import run_export
 from envoi.feedback.rates import look_at_rates
 from envoi.jobs import QUEUES, Work, hint
+from envoi.mailings.kept import count_report
 from envoi.mailings.launch import launch_due
 from envoi.receipts.attribution import attribute_when_due
 from envoi.segments.figures import refresh_figures
@@ -62,6 +63,16 @@ def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     workshop.once(Work.ATTRIBUTE, tenant_id, run_id, work)
 
 
+def report(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Count the report of a large run and keep it."""
+    installation = workshop.installation
+
+    def work() -> None:
+        count_report(installation.database, installation.plugins, tenant_id, run_id)
+
+    workshop.once(Work.REPORT, tenant_id, run_id, work)
+
+
 def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     """Import a file of customers or receipts."""
     run_import(workshop.installation, tenant_id, import_id, stopping=workshop.stopping.is_set)
@@ -105,6 +116,7 @@ JOBS: dict[Work, Job] = {
     Work.COLLECT: collect,
     Work.SEND: send,
     Work.ATTRIBUTE: attribute,
+    Work.REPORT: report,
     Work.IMPORT: import_file,
     Work.FIGURES: segment_figures,
     Work.EXPORT: export_file,

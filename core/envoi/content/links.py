@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape, unescape
 
-from envoi.content.markup import Kind, attributes, refuse_active_content, tokens
+from envoi.content.markup import (
+    Attribute,
+    Kind,
+    Token,
+    attributes,
+    refuse_active_content,
+    tokens,
+)
 from envoi.errors import TemplateError
 
 MAX_LINKS = 1_000
@@ -91,14 +98,32 @@ def number_links(html: str) -> SlottedHtml:
 
 def link_places(html: str) -> list[tuple[int, int, bool]]:
     """Where the web links of `<a>` and `<area>` stand, and whether in quotes."""
-    return [
-        (attribute.start, attribute.end, attribute.quoted)
-        for token in tokens(html)
-        if token.kind is Kind.OPEN and token.name in ("a", "area")
-        for attribute in attributes(html, token)
-        if attribute.name == "href"
-        and _is_trackable(unescape(html[attribute.start : attribute.end]))
-    ]
+    return [(found.start, found.end, found.quoted) for _, found in _links(html)]
+
+
+def marked_links(html: str, mark: Callable[[int, int, str], str]) -> str:
+    """Put a piece of HTML into every trackable link, before what it shows.
+
+    `mark` gets the link's number, how many there are, and its target.
+    """
+    links = list(_links(html))
+    pieces: list[str] = []
+    done = 0
+    for number, (token, href) in enumerate(links):
+        if token.name == "a":
+            target = unescape(html[href.start : href.end]).strip()
+            pieces += (html[done : token.end], mark(number, len(links), target))
+            done = token.end
+    return "".join([*pieces, html[done:]])
+
+
+def _links(html: str) -> Iterator[tuple[Token, Attribute]]:
+    for token in tokens(html):
+        if token.kind is Kind.OPEN and token.name in ("a", "area"):
+            for attribute in attributes(html, token):
+                target = unescape(html[attribute.start : attribute.end])
+                if attribute.name == "href" and _is_trackable(target):
+                    yield token, attribute
 
 
 def _is_trackable(target: str) -> bool:

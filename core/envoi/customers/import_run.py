@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 EVERY_RUN = 0
 """Stands for the run of an announced attribution that concerns all open windows."""
+
+ATTRIBUTED_AFTER = timedelta(minutes=1)
+"""How often receipts are attributed while their import goes on."""
 
 ANALYZE_FROM = 50_000
 """Imports of more rows than this refresh the planner's statistics."""
@@ -111,8 +115,6 @@ def _run(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_lines: 
         raise
     with site.database.tenant_session(tenant_id) as session:
         forget_uploads(session, tenant_id, site.settings.upload_days)
-        if FORMS[ImportKind(row.kind)].attributes and not row.dry_run:
-            announce(session, tenant_id, Work.ATTRIBUTE, EVERY_RUN)
 
 
 def _import(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_lines: int) -> None:
@@ -125,7 +127,7 @@ def _import(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_line
         position=0 if row.dry_run else row.position,
         applied=Applied() if row.dry_run else Applied(**row.details.get("applied", {})),
         tell=teller.tell,
-        keep=partial(_keep, tenant_id, row.id),
+        keep=partial(_keep, tenant_id, row),
         batch_lines=batch_lines,
     )
     error_path = error_file_path(site.settings.data_dir, tenant_id, row.id)
@@ -144,12 +146,15 @@ def _import(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_line
 
 
 def _keep(
-    tenant_id: int, import_id: int, connection: Connection, position: int, applied: Applied
+    tenant_id: int, row: Import, connection: Connection, position: int, applied: Applied
 ) -> None:
-    """Write down where the import stands, in the transaction of the batch."""
+    """Write down where the import stands and what follows of it, in the batch's transaction."""
     details = {"applied": applied._asdict()}
-    if not _save(connection, tenant_id, import_id, details, position=position):
+    if not _save(connection, tenant_id, row.id, details, position=position):
         raise _StoppedError
+    if FORMS[ImportKind(row.kind)].attributes and not row.dry_run:
+        soon = datetime.now(UTC) + ATTRIBUTED_AFTER
+        announce(connection, tenant_id, Work.ATTRIBUTE, EVERY_RUN, soon)
 
 
 @contextmanager
@@ -221,6 +226,8 @@ def _finish(
             session.execute(text(_ANALYZE))
     _save(session, tenant_id, row.id, details, **values)
     withdraw(session, tenant_id, Work.IMPORT, row.id)
+    if FORMS[ImportKind(row.kind)].attributes and not row.dry_run:
+        announce(session, tenant_id, Work.ATTRIBUTE, EVERY_RUN)
 
 
 _ANALYZE = (

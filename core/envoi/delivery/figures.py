@@ -44,17 +44,13 @@ def keep_figures(connection: Connection, tenant_id: int, run_ids: Sequence[int])
 
 
 def keep_sales(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> None:
-    """Keep with these runs how many receipts are attributed to them, and their amount.
-
-    A report that was kept with them is dropped, because it may hold other receipts.
-    """
+    """Keep with these runs how many receipts are attributed to them, and their amount."""
     run, sale = table(Run), table(Attribution).c
     theirs = (sale.tenant_id == tenant_id, sale.run_id == run.c.id)
     receipts = select(func.count()).where(*theirs).scalar_subquery()
     amount = select(func.coalesce(func.sum(sale.amount), 0)).where(*theirs).scalar_subquery()
     mine = (run.c.tenant_id == tenant_id, run.c.id.in_(run_ids))
-    values = {"receipts": receipts, "amount": amount, "report": None}
-    connection.execute(run.update().where(*mine).values(**values))
+    connection.execute(run.update().where(*mine).values(receipts=receipts, amount=amount))
 
 
 _COUNTED = ("recipients", "sent", "delivered", "failed")

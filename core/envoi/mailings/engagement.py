@@ -1,10 +1,12 @@
-"""What was clicked in a message, and at what time of day it was opened."""
+"""What was clicked in a message, and when it was opened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
-from sqlalchemy import ColumnElement, and_, extract, func, select, true
+from sqlalchemy import ColumnElement, Date, and_, cast, extract, func, select, true
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -15,19 +17,38 @@ from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
 @dataclass(frozen=True, kw_only=True)
 class LinkClicks:
-    """A link of the message: how many customers followed it, and how often."""
+    """A link at its place in a variant: how many customers followed it, and how often."""
+
+    variant: int
+    number: int
+    target: str
+    customers: int
+    clicks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetClicks:
+    """A target wherever it stands.
+
+    A customer has one variant, so the customers of variants add up.
+    """
 
     target: str
     customers: int
     clicks: int
 
 
-def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkClicks, ...]:
-    """List every link of a run, most followed first, also those that nobody followed.
+@dataclass(frozen=True, kw_only=True)
+class HourOpens:
+    """Opens within an hour of a day, both the company's."""
 
-    The same target in two variants is one line: a customer has one variant, so the customers
-    add up.
-    """
+    day: date
+    hour: int
+    opens: int
+
+
+def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkClicks, ...]:
+    """List every link of a run in the order of the message, also those that nobody followed."""
     link, event = table(Link).c, table(MessageEvent).c
     clicked = (
         select(
@@ -46,39 +67,47 @@ def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkCl
         .group_by(event.variant, event.link)
         .subquery()
     )
-    customers = func.coalesce(func.sum(clicked.c.customers), 0)
-    clicks = func.coalesce(func.sum(clicked.c.clicks), 0)
     same = and_(clicked.c.variant == link.variant, clicked.c.link == link.number)
+    counted = (func.coalesce(clicked.c[name], 0).label(name) for name in ("customers", "clicks"))
     query = (
-        select(link.target, customers.label("customers"), clicks.label("clicks"))
+        select(link.variant, link.number, link.target, *counted)
         .select_from(table(Link).outerjoin(clicked, same))
         .where(link.tenant_id == run.tenant_id, link.run_id == run.id)
-        .group_by(link.target)
-        .order_by(customers.desc(), clicks.desc(), func.min(link.number), link.target)
+        .order_by(link.variant, link.number)
     )
-    return tuple(
-        LinkClicks(target=row.target, customers=int(row.customers), clicks=int(row.clicks))
-        for row in session.execute(query)
-    )
+    return tuple(LinkClicks(**row) for row in session.execute(query).mappings())
 
 
-def opens_by_hour(session: Session, run: Run, *, with_machines: bool) -> tuple[int, ...]:
-    """Count opens by hour of the company's day; 24 numbers from midnight on."""
+def by_target(links: Iterable[LinkClicks]) -> list[TargetClicks]:
+    """Add up the places of each target, most followed first."""
+    found: dict[str, tuple[int, int]] = {}
+    for link in links:
+        customers, clicks = found.get(link.target, (0, 0))
+        found[link.target] = customers + link.customers, clicks + link.clicks
+    rows = (TargetClicks(target=t, customers=n, clicks=m) for t, (n, m) in found.items())
+    return sorted(rows, key=lambda row: (-row.customers, -row.clicks))
+
+
+def opens_of(session: Session, run: Run, *, with_machines: bool) -> tuple[HourOpens, ...]:
+    """Count opens by day and hour, each as the company's clocks show it."""
     counter = table(EventCounter).c
-    zone = tenant_settings(session, run.tenant_id).time_zone
-    hour = extract("hour", func.timezone(zone, counter.hour)).label("hour_of_day")
+    local = func.timezone(tenant_settings(session, run.tenant_id).time_zone, counter.hour)
+    day, hour = cast(local, Date).label("day"), extract("hour", local).label("hour_of_day")
     query = (
-        select(hour, func.sum(counter.hits).label("opens"))
+        select(day, hour, func.sum(counter.hits).label("opens"))
         .where(
             counter.tenant_id == run.tenant_id,
             counter.run_id == run.id,
             counter.kind == int(EventKind.OPEN),
             _whose(counter.machine, with_machines),
         )
-        .group_by(hour)
+        .group_by(day, hour)
+        .order_by(day, hour)
     )
-    found = {int(row.hour_of_day): int(row.opens) for row in session.execute(query)}
-    return tuple(found.get(number, 0) for number in range(24))
+    return tuple(
+        HourOpens(day=row.day, hour=int(row.hour_of_day), opens=int(row.opens))
+        for row in session.execute(query)
+    )
 
 
 def _whose(machine: ColumnElement[bool], with_machines: bool) -> ColumnElement[bool]:

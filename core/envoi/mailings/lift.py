@@ -172,8 +172,6 @@ def _groups(
         "control": int(MessageState.CONTROL),
         "excluded": int(MessageState.EXCLUDED),
     }
-    # A million customers are added up in memory; by default they would go through the disk.
-    session.execute(text("SET LOCAL work_mem = '128MB'"))
     rows = [dict(row._mapping) for row in session.execute(_GROUPS, values)]
     return {row.pop("control"): Group(**row) for row in rows}
 

@@ -16,7 +16,7 @@ from envoi.delivery.models import Message, MessageState, Run, Stage
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.errors import ConflictError, NotFoundError
 from envoi.mailings import service
-from envoi.mailings.report import messages_of
+from envoi.mailings.funnel import messages_of
 from envoi.receipts.models import Attribution
 from envoi.sql import CustomerIds
 

@@ -6,11 +6,10 @@ whole by construction: each message row is counted once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, null, select
+from sqlalchemy import ColumnElement, and_, case, func, null, select, text
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -19,86 +18,24 @@ from envoi.delivery.states import RECIPIENT_STATES
 from envoi.errors import ConflictError
 from envoi.mailings import service
 from envoi.mailings.comparison import Comparison, comparison_of
-from envoi.mailings.engagement import LinkClicks, links_of, opens_by_hour
+from envoi.mailings.engagement import HourOpens, LinkClicks, links_of, opens_of
+from envoi.mailings.funnel import (
+    Funnel,
+    ReportVolume,
+    counts_of,
+    funnel_of,
+    messages_of,
+    seen_by_anybody,
+    volume_of,
+)
 from envoi.mailings.lift import Lift, lift_of
+from envoi.mailings.readers import DomainFigures, Readers, domains_of, readers_of
 from envoi.plugins import Plugins
 from envoi.receipts.models import Attribution
 from envoi.subscriptions.models import ConsentLog
 from envoi.target_audiences.models import TargetAudience
-from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
 _MOST_REASONS = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageCount:
-    """How many customers of the segment a stage took away."""
-
-    stage: Stage
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportVolume:
-    """From the segment to the recipients, by counting rows."""
-
-    customers: int
-    stages: tuple[StageCount, ...]
-    control: int
-    recipients: int
-
-    @property
-    def good(self) -> int:
-        """Those whom no stage took away."""
-        return self.control + self.recipients
-
-
-@dataclass(frozen=True, kw_only=True)
-class Funnel:
-    """How far the messages came; the states add up to the recipients."""
-
-    states: dict[MessageState, int]
-    delivered: int
-    opened: int
-    clicked: int
-    bought: int
-    unsubscribed: int
-    complained: int
-    bounced: int
-    opens: int
-    clicks: int
-    machine_opens: int
-    machine_clicks: int
-
-    @property
-    def recipients(self) -> int:
-        """Everybody who was to get a message."""
-        return sum(self.states.values())
-
-    @property
-    def sent(self) -> int:
-        """Those whose message the gateway has accepted."""
-        return self.states[MessageState.ACCEPTED]
-
-    @property
-    def failed(self) -> int:
-        """Those whose message the gateway, or the content, refused for good."""
-        return self.states[MessageState.FAILED]
-
-    @property
-    def unconfirmed(self) -> int:
-        """Those of whom it is not known whether the gateway accepted the message."""
-        return self.states[MessageState.UNCONFIRMED]
-
-    @property
-    def waiting(self) -> int:
-        """Those whose turn has not come, and those on the wire."""
-        return self.states[MessageState.READY] + self.states[MessageState.CLAIMED]
-
-    @property
-    def not_sent(self) -> int:
-        """Those who will not get it, or of whom it is not known."""
-        return self.recipients - self.sent - self.waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +98,9 @@ class MailingReport:
     lift: Lift
     comparison: Comparison
     links: tuple[LinkClicks, ...]
-    opens_by_hour: tuple[int, ...]
+    opens: tuple[HourOpens, ...]
+    readers: tuple[Readers, ...]
+    domains: tuple[DomainFigures, ...]
 
 
 def report_of_mailing(
@@ -172,7 +111,6 @@ def report_of_mailing(
     *,
     now: datetime | None = None,
     with_machines: bool = False,
-    lift: Lift | None = None,
 ) -> MailingReport:
     """Make the report of a mailing that was launched.
 
@@ -183,7 +121,6 @@ def report_of_mailing(
         mailing_id: The mailing.
         now: The moment the report is for.
         with_machines: Count openers and clickers of which only machines were seen, too.
-        lift: The lift, where it was counted already and cannot have changed.
 
     Raises:
         NotFoundError: There is no such mailing.
@@ -193,13 +130,32 @@ def report_of_mailing(
     run = service.get_run(session, mailing)
     if run is None:
         raise ConflictError("This mailing has not started, so there is nothing to report yet.")
-    now = now or datetime.now(UTC)
-    counts = _counts(session, run)
-    sales = _sales(session, run)
+    report = _counted(session, plugins, run, mailing.name, now or datetime.now(UTC))
+    return and_machines(session, run, report) if with_machines else report
+
+
+def and_machines(session: Session, run: Run, report: MailingReport) -> MailingReport:
+    """Return the same report with machines among those who opened and clicked."""
+    opened, clicked = seen_by_anybody(session, run)
+    return replace(
+        report,
+        with_machines=True,
+        funnel=replace(report.funnel, opened=opened, clicked=clicked),
+        links=links_of(session, run, with_machines=True),
+        opens=opens_of(session, run, with_machines=True),
+    )
+
+
+def _counted(
+    session: Session, plugins: Plugins, run: Run, name: str, now: datetime
+) -> MailingReport:
+    # A million customers are added up in memory; by default they would go through the disk.
+    session.execute(text("SET LOCAL work_mem = '128MB'"))
+    counts, sales = counts_of(session, run), _sales(session, run)
     return MailingReport(
-        mailing_id=mailing_id,
+        mailing_id=run.mailing_id or 0,
         run_id=run.id,
-        name=mailing.name,
+        name=name,
         channel=run.channel,
         launched_at=run.created_at,
         finished_at=run.finished_at,
@@ -208,17 +164,19 @@ def report_of_mailing(
         control_share=float(run.settings.get("control_share") or 0),
         control_audience=_control_audience(session, run),
         strata=len((run.volume or {}).get("strata", ())),
-        with_machines=with_machines,
-        volume=_volume(counts),
-        funnel=_funnel(session, run, counts, sales.buyers, with_machines=with_machines),
+        with_machines=False,
+        volume=volume_of(counts),
+        funnel=funnel_of(session, run, counts, sales.buyers),
         not_sent=reasons_not_sent(session, plugins, run),
         not_delivered=_reasons(session, plugins, run, _bounced()),
         unsubscribed=_unsubscribed(session, run, sum(row.unsubscribed for row in counts)),
         sales=sales,
-        lift=lift or lift_of(session, run, now),
+        lift=lift_of(session, run, now),
         comparison=comparison_of(session, run),
-        links=links_of(session, run, with_machines=with_machines),
-        opens_by_hour=opens_by_hour(session, run, with_machines=with_machines),
+        links=links_of(session, run, with_machines=False),
+        opens=opens_of(session, run, with_machines=False),
+        readers=readers_of(session, run),
+        domains=domains_of(session, plugins, run),
     )
 
 
@@ -226,108 +184,6 @@ def _control_audience(session: Session, run: Run) -> str:
     number = run.settings.get("control_audience_id")
     audience = session.get(TargetAudience, (run.tenant_id, number)) if number else None
     return audience.name if audience else ""
-
-
-def messages_of(run: Run) -> ColumnElement[bool]:
-    """The condition for a run's rows, one for each customer, with its partition."""
-    m = table(Message).c
-    return and_(
-        m.tenant_id == run.tenant_id,
-        m.run_id == run.id,
-        m.launched_on == run.launched_on,
-        m.step == 1,
-    )
-
-
-def _counts(session: Session, run: Run) -> list[Row[Any]]:
-    m = table(Message).c
-    query = (
-        select(
-            m.state,
-            m.stage,
-            func.count().label("customers"),
-            func.count(m.bounced_at).label("bounced"),
-            func.count(m.opened_at).label("opened"),
-            func.count(m.clicked_at).label("clicked"),
-            func.count(m.unsubscribed_at).label("unsubscribed"),
-            func.count(m.complained_at).label("complained"),
-        )
-        .where(messages_of(run))
-        .group_by(m.state, m.stage)
-    )
-    return list(session.execute(query))
-
-
-def _volume(counts: list[Row[Any]]) -> ReportVolume:
-    def count(state: MessageState, stage: Stage | None = None) -> int:
-        return sum(
-            row.customers
-            for row in counts
-            if row.state == state and (stage is None or row.stage == stage)
-        )
-
-    return ReportVolume(
-        customers=sum(row.customers for row in counts),
-        stages=tuple(
-            StageCount(stage=stage, count=count(MessageState.EXCLUDED, stage)) for stage in Stage
-        ),
-        control=count(MessageState.CONTROL),
-        recipients=sum(count(state) for state in RECIPIENT_STATES),
-    )
-
-
-def _funnel(
-    session: Session, run: Run, counts: list[Row[Any]], bought: int, *, with_machines: bool
-) -> Funnel:
-    mine = [row for row in counts if row.state in RECIPIENT_STATES]
-    states = {
-        state: sum(row.customers for row in mine if row.state == state)
-        for state in sorted(RECIPIENT_STATES)
-    }
-    accepted = [row for row in mine if row.state == MessageState.ACCEPTED]
-    opened, clicked = sum(row.opened for row in mine), sum(row.clicked for row in mine)
-    if with_machines:
-        opened, clicked = _seen_by_anybody(session, run)
-    hits = _hits(session, run)
-    return Funnel(
-        states=states,
-        delivered=sum(row.customers - row.bounced for row in accepted),
-        opened=opened,
-        clicked=clicked,
-        bought=bought,
-        unsubscribed=sum(row.unsubscribed for row in mine),
-        complained=sum(row.complained for row in mine),
-        bounced=sum(row.bounced for row in mine),
-        opens=hits.get((EventKind.OPEN, False), 0),
-        clicks=hits.get((EventKind.CLICK, False), 0),
-        machine_opens=hits.get((EventKind.OPEN, True), 0),
-        machine_clicks=hits.get((EventKind.CLICK, True), 0),
-    )
-
-
-def _hits(session: Session, run: Run) -> dict[tuple[int, bool], int]:
-    counter = table(EventCounter).c
-    query = (
-        select(counter.kind, counter.machine, func.sum(counter.hits).label("hits"))
-        .where(counter.tenant_id == run.tenant_id, counter.run_id == run.id)
-        .group_by(counter.kind, counter.machine)
-    )
-    return {(row.kind, row.machine): int(row.hits) for row in session.execute(query)}
-
-
-def _seen_by_anybody(session: Session, run: Run) -> tuple[int, int]:
-    """Customers with any open and with any click; a click implies an open here as well."""
-    event = table(MessageEvent).c
-    customers = func.count(event.customer_id.distinct())
-    clicked = event.kind == int(EventKind.CLICK)
-    query = select(customers.label("opened"), customers.filter(clicked).label("clicked")).where(
-        event.tenant_id == run.tenant_id,
-        event.run_id == run.id,
-        event.launched_on == run.launched_on,
-        event.kind.in_([int(EventKind.OPEN), int(EventKind.CLICK)]),
-    )
-    row = session.execute(query).one()
-    return row.opened, row.clicked
 
 
 def _held() -> ColumnElement[bool]:

@@ -149,8 +149,8 @@ def attribute(
         run_id: A run, open or long closed; None or 0 stands for every run with an open window.
         now: The moment that decides which windows are open.
     """
-    with database.tenant_connection(tenant_id) as connection:
-        return _attribute(connection, tenant_id, run_id, now or datetime.now(UTC))
+    with database.tenant_session(tenant_id) as session:
+        return _attribute(session, tenant_id, run_id, now or datetime.now(UTC))
 
 
 def attribute_when_due(
@@ -165,7 +165,7 @@ def attribute_when_due(
     with database.tenant_session(tenant_id) as session:
         withdraw(session, tenant_id, Work.ATTRIBUTE, ref)
         connection = session.connection()
-        changed = _attribute(connection, tenant_id, ref or None, now)
+        changed = _attribute(session, tenant_id, ref or None, now)
         # Bounces come for days after a run has ended.
         keep_figures(connection, tenant_id, [ref] if ref else [])
         open_still = _decided(connection, tenant_id, None, now, ref)
@@ -181,7 +181,8 @@ def announce_attribution(
     announce(session, tenant_id, Work.ATTRIBUTE, run_id, due_at)
 
 
-def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: datetime) -> int:
+def _attribute(session: Session, tenant_id: int, run_id: int | None, now: datetime) -> int:
+    connection = session.connection()
     decided = _decided(connection, tenant_id, run_id, now)
     if not decided:
         return 0
@@ -204,7 +205,10 @@ def _attribute(connection: Connection, tenant_id: int, run_id: int | None, now: 
     candidates = _candidates([w for w in others if w.until > since])
     done = connection.execute(_ATTRIBUTE, values | candidates).one()
     # A purchase may move from a run whose window has closed, or to one.
-    keep_sales(connection, tenant_id, list({w.run_id for w in decided} | set(done.runs) - {None}))
+    changed = set(done.runs) - {None}
+    keep_sales(connection, tenant_id, list({w.run_id for w in decided} | changed))
+    for run in changed | ({run_id} if run_id else set()):
+        announce(session, tenant_id, Work.REPORT, run)
     return int(done.changed)
 
 

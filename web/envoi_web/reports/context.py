@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,14 +14,23 @@ from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
 
 from envoi.delivery.models import MessageState
+from envoi.mailings.engagement import by_target
 from envoi.mailings.outcomes import CustomerOutcome
-from envoi.mailings.report import DaySales, MailingReport, Reason, Sales
+from envoi.mailings.report import DaySales, MailingReport, Reason
+from envoi.mailings.statistics import SMALLEST_GROUP
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import NO_VALUE, money, number, percent
 from envoi_web.charts import ticks
 from envoi_web.mailings.context import SHOWN_STATES, STAGE_LABELS, detail_words
 from envoi_web.mailings.reasons import held_reason
-from envoi_web.reports.words import OUTCOMES, leave_reason
+from envoi_web.reports.period import Period
+from envoi_web.reports.words import (
+    DEVICES,
+    OUTCOMES,
+    domain_label,
+    leave_reason,
+    program_label,
+)
 
 _CROWDED = 20
 """Bars from which on only every third one is labelled."""
@@ -158,20 +168,15 @@ def _times(count: int) -> str:
     return str(ngettext("%(count)s time", "%(count)s times", count, count=number(count)))
 
 
-def days(report: MailingReport) -> list[DaySales]:
-    """Every day from the launch to now or to the window's end, also those without receipts."""
-    zone = current.company.zone
+def days(report: MailingReport, period: Period) -> list[DaySales]:
+    """Every day of the period, also those without receipts."""
     found = {day.day: day for day in report.sales.days}
-    first = min([report.launched_at.astimezone(zone).date(), *found])
-    window = report.launched_at + timedelta(days=report.attribution_days)
-    last = max([min(report.as_of, window).astimezone(zone).date(), first, *found])
-    every = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    return [found.get(day, DaySales(day=day, receipts=0, amount=0)) for day in every]
+    return [found.get(day, DaySales(day=day, receipts=0, amount=0)) for day in period.days]
 
 
-def chart(report: MailingReport, *, by_amount: bool) -> dict[str, Any]:
+def chart(report: MailingReport, period: Period, *, by_amount: bool) -> dict[str, Any]:
     """The bars of purchases by day."""
-    shown = days(report)
+    shown = days(report, period)
     crowded = len(shown) > _CROWDED
     values = [float(plain_amount(d.amount)) if by_amount else d.receipts for d in shown]
     labels = [_short(d.day) for d in shown]
@@ -190,13 +195,23 @@ def chart(report: MailingReport, *, by_amount: bool) -> dict[str, Any]:
         "label": _("Amount of attributed receipts by day") if by_amount else receipts,
         "unit": current.company.currency if by_amount else _("Receipts"),
         "period": f"{labels[0]} – {labels[-1]}, {current.company.time_zone}",
-        "sum": _sum(report.sales),
+        "sum": _sum(shown, None if period.chosen else report.sales.buyers),
     }
 
 
-def hours(report: MailingReport) -> dict[str, Any] | None:
-    """The bars of opens by hour of the day; None before the first open."""
-    opens = report.opens_by_hour
+def opens_by_hour(report: MailingReport, period: Period) -> list[int]:
+    """Opens by hour of the day, 24 numbers from midnight on."""
+    found = [0] * 24
+    for each in report.opens:
+        # Without a choice also the opens after the window, which the days do not show.
+        if each.day in period or not period.chosen:
+            found[each.hour] += each.opens
+    return found
+
+
+def hours(report: MailingReport, period: Period) -> dict[str, Any] | None:
+    """The bars of opens by hour of the day; None where nobody opened."""
+    opens = opens_by_hour(report, period)
     if not any(opens):
         return None
     busiest = max(range(24), key=lambda hour: opens[hour])
@@ -228,11 +243,15 @@ def _short(day: date) -> str:
     return dates.format_date(day, "d MMM", locale=get_locale() or "en")
 
 
-def _sum(sales: Sales) -> str:
-    count, buyers = number(sales.receipts), number(sales.buyers)
-    receipts = ngettext("%(count)s receipt", "%(count)s receipts", sales.receipts, count=count)
-    customers = ngettext("%(count)s customer", "%(count)s customers", sales.buyers, count=buyers)
-    return f"{receipts}, {money(sales.amount)}, {customers}"
+def _sum(shown: list[DaySales], buyers: int | None) -> str:
+    receipts, amount = sum(day.receipts for day in shown), sum(day.amount for day in shown)
+    count = number(receipts)
+    words = [ngettext("%(count)s receipt", "%(count)s receipts", receipts, count=count)]
+    words.append(money(amount))
+    if buyers is not None:
+        count = number(buyers)
+        words.append(ngettext("%(count)s customer", "%(count)s customers", buyers, count=count))
+    return ", ".join(words)
 
 
 def reasons(report: MailingReport) -> list[dict[str, Any]]:
@@ -259,18 +278,60 @@ def _card(
 
 
 def links(report: MailingReport) -> list[dict[str, Any]]:
-    """The links of the message with unique and total clicks; the rate is of those who clicked."""
+    """The targets of the message with unique and total clicks; the rate is of who clicked."""
     clicked = report.funnel.clicked
     return [
-        {
-            "target": link.target,
-            "customers": link.customers,
-            "share": percent(link.customers / clicked) if clicked else NO_VALUE,
-            "clicks": link.clicks,
-            "width": round(100 * min(link.customers / clicked, 1), 2) if clicked else 0,
-        }
-        for link in report.links
+        {"target": target.target, "clicks": target.clicks} | _part(target.customers, clicked)
+        for target in by_target(report.links)
     ]
+
+
+def _part(customers: int, whole: int) -> dict[str, Any]:
+    """Customers as a number, as a share and as a bar."""
+    return {
+        "customers": customers,
+        "share": percent(customers / whole) if whole else NO_VALUE,
+        "width": round(100 * min(customers / whole, 1), 2) if whole else 0,
+    }
+
+
+def readers(report: MailingReport) -> list[dict[str, Any]]:
+    """Two tables of the same people: by device, and by mail program."""
+    people = sum(found.customers for found in report.readers)
+    if not people:
+        return []
+    devices: Counter[str] = Counter()
+    programs: Counter[str] = Counter()
+    for found in report.readers:
+        devices[str(DEVICES[found.device])] += found.customers
+        programs[program_label(found.program)] += found.customers
+    return [
+        {
+            "label": label,
+            "rows": [{"name": name} | _part(n, people) for name, n in counts.most_common(10)],
+        }
+        for label, counts in ((_("Device"), devices), (_("Mail program"), programs))
+    ]
+
+
+def domains(report: MailingReport) -> list[dict[str, Any]]:
+    """What became of the messages to each domain, with rates where there are enough."""
+    return [
+        {
+            "domain": domain_label(found.domain),
+            "recipients": number(found.recipients),
+            "delivered": number(found.delivered),
+            "bounced": rate_or_count(found.bounced, found.delivered + found.bounced),
+            "opened": rate_or_count(found.opened, found.delivered),
+            "clicked": rate_or_count(found.clicked, found.delivered),
+        }
+        for found in report.domains
+    ]
+
+
+def rate_or_count(count: int, base: int) -> tuple[str, str]:
+    """The rate with its count below; of few the count alone."""
+    return (percent(count / base), number(count)) if base >= SMALLEST_GROUP else (number(count), "")
 
 
 def customer_row(row: CustomerOutcome) -> CustomerRow:

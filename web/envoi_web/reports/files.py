@@ -9,43 +9,45 @@ from io import StringIO
 from flask_babel import gettext as _
 
 from envoi.customers.csv_reader import safe_cell
+from envoi.mailings.engagement import by_target
 from envoi.mailings.report import MailingReport
 from envoi.webkit import current
 from envoi_web.reports import context
 from envoi_web.reports.compared import letter
-from envoi_web.reports.words import OUTCOMES
+from envoi_web.reports.period import Period
+from envoi_web.reports.words import DEVICES, OUTCOMES, domain_label, program_label
 
 Table = Iterable[Sequence[str | int | float]]
 
 
-def as_csv(report: MailingReport, part: str) -> str:
-    """Write a part of `FILES`; the mark lets spreadsheets take the file for UTF-8."""
+def as_csv(rows: Table) -> str:
+    """Write a table; the mark lets spreadsheets take the file for UTF-8."""
     text = StringIO()
     writer = csv.writer(text)
-    for row in FILES[part](report):
+    for row in rows:
         writer.writerow(safe_cell(cell) if isinstance(cell, str) else cell for cell in row)
     return "\ufeff" + text.getvalue()
 
 
-def _days(report: MailingReport) -> Table:
+def _days(report: MailingReport, period: Period) -> Table:
     yield _("Day"), _("Receipts"), _amount()
-    for day in context.days(report):
+    for day in context.days(report, period):
         yield day.day.isoformat(), day.receipts, context.plain_amount(day.amount)
 
 
-def _hours(report: MailingReport) -> Table:
+def _hours(report: MailingReport, period: Period) -> Table:
     yield _("Hour of day, %(zone)s", zone=current.company.time_zone), _("Opens")
-    for hour, opens in enumerate(report.opens_by_hour):
+    for hour, opens in enumerate(context.opens_by_hour(report, period)):
         yield context.hour_label(hour), opens
 
 
-def _funnel(report: MailingReport) -> Table:
+def _funnel(report: MailingReport, _period: Period) -> Table:
     yield _("Step"), _("Customers")
     for name in ("recipients", "sent", "delivered", "opened", "clicked", "bought"):
         yield str(OUTCOMES[name]), getattr(report.funnel, name)
 
 
-def _groups(report: MailingReport) -> Table:
+def _groups(report: MailingReport, _period: Period) -> Table:
     yield _("Group"), _("Customers"), _("Buyers"), _("Receipts"), _amount()
     for label, group in (
         (_("Main group"), report.lift.main),
@@ -55,7 +57,7 @@ def _groups(report: MailingReport) -> Table:
         yield label, group.customers, group.buyers, group.receipts, revenue
 
 
-def _variants(report: MailingReport) -> Table:
+def _variants(report: MailingReport, _period: Period) -> Table:
     facts = (_("Recipients"), _("Delivered"), _("Opened"), _("Clicked"), _("Receipts"), _amount())
     yield _("Variant"), _("Subject"), *facts
     for one in report.comparison.variants:
@@ -63,22 +65,38 @@ def _variants(report: MailingReport) -> Table:
         yield letter(one.number), one.subject, *counts, context.plain_amount(one.amount)
 
 
-def _links(report: MailingReport) -> Table:
+def _links(report: MailingReport, _period: Period) -> Table:
     yield _("Link"), _("Customers"), _("Clicks")
-    for link in report.links:
+    for link in by_target(report.links):
         yield link.target, link.customers, link.clicks
+
+
+def _readers(report: MailingReport, _period: Period) -> Table:
+    yield _("Mail program"), _("Device"), _("Customers")
+    for one in report.readers:
+        yield program_label(one.program), str(DEVICES[one.device]), one.customers
+
+
+def _domains(report: MailingReport, _period: Period) -> Table:
+    facts = (_("Recipients"), _("Delivered"), _("Not delivered"), _("Opened"), _("Clicked"))
+    yield _("Domain"), *facts
+    for one in report.domains:
+        counts = (one.recipients, one.delivered, one.bounced, one.opened, one.clicked)
+        yield domain_label(one.domain), *counts
 
 
 def _amount() -> str:
     return str(_("Amount, %(currency)s", currency=current.company.currency))
 
 
-FILES: dict[str, Callable[[MailingReport], Table]] = {
+FILES: dict[str, Callable[[MailingReport, Period], Table]] = {
     "days": _days,
     "hours": _hours,
     "funnel": _funnel,
     "groups": _groups,
     "variants": _variants,
     "links": _links,
+    "readers": _readers,
+    "domains": _domains,
 }
 """The parts of a report that are files."""

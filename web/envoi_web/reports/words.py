@@ -12,6 +12,7 @@ from envoi.mailings.lift import Lift, Verdict
 from envoi.mailings.report import MailingReport
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference
 from envoi.subscriptions.service import Reason as LeaveReason
+from envoi.tracking.agents import Device
 from envoi.webkit.formats import clock, day, moment, money, number, percent
 from envoi_web.mailings.context import STAGE_LABELS
 
@@ -35,6 +36,12 @@ OUTCOMES = {
     "blocked": lazy_gettext("Blocked"),
     "expired": lazy_gettext("Expired"),
     "cancelled": lazy_gettext("Cancelled"),
+}
+DEVICES = {
+    Device.PHONE: lazy_gettext("Phone"),
+    Device.TABLET: lazy_gettext("Tablet"),
+    Device.COMPUTER: lazy_gettext("Computer"),
+    Device.HIDDEN: lazy_gettext("Not told by the mail program"),
 }
 LEAVE_REASONS = {
     LeaveReason.TOO_MANY: lazy_gettext("Too many messages"),
@@ -104,6 +111,16 @@ def outcomes() -> list[tuple[str, str]]:
 def leave_reason(code: str) -> str:
     """Why a customer unsubscribed; a text that is no code of ours is shown as it is."""
     return str(LEAVE_REASONS.get(code, code))
+
+
+def program_label(program: str) -> str:
+    """A mail program by its name, which is the same in every language."""
+    return program or str(_("Another program"))
+
+
+def domain_label(domain: str) -> str:
+    """A domain as it is written in addresses."""
+    return domain or str(_("All others"))
 
 
 def lead(report: MailingReport) -> str:

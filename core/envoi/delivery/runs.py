@@ -259,6 +259,8 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     run.finished_at = datetime.now(UTC)
     keep_figures(session.connection(), tenant_id, [run_id])
     withdraw(session, tenant_id, Work.SEND, run_id)
+    if run.kind == RunKind.MAILING:
+        announce(session, tenant_id, Work.REPORT, run_id)
     return True
 
 

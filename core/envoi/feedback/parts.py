@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import email
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -9,6 +10,12 @@ from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+
+_REPORTS = {
+    "message/delivery-status",
+    "message/global-delivery-status",
+    "message/feedback-report",
+}
 
 MOST_PARTS = 50
 LONGEST_PART = 64 * 1024
@@ -40,8 +47,8 @@ def parts(message: Message, depth: int = 0) -> Iterator[Part]:
     """The leaves of a message in order; a returned message gives its headers and its leaves."""
     kind = message.get_content_type()
     payload = message.get_payload()
-    if kind == "message/delivery-status" and isinstance(payload, list):
-        yield Part(kind, "\n\n".join(map(_headers, payload)), depth)
+    if kind in _REPORTS and isinstance(payload, list):
+        yield Part(kind, _report(message, payload), depth)
     elif isinstance(payload, list):
         for inner in payload[:MOST_PARTS]:
             if not isinstance(inner, Message):
@@ -53,6 +60,15 @@ def parts(message: Message, depth: int = 0) -> Iterator[Part]:
         yield Part(kind, _text(message), depth)
 
 
+def _report(message: Message, groups: Sequence[Message]) -> str:
+    """The fields of a report, which the parser has taken for headers; RFC 3464 forbids base64."""
+    if str(message.get("Content-Transfer-Encoding", "")).strip().lower() != "base64":
+        return "\n\n".join(map(_headers, groups))
+    encoded = "".join(group.as_string() for group in groups)
+    # Whatever is no base64 in it is left out.
+    return binascii.a2b_base64(encoded).decode("utf-8", "replace")
+
+
 def blocks(text: str) -> Sequence[Message]:
     """The groups of fields of a delivery status or feedback report, divided by empty lines."""
     normal = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -60,7 +76,7 @@ def blocks(text: str) -> Sequence[Message]:
 
 
 def _headers(message: Message) -> str:
-    """All headers unfolded; the body of a part that should have none follows."""
+    """All headers, each on one line."""
     lines = [f"{name}: {' '.join(str(value).split())}" for name, value in message.items()]
     return "\n".join(lines)[:LONGEST_PART]
 

@@ -144,7 +144,7 @@ def _complaint(message: Message, leaves: Sequence[Part]) -> list[Notice] | None:
 
 def _delivery_status(message: Message, leaves: Sequence[Part]) -> list[Notice] | None:
     """A delivery status notification (RFC 3464)."""
-    reports = [leaf for leaf in leaves if leaf.kind == "message/delivery-status"]
+    reports = [leaf for leaf in leaves if leaf.kind.endswith("delivery-status")]
     if not reports:
         return None
     top = min(leaf.depth for leaf in reports)

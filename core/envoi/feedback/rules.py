@@ -131,6 +131,7 @@ _SAYS_DISABLED = (
 
 RULES: tuple[Rule, ...] = (
     # 5.7.x is about us, whatever it says besides: reputation, authentication, policy.
+    _rule(_ours(Why.RATE), r"[45]\.7\.28"),
     _rule(_ours(Why.AUTHENTICATION), r"[45]\.7\.(2\d|30)"),
     _rule(_ours(Why.AUTHENTICATION), r"[45]\.7\..*", phrase=_SAYS_AUTHENTICATION),
     _rule(_ours(Why.BLOCKLIST), r"[45]\.7\..*", phrase=_SAYS_BLOCKLIST),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,8 +15,10 @@ from drafts import stored
 from envoi.accounts.permissions import Role
 from envoi.db import Database
 from envoi.mailings import launch, service
+from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 from factories.customers import make_customers
+from factories.delivery import an_installation
 from pages import SignIn
 
 CUSTOMERS = 40
@@ -172,19 +175,77 @@ class TestConfirm:
         desk.post(f"/mailings/{draft}/undo")
         assert undo not in desk.get("/customers/").source
 
-    def test_a_marketer_starts_no_large_one(
-        self, signed_in: SignIn, draft: int, monkeypatch: pytest.MonkeyPatch
+    def threshold(self, database: Database, tenant_id: int, *, always: bool = False) -> None:
+        with database.tenant_session(tenant_id) as session:
+            settings = tenant_settings(session, tenant_id)
+            settings.approval_from, settings.approval_always = 38, always
+
+    def test_a_large_one_is_approved_by_a_senior(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
     ) -> None:
-        monkeypatch.setattr(launch, "LARGE_FROM", 38)
-        marketer = Desk(signed_in(Role.MARKETER))
-        assert (
-            "A Senior marketer or an Administrator" in marketer.get(f"/mailings/{draft}/when").words
-        )
+        self.threshold(database, tenant_id)
+        page = f"/mailings/{draft}/when"
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        assert "Ask for approval" in marketer.get(page).words
         refused = marketer.post(f"/mailings/{draft}/confirm", recipients=39)
         assert refused.status == 403
-        assert "A Senior marketer or an Administrator can start it" in refused.words
-        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert "another person has to approve it" in refused.words
+        assert marketer.post(f"/mailings/{draft}/approval", comment="Spring sale").status == 303
+        assert "waits for approval" in senior.get("/mailings/").words
+        assert "Ask for approval" not in marketer.get(page).words
+        shown = senior.get(page).words
+        assert "asks for approval" in shown
+        assert "Spring sale" in shown
+        assert marketer.post(f"/mailings/{draft}/decline", reason="No").status == 403
+        assert senior.post(f"/mailings/{draft}/decline", reason="The price is old").status == 303
+        assert "The price is old" in marketer.get(page).words
+        assert "sent back" in marketer.get("/mailings/").words
+        assert marketer.post(f"/mailings/{draft}/approval").status == 303
         assert senior.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+
+    def test_a_change_makes_the_question_void(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        self.threshold(database, tenant_id)
+        marketer = Desk(signed_in(Role.MARKETER))
+        marketer.get(f"/mailings/{draft}/when")
+        marketer.post(f"/mailings/{draft}/approval")
+        marketer.post(f"/mailings/{draft}/who", version=2, source="all", control_share="5")
+        assert "waits for approval" not in marketer.get("/mailings/").words
+        assert marketer.post(f"/mailings/{draft}/decline", reason="x").status == 403
+
+    def test_with_always_two_people_nobody_starts_alone(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        self.threshold(database, tenant_id, always=True)
+        one, other = Desk(signed_in(Role.SENIOR_MARKETER)), Desk(signed_in())
+        one.get(f"/mailings/{draft}/when")
+        assert one.post(f"/mailings/{draft}/confirm", recipients=39).status == 403
+        one.post(f"/mailings/{draft}/approval")
+        assert one.post(f"/mailings/{draft}/confirm", recipients=39).status == 403
+        assert other.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+
+    def test_one_that_has_outgrown_its_approval_asks_again(
+        self,
+        signed_in: SignIn,
+        database: Database,
+        plugins: Plugins,
+        tenant_id: int,
+        draft: int,
+        tmp_path: Path,
+    ) -> None:
+        self.threshold(database, tenant_id)
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        marketer.get(f"/mailings/{draft}/when")
+        marketer.post(f"/mailings/{draft}/approval")
+        senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        with database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, 3, prefix="late-")
+            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
+        site = an_installation(database, plugins, tmp_path)
+        assert launch.launch_due(site, tenant_id, draft) is None
+        assert "waits for approval" in senior.get("/mailings/").words
+        assert senior.post(f"/mailings/{draft}/confirm", recipients=42).status == 303
 
     def test_only_some_ignore_the_companys_interval(
         self, signed_in: SignIn, database: Database, tenant_id: int, draft: int

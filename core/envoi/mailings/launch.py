@@ -19,9 +19,10 @@ from envoi.delivery.runs import (
     pause_run,
     resume_run,
 )
-from envoi.errors import ConflictError, ForbiddenError, Problem, ValidationFailedError
+from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
+from envoi.mailings.approval import ask_again, has_outgrown, require_approved
 from envoi.mailings.audience import audience_request, estimate_mailing, require_few_strata
 from envoi.mailings.content import final_content
 from envoi.mailings.copies import copy_to_watchers
@@ -32,9 +33,6 @@ from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.settings import Settings
 from envoi.tenants.service import tenant_settings
-
-LARGE_FROM = 50_000
-"""A mailing to more recipients is started by whoever may start large ones."""
 
 
 class RecipientsChangedError(ConflictError):
@@ -70,12 +68,12 @@ def confirm(
 
     Args:
         recipients: The number the person saw and typed.
-        may_start_large: Whether the person may start mailings above `LARGE_FROM`.
+        may_start_large: Whether the person may start mailings above the company's threshold.
 
     Raises:
         ConflictError: The mailing is no draft any more.
         RecipientsChangedError: The number of recipients has changed since.
-        ForbiddenError: There are more recipients than the person may send to.
+        ForbiddenError: There are more recipients than the person may send to alone.
         ValidationFailedError: A check of the review failed.
     """
     now = now or datetime.now(UTC)
@@ -88,12 +86,7 @@ def confirm(
     require_few_strata(volume)
     if volume.recipients != recipients:
         raise RecipientsChangedError(recipients, volume.recipients)
-    if volume.recipients > LARGE_FROM and not may_start_large:
-        raise ForbiddenError(
-            f"This mailing has more than {LARGE_FROM:,} recipients, and your role does not"
-            " include starting mailings as large as that. A Senior marketer or an Administrator"
-            " can start it. Nothing was sent."
-        )
+    require_approved(session, mailing, recipients, account_id, may_start_large=may_start_large)
     mailing.state = MailingState.CREATED
     mailing.confirmed_at, mailing.confirmed_by = now, account_id
     mailing.confirmed_count = recipients
@@ -114,10 +107,7 @@ def undo(session: Session, settings: Settings, tenant_id: int, mailing_id: int) 
     grace = undo_window(session, settings, tenant_id)
     if mailing.confirmed_at and mailing.starts_at == mailing.confirmed_at + grace:
         mailing.starts_at = None
-    mailing.state = MailingState.DRAFT
-    mailing.confirmed_at = mailing.confirmed_by = mailing.confirmed_count = None
-    mailing.version += 1
-    withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
+    _back_to_draft(session, mailing)
     return mailing
 
 
@@ -138,6 +128,8 @@ def launch_due(installation: Installation, tenant_id: int, mailing_id: int) -> i
             withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
             return None
         if mailing.starts_at and mailing.starts_at > now:
+            return None
+        if mailing.approval and not _still_approved(session, plugins, mailing, now):
             return None
         run_id = _launch(session, plugins, installation.settings, mailing, now)
     hint(installation.broker, Work.COLLECT, tenant_id, run_id)
@@ -188,6 +180,23 @@ def cancel(session: Session, tenant_id: int, mailing_id: int) -> None:
     )
     assert mailing.run_id is not None
     cancel_run(session, tenant_id, mailing.run_id)
+
+
+def _still_approved(session: Session, plugins: Plugins, mailing: Mailing, now: datetime) -> bool:
+    """Count an approved mailing once more; one that has outgrown its approval asks again."""
+    recipients = estimate_mailing(session, plugins, mailing.tenant_id, mailing.id, now).recipients
+    if not has_outgrown(mailing, recipients):
+        return True
+    _back_to_draft(session, mailing)
+    ask_again(mailing, recipients)
+    return False
+
+
+def _back_to_draft(session: Session, mailing: Mailing) -> None:
+    mailing.state = MailingState.DRAFT
+    mailing.confirmed_at = mailing.confirmed_by = mailing.confirmed_count = None
+    mailing.version += 1
+    withdraw(session, mailing.tenant_id, Work.LAUNCH, mailing.id)
 
 
 def _launch(

@@ -7,14 +7,26 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account
 from envoi.db import table
 from envoi.delivery.figures import RunFigures, count_figures
+from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Run
-from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import Status, status_column
 from envoi.segments.models import Segment
 
@@ -58,6 +70,8 @@ class MailingRow:
     pause_reason: str
     planned: int | None
     """Recipients as counted last; of a mailing that has not started."""
+    approval: str = ""
+    """"asked" while a second person is to approve a draft, "declined" once it was sent back."""
     failed: int = 0
     receipts: int | None = None
     amount: int | None = None
@@ -233,6 +247,7 @@ def _columns() -> Select[Any]:
         *columns,
         status_column().label("status"),
         _subject().label("subject"),
+        _approval().label("approval"),
         mailing.volume["recipients"].as_integer().label("planned"),
     ).select_from(_joined())
 
@@ -240,6 +255,17 @@ def _columns() -> Select[Any]:
 def _subject() -> ColumnElement[str]:
     subject: ColumnElement[str] = table(Variant).c.content["subject"].astext
     return subject
+
+
+def _approval() -> ColumnElement[str]:
+    """A draft's open question or its answer; a change of the draft makes both void."""
+    mailing = table(Mailing).c
+    asked = mailing.approval["version"].as_integer() == mailing.version
+    open_ = and_(mailing.state == int(MailingState.DRAFT), asked)
+    declined = mailing.approval["declined_by"].as_integer().is_not(None)
+    return case(
+        (and_(open_, declined), literal("declined")), (open_, literal("asked")), else_=literal("")
+    )
 
 
 def _conditions(tenant_id: int, wanted: MailingFilter, zone: tzinfo) -> list[ColumnElement[bool]]:
@@ -291,7 +317,11 @@ def _order(sort: str) -> list[ColumnElement[Any]]:
 
 def _rows(session: Session, tenant_id: int, page: Sequence[Row[Any]]) -> list[MailingRow]:
     uncounted = [r.run_id for r in page if r.run_id and (not r.finished_at or r.sent is None)]
-    live = count_figures(session.connection(), tenant_id, uncounted)
+    live = glimpse(
+        session,
+        ("figures", tenant_id, tuple(uncounted)),
+        lambda: count_figures(session.connection(), tenant_id, uncounted),
+    )
     return [_row(row, live.get(row.run_id)) for row in page]
 
 
@@ -305,6 +335,7 @@ def _row(row: Row[Any], live: RunFigures | None) -> MailingRow:
         status=status,
         created_by=row.created_by,
         starts_at=row.starts_at,
+        approval=row.approval,
         pause_reason=row.pause_reason or "",
         planned=None if row.run_id else row.planned,
         failed=(figures.failed or 0) if launched else 0,

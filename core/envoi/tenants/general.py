@@ -33,6 +33,9 @@ LANGUAGES = ("en", "ru")
 MINUTES_OF_DAY = 24 * 60
 UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 
+APPROVAL_FROM = 50_000
+"""Above so many recipients a mailing is large, where the company says nothing else."""
+
 _MOST_SENDERS = 50
 _MOST_QUIET_DAYS = 400
 
@@ -132,6 +135,8 @@ class General(BaseModel):
     limit_per_minute: int | None = Field(None, ge=1, le=1_000_000)
     daily_limit: int | None = Field(None, ge=1, le=2_000_000_000)
     attribution_days: int = Field(14, ge=0, le=365)
+    approval_from: int = Field(APPROVAL_FROM, ge=0, le=2_000_000_000)
+    approval_always: bool = False
     undo_seconds: int | None = Field(None, ge=0, le=3600)
     utm: dict[str, Line] = Field(default_factory=dict)
     quiet_days: tuple[QuietDay, ...] = Field((), max_length=_MOST_QUIET_DAYS)

@@ -17,6 +17,7 @@ from envoi.delivery.gateways import default_gateway
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
+from envoi.mailings.approval import is_large, needs_another
 from envoi.mailings.models import Mailing
 from envoi.mailings.review import failed, review
 from envoi.policies.models import Policy
@@ -25,6 +26,7 @@ from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import allowed, current, page, permission, require, see_other, toast
 from envoi.webkit.formats import number
 from envoi_web.mailings import forms, undoing
+from envoi_web.mailings.approving import question_of
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import options
 from envoi_web.mailings.editing import common, conflict_page, count_exactly, not_a_draft
@@ -167,6 +169,7 @@ def _when_context(
 ) -> dict[str, Any]:
     checks = review(session, current.plugins, mailing)
     recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
+    large = is_large(session, mailing.tenant_id, recipients)
     company = _company_window(session)
     account = session.get(Account, current.account_id) if current.account_id else None
     values = _values(session, mailing) | (request.form.to_dict() if problems else {})
@@ -175,8 +178,16 @@ def _when_context(
         "values": defaultdict(str, values),
         "checks": checks,
         "ready": not failed(checks) and bool(mailing.volume),
-        "too_large": recipients > launch.LARGE_FROM and not allowed("mailings.start_large"),
-        "large_from": launch.LARGE_FROM,
+        "needs_another": large
+        and needs_another(
+            session,
+            mailing,
+            current.account_id,
+            may_start_large=allowed("mailings.start_large"),
+        ),
+        "large": large,
+        "large_from": tenant_settings(session, mailing.tenant_id).approval_from,
+        "question": question_of(session, mailing),
         "source": source_of(session, mailing),
         "review": review_rows(session, mailing),
         "start": start_words(mailing, account.time_zone if account else ""),

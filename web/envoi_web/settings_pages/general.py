@@ -17,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 from envoi.customers.models import Customer
 from envoi.errors import Problem, ValidationFailedError
 from envoi.tenants.general import (
+    APPROVAL_FROM,
     UTM_NAMES,
     General,
     find_test_customer,
@@ -38,10 +39,13 @@ _TEXTS = (
 )
 _OTHERS = (
     *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
-    *("watcher_group_id", "test_customer", "unconfirmed_resend"),
+    *("watcher_group_id", "test_customer", "unconfirmed_resend", "approval_always"),
 )
 _LONGEST_CLOCK = 10
-_NUMBERS = ("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds")
+_NUMBERS = (
+    *("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds"),
+    "approval_from",
+)
 
 
 @settings.get("/general")
@@ -83,6 +87,7 @@ def _given(session: Session, form: Form) -> dict[str, Any]:
     lifetime = form.get("lifetime", 0, type=int)
     return given | {
         "attribution_days": given["attribution_days"] or 0,
+        "approval_from": given["approval_from"] or APPROVAL_FROM,
         "lifetime_minutes": lifetime * unit,
         "window_from": _minute(form.get("window_from", "")),
         "window_until": _minute(form.get("window_until", "")),
@@ -92,6 +97,7 @@ def _given(session: Session, form: Form) -> dict[str, Any]:
         "watcher_group_id": form.get("watcher_group_id", None, type=int),
         "test_customer_id": _test_customer(session, form),
         "unconfirmed_resend": form.get("unconfirmed_resend") == "1",
+        "approval_always": form.get("approval_always") == "1",
     }
 
 
@@ -154,6 +160,7 @@ def _shown(session: Session, stored: General) -> dict[str, Any]:
         "watcher_group_id": stored.watcher_group_id,
         "test_customer": customer.external_id if customer else "",
         "unconfirmed_resend": "1" if stored.unconfirmed_resend else "",
+        "approval_always": "1" if stored.approval_always else "",
     }
 
 

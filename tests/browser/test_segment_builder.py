@@ -12,6 +12,18 @@ from factories.customers import make_customers
 pytestmark = pytest.mark.browser
 
 SOON = 20_000
+HASTE = """(wait) => {
+    const wanted = ["city", "gender", "last_name", "first_name", "middle_name"];
+    const add = () => {
+        const list = document.getElementById("t.new");
+        list.value = `attribute:${wanted.shift()}`;
+        list.closest("details").querySelector("button").click();
+        document.querySelector("[id='t.match-any']").click();
+        if (wanted.length) setTimeout(add, wait);
+    };
+    add();
+}"""
+"""Adds conditions without waiting for answers, and changes a field after each."""
 
 
 def test_a_segment_is_built_and_saved(desk: Page, database: Database, tenant_id: int) -> None:
@@ -63,6 +75,16 @@ def test_conditions_are_found_by_typing_and_moved_by_keyboard(
     desk.get_by_label("More for Gender").press("Enter")
     desk.keyboard.press("Escape")
     expect(desk.get_by_role("button", name="Move up")).to_have_count(0)
+
+
+@pytest.mark.parametrize("wait", [0, 30, 90])
+def test_nothing_done_in_haste_is_lost(desk: Page, wait: int) -> None:
+    desk.goto("/segments/new")
+    desk.evaluate(HASTE, wait)
+    names = ["City", "Gender", "Last name", "First name", "Middle name"]
+    expect(desk.locator(".ev-rule-name")).to_have_text(names, timeout=SOON)
+    expect(desk.locator("[id='t.match-any']")).to_be_checked(timeout=SOON)
+    shows(desk.locator("#result"), "Complete the conditions")
 
 
 def shows(part: Locator, words: str) -> None:

@@ -23,6 +23,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   else strip.dataset.evAsked = Date.now();
 });
 
+// An answer for a place that another answer has replaced meanwhile is not awaited any more.
+const asked = new Map();
+document.addEventListener("htmx:beforeSend", ({ detail: { xhr, target } }) => {
+  asked.set(xhr, target);
+  xhr.addEventListener("loadend", () => asked.delete(xhr));
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [xhr, target] of asked) if (!target.isConnected && xhr.readyState < XMLHttpRequest.DONE) xhr.abort();
+});
+
 // An error page of a proxy must not replace a part of ours: only answers that name their place are shown.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr } = event.detail;

@@ -41,8 +41,8 @@ class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
-    ATTRIBUTE, RATES and REPORT, the import's for IMPORT, the segment's for FIGURES, the export's for
-    EXPORT.
+    ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
+    export's for EXPORT.
     """
 
     LAUNCH = "launch"
@@ -55,6 +55,7 @@ class Work(StrEnum):
     EXPORT = "export_file"
     COPIES = "send_copies"
     RATES = "look_at_rates"
+    JUDGE = "judge_hits"
 
 
 QUEUES = {
@@ -68,6 +69,7 @@ QUEUES = {
     Work.EXPORT: "bulk",
     Work.COPIES: "quick",
     Work.RATES: "quick",
+    Work.JUDGE: "bulk",
 }
 
 

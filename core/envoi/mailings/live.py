@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -11,24 +11,44 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account
 from envoi.db import table
+from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Gateway, Message, MessageState, Run
 from envoi.delivery.runs import Progress
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.mailings.models import Mailing
+from envoi.mailings.report import Reason, reasons_not_sent
+from envoi.plugins import Plugins
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveFigures:
-    """A run at a moment; `minutes` are the messages that the gateway took in each minute."""
+    """A run at a moment; `minutes` are the messages that the gateway took in each minute.
+
+    `wrong` is why messages did not leave.
+    """
 
     progress: Progress
     delivered: int
     opened: int
     last_minute: int
     minutes: dict[datetime, int]
+    wrong: tuple[Reason, ...] = ()
 
 
-def live_figures(session: Session, run: Run, now: datetime) -> LiveFigures:
+def live_figures(session: Session, plugins: Plugins, run: Run, now: datetime) -> LiveFigures:
+    """Look at a run; however many do so, its ledger is counted once in a while (`glimpse`)."""
+
+    def count() -> LiveFigures:
+        found = _counted(session, run, now)
+        if found.progress.done == found.progress.accepted:
+            return found
+        return replace(found, wrong=reasons_not_sent(session, plugins, run))
+
+    key = ("live", run.tenant_id, run.id, run.status, run.finished_at)
+    return glimpse(session, key, count)
+
+
+def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
     """Count a run's recipients in one look at the ledger."""
     m = table(Message).c
     minute = func.date_trunc("minute", m.accepted_at).label("minute")

@@ -17,7 +17,7 @@ from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.live import LiveFigures, confirmed_by, gateway_name, live_figures
 from envoi.mailings.models import Mailing
-from envoi.mailings.report import Reason, reasons_not_sent
+from envoi.mailings.report import Reason
 from envoi.mailings.status import FINISHED, Status
 from envoi.tenants.service import tenant_settings
 from envoi.webkit import allowed, current, page, permission, require_author, see_other
@@ -83,7 +83,7 @@ def cancel(mailing_id: int) -> Response:
 def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, Any]:
     run, now = service.get_run(session, mailing), datetime.now(UTC)
     volume = Volume.from_document(run.volume if run and run.volume else mailing.volume)
-    live = live_figures(session, run, now) if run else None
+    live = live_figures(session, current.plugins, run, now) if run else None
     counted = live.progress if live else Progress()
     return {
         "mailing": mailing,
@@ -108,16 +108,14 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
 def _live(
     session: Session, run: Run, live: LiveFigures, status: Status, now: datetime
 ) -> dict[str, Any]:
-    counted = live.progress
-    lost = counted.done - counted.accepted
     return {
         "chart": speed_chart(run, live, now),
         "figures": figures(run, live, status, gateway_name(session, run), now),
-        "wrong": _wrong(session, run) if lost else [],
+        "wrong": _wrong(session, run, live),
     }
 
 
-def _wrong(session: Session, run: Run) -> list[dict[str, Any]]:
+def _wrong(session: Session, run: Run, live: LiveFigures) -> list[dict[str, Any]]:
     """Why messages did not leave, in the gateway's own words, and what happens with them next."""
     resend = tenant_settings(session, run.tenant_id).unconfirmed_resend
     return [
@@ -129,7 +127,7 @@ def _wrong(session: Session, run: Run) -> list[dict[str, Any]]:
             "count": found.count,
             "url": _behind(run.mailing_id, found.state.name.lower(), found.count),
         }
-        for found in reasons_not_sent(session, current.plugins, run)
+        for found in live.wrong
     ]
 
 

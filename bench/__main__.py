@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import audience, estimate, imports, pages, sending
+from bench import audience, estimate, imports, pages, sending, tracking
 from bench.figures import Figure
 from bench.stage import Stage, stage
 
@@ -27,6 +27,7 @@ GROUPS: dict[str, Group] = {
     "send": sending.send,
     "ledger": sending.ledger,
     "memory": sending.memory,
+    "tracking": tracking.run,
 }
 
 

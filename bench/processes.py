@@ -58,7 +58,7 @@ def smtp_sink() -> Iterator[tuple[int, int]]:
     identity = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = subprocess.Popen([program, *identity, f"127.0.0.1:{port}", "1000"])
     try:
-        wait_for(lambda: _listens(port), "smtp-sink")
+        wait_for(lambda: listens(port), "smtp-sink")
         yield port, process.pid
     finally:
         process.terminate()
@@ -69,7 +69,7 @@ def smtp_sink() -> Iterator[tuple[int, int]]:
 def workers(stage: Stage, processes: int, threads: int) -> Iterator[list[int]]:
     """Run sending processes as `envoi worker` starts them; yields their numbers."""
     command = [sys.executable, "-m", "envoi_workers", "send", str(threads)]
-    environment = {**os.environ, **_variables(stage)}
+    environment = {**os.environ, **variables(stage)}
     with (stage.installation.settings.data_dir / "workers.log").open("ab") as log:
         started = [
             subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -94,7 +94,8 @@ def wait_for(is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def _variables(stage: Stage) -> dict[str, str]:
+def variables(stage: Stage) -> dict[str, str]:
+    """Return the environment of processes that belong to a stage."""
     settings = stage.installation.settings
     return {"ENVOI_DATA_DIR": str(settings.data_dir), **environment_of(settings)}
 
@@ -105,7 +106,8 @@ def _senders(stage: Stage) -> int:
         return session.scalar(query) or 0
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Return whether anybody listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -24,6 +24,7 @@ from envoi.delivery.models import MessageState
 from envoi.plugins import Plugins
 from envoi.tracking import counters
 from envoi.tracking.app import TrackingApp
+from envoi.tracking.judging import reclassify
 from envoi.tracking.tokens import TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
 from ledger_rows import NOW, LedgerRun, add_customers, add_messages, add_run, facts, scalar
@@ -235,8 +236,8 @@ def test_old_hits_are_judged_again(
     with database.tenant_connection(run.tenant_id) as connection:
         sql = "UPDATE message_event SET agent = 'Barracuda', classifier = 0 WHERE customer_id = :c"
         scalar(connection, sql + " RETURNING 1", c=customers[0])
-    assert counters.reclassify(database, run.tenant_id, run.run_id) == 1
-    assert counters.reclassify(database, run.tenant_id, run.run_id) == 0
+    assert reclassify(database, run.tenant_id, run.run_id) == 1
+    assert reclassify(database, run.tenant_id, run.run_id) == 0
     assert facts(database, run, customers[0]).opened_at is None
     assert facts(database, run, customers[0]).clicked_at is None
     assert facts(database, run, customers[1]).opened_at is not None

@@ -56,8 +56,9 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_that_are_documented() -> None:
     assert {path[0] for path in PATHS if path} == {
-        *("demo", "doctor", "gateway", "import", "mailbox", "mailing", "migrate", "plugin"),
-        *("scheduler", "segment", "settings", "tenant", "tracking", "up", "user", "web", "worker"),
+        *("counters", "demo", "doctor", "gateway", "import", "key", "mailbox", "mailing"),
+        *("migrate", "plugin", "scheduler", "segment", "settings", "tenant", "tracking", "up"),
+        *("user", "web", "worker"),
     }
     mailing = {path[1] for path in PATHS if len(path) == 2 and path[0] == "mailing"}
     assert mailing == {"create", "estimate", "launch", "pause", "resume", "cancel", "report"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from envoi.tracking.classify import TOO_QUICK, Mark, Signals, is_machine
+from envoi.tracking.classify import TOO_QUICK, Mark, Signals, rule_of
 
 ACCEPTED = datetime(2026, 11, 24, 10, tzinfo=UTC)
 LATER = ACCEPTED + timedelta(hours=1)
@@ -24,7 +24,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
     ],
 )
 def test_people_and_the_proxies_that_fetch_for_them_are_people(agent: str) -> None:
-    assert not is_machine(Signals(LATER, agent, Mark.NONE, ACCEPTED))
+    assert rule_of(Signals(LATER, agent, Mark.NONE, ACCEPTED)) is None
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_people_and_the_proxies_that_fetch_for_them_are_people(agent: str) -> No
     ],
 )
 def test_those_who_say_that_they_are_machines_are(agent: str) -> None:
-    assert is_machine(Signals(LATER, agent, Mark.NONE, ACCEPTED))
+    assert rule_of(Signals(LATER, agent, Mark.NONE, ACCEPTED))
 
 
 @pytest.mark.parametrize("mark", [Mark.HEAD, Mark.PREFETCH, Mark.HEAD | Mark.PREFETCH])
 def test_requests_that_people_never_make(mark: Mark) -> None:
-    assert is_machine(Signals(LATER, FIREFOX, mark, ACCEPTED))
+    assert rule_of(Signals(LATER, FIREFOX, mark, ACCEPTED))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_requests_that_people_never_make(mark: Mark) -> None:
     [(timedelta(seconds=-1), True), (timedelta(), True), (TOO_QUICK, False)],
 )
 def test_nobody_reads_at_once(after: timedelta, machine: bool) -> None:
-    assert is_machine(Signals(ACCEPTED + after, FIREFOX, Mark.NONE, ACCEPTED)) is machine
+    assert (rule_of(Signals(ACCEPTED + after, FIREFOX, Mark.NONE, ACCEPTED)) is not None) is machine
 
 
 def test_before_the_acceptance_is_recorded_the_state_decides() -> None:
-    assert is_machine(Signals(LATER, FIREFOX, Mark.NONE, None, on_the_wire=True))
-    assert not is_machine(Signals(LATER, FIREFOX, Mark.NONE, None))
+    assert rule_of(Signals(LATER, FIREFOX, Mark.NONE, None, on_the_wire=True))
+    assert rule_of(Signals(LATER, FIREFOX, Mark.NONE, None)) is None

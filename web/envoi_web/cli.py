@@ -16,29 +16,8 @@ from envoi.settings import Settings, load_settings
 from envoi_web.wsgi import THREADS
 
 
-@click.command()
-@click.option("--workers", default=1, show_default=True, help="Processes that serve pages.")
-def web(workers: int) -> None:
-    """Serve the pages; needs ENVOI_DATABASE_URL and ENVOI_REDIS_URL."""
-    settings = load_settings()
-    _serve("envoi_web.wsgi:pages", settings, settings.port, workers)
-
-
-@click.command()
-@click.option("--workers", default=1, show_default=True, help="Processes that take hits.")
-def tracking(workers: int) -> None:
-    """Serve links in messages, opens, unsubscribe pages and webhooks."""
-    settings = load_settings()
-    _serve("envoi.tracking.app:application", settings, settings.effective_tracking_port, workers)
-
-
-@click.command()
-def mailbox() -> None:
-    """Receive the demo's mail by SMTP and keep it for the mailbox page; nothing leaves."""
-    _receive(load_settings())
-
-
-def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
+def serve(target: str, settings: Settings, port: int, workers: int) -> None:
+    """Serve a WSGI application's factory until a signal ends it."""
     # Said here, once, and not by every process that is started anew because it failed.
     database_url(settings)
     Server(
@@ -55,6 +34,28 @@ def _serve(target: str, settings: Settings, port: int, workers: int) -> None:
         respawn_failed_workers=True,
         backpressure=THREADS,
     ).serve()
+
+
+@click.command()
+@click.option("--workers", default=1, show_default=True, help="Processes that serve pages.")
+def web(workers: int) -> None:
+    """Serve the pages; needs ENVOI_DATABASE_URL and ENVOI_REDIS_URL."""
+    settings = load_settings()
+    serve("envoi_web.wsgi:pages", settings, settings.port, workers)
+
+
+@click.command()
+@click.option("--workers", default=1, show_default=True, help="Processes that take hits.")
+def tracking(workers: int) -> None:
+    """Serve links in messages, opens, unsubscribe pages and webhooks."""
+    settings = load_settings()
+    serve("envoi.tracking.app:application", settings, settings.effective_tracking_port, workers)
+
+
+@click.command()
+def mailbox() -> None:
+    """Receive the demo's mail by SMTP and keep it for the mailbox page; nothing leaves."""
+    _receive(load_settings())
 
 
 def _receive(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from envoi.mailings.launch import launch_due
 from envoi.receipts.attribution import attribute_when_due
 from envoi.segments.figures import refresh_figures
 from envoi.tenants.models import DueWork
+from envoi.tracking.judging import reclassify
 from envoi_workers.workshop import Workshop, workshop_of
 
 log = structlog.get_logger()
@@ -111,6 +112,15 @@ def rates(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     look_at_rates(workshop.installation.database, tenant_id, run_id)
 
 
+def judge(workshop: Workshop, tenant_id: int, run_id: int) -> None:
+    """Tell people from machines again, by the rules of this version."""
+
+    def work() -> None:
+        reclassify(workshop.installation.database, tenant_id, run_id)
+
+    workshop.once(Work.JUDGE, tenant_id, run_id, work)
+
+
 JOBS: dict[Work, Job] = {
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
@@ -122,6 +132,7 @@ JOBS: dict[Work, Job] = {
     Work.EXPORT: export_file,
     Work.COPIES: copies,
     Work.RATES: rates,
+    Work.JUDGE: judge,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -21,6 +21,7 @@ from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint
 from envoi.schema import make_months
 from envoi.tenants.models import DueWork, Tenant
+from envoi.tracking.judging import announce_outdated
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ TICK_SECONDS = 0.5
 RECONCILE_SECONDS = 5.0
 SWEEP_SECONDS = 60.0
 MONTHS_SECONDS = 3600.0
+JUDGE_SECONDS = 3600.0
 OTHER_HINTS = 4
 """Hints that may wait in a queue other than `send`."""
 
@@ -49,6 +51,7 @@ class Scheduler:
             _Chore(RECONCILE_SECONDS, self.reconcile),
             _Chore(SWEEP_SECONDS, self.sweep),
             _Chore(MONTHS_SECONDS, self.make_months),
+            _Chore(JUDGE_SECONDS, self.judge_again),
         ]
 
     def run(self, stopping: threading.Event) -> None:
@@ -88,11 +91,21 @@ class Scheduler:
         with self._database.engine.begin() as connection:
             make_months(connection)
 
+    def judge_again(self) -> int:
+        """Announce runs whose hits were judged by the rules of an earlier version."""
+        found = 0
+        for tenant_id in self._tenants():
+            with self._database.tenant_session(tenant_id) as session:
+                found += announce_outdated(session, tenant_id)
+        return found
+
     def sweep(self) -> int:
         """Announce what is open and not announced; finding any is a bug, and is logged so."""
+        return sum(self._sweep(tenant_id) for tenant_id in self._tenants())
+
+    def _tenants(self) -> Sequence[int]:
         with self._database.system_session() as session:
-            tenants = session.scalars(select(table(Tenant).c.id)).all()
-        return sum(self._sweep(tenant_id) for tenant_id in tenants)
+            return session.scalars(select(table(Tenant).c.id)).all()
 
     def _sweep(self, tenant_id: int) -> int:
         with self._database.tenant_session(tenant_id) as session:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -35,6 +36,7 @@ from envoi.columns import (
     whole,
     words,
 )
+from envoi.tracking.classify import VERSION
 
 
 class RunKind(IntEnum):
@@ -132,7 +134,8 @@ class Run(SQLModel, table=True):
     from `recipients` to `amount` are kept by `envoi.delivery.figures` once the run has ended,
     so that lists need not count the ledger; None means not counted yet. `report` is what
     `envoi.mailings.kept` keeps of a large run; the paused shares are the rates at which the run
-    was last paused because of them.
+    was last paused because of them. `classifier` is the version of the rules by which the run's
+    hits have been told from machines' (`envoi.tracking.classify`).
     """
 
     __tablename__ = "run"
@@ -162,6 +165,9 @@ class Run(SQLModel, table=True):
     failed: int | None = big(nullable=True)
     receipts: int | None = big(nullable=True)
     amount: int | None = big(nullable=True)
+    classifier: int = Field(
+        default=VERSION, sa_column=Column(SmallInteger, nullable=False, server_default="1")
+    )
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
 
 

@@ -7,8 +7,9 @@ each other. It knows no sessions and sets no cookies; whatever is not genuine ge
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from urllib.parse import parse_qs
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.urls import iri_to_uri
 
 from envoi.db import Database
 from envoi.installation import open_installation
@@ -32,12 +32,11 @@ from envoi.tracking.answers import (
     Answer,
     Environ,
     answer,
-    redirect,
 )
 from envoi.tracking.classify import Mark
 from envoi.tracking.hits import HitWriter
 from envoi.tracking.ledger import Hit
-from envoi.tracking.links import FrozenLinks
+from envoi.tracking.links import FrozenLinks, lead_to
 from envoi.tracking.models import EventKind
 from envoi.tracking.pictures import Pictures
 from envoi.tracking.preferences import Preferences
@@ -52,9 +51,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_KINDS = {path.strip("/"): kind for kind, path in PATHS.items()}
-_WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]+\Z", re.IGNORECASE)
+_Handler = Callable[[Environ, str], Answer]
 _PREFETCH_HEADERS = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
+_PREFETCH = re.compile("prefetch|preview|prerender", re.IGNORECASE)
 _LONGEST_AGENT = 300
 _AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
@@ -71,9 +70,18 @@ class TrackingApp:
         self._unsubscribing = Unsubscribing(database, plugins, pages)
         self._preferences = Preferences(database, plugins, pages)
         self._web_versions = WebVersions(database, plugins, signer)
-        self._style = answer(
-            "200 OK", "text/css", Path(__file__).with_name("page.css").read_bytes()
-        )
+        style = Path(__file__).with_name("page.css").read_bytes()
+        self._style = answer("200 OK", "text/css", style)
+        self._reading: dict[str, _Handler] = {
+            PATHS[TokenKind.OPEN]: self._open,
+            PATHS[TokenKind.CLICK]: self._click,
+            PATHS[TokenKind.VIEW]: self._view,
+            PATH: lambda _, rest: self._pictures(rest),
+        }
+        self._acting: dict[str, _Handler] = {
+            PATHS[TokenKind.UNSUBSCRIBE]: self._unsubscribe,
+            PATHS[TokenKind.PREFERENCES]: self._prefer,
+        }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; what goes wrong is a 404, or a 503 while the database is away."""
@@ -91,28 +99,25 @@ class TrackingApp:
         self.hits.close()
 
     def _answer(self, environ: Environ) -> Answer:
-        first, _, rest = environ["PATH_INFO"].lstrip("/").partition("/")
-        if first == "page.css":
-            return self._style
-        kind = _KINDS.get(first)
-        reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
-        if f"/{first}/" == PATH and reading:
-            return self._pictures(rest)
-        if kind is TokenKind.OPEN and reading:
-            return self._open(environ, rest.removesuffix(".gif"))
-        if kind is TokenKind.CLICK and reading:
-            return self._click(environ, rest)
-        if kind is TokenKind.UNSUBSCRIBE:
-            return self._unsubscribing(environ, self._read(rest, kind).message)
-        if kind is TokenKind.PREFERENCES:
-            return self._preferences(environ, self._read(rest, kind).message)
-        if kind is TokenKind.VIEW and reading:
-            return self._view(environ, rest)
-        return NOTHING_HERE
+        path = environ["PATH_INFO"]
+        end = path.find("/", 1) + 1
+        first, rest = path[:end], path[end:]
+        method = environ["REQUEST_METHOD"]
+        if method in ("GET", "HEAD") and (read := self._reading.get(first)):
+            return read(environ, rest)
+        if act := self._acting.get(first):
+            return act(environ, rest)
+        return self._style if path == "/page.css" else NOTHING_HERE
 
-    def _open(self, environ: Environ, text: str) -> Answer:
-        self._add(environ, self._read(text, TokenKind.OPEN), EventKind.OPEN)
+    def _open(self, environ: Environ, rest: str) -> Answer:
+        self._add(environ, self._read(rest.removesuffix(".gif"), TokenKind.OPEN), EventKind.OPEN)
         return PIXEL
+
+    def _unsubscribe(self, environ: Environ, rest: str) -> Answer:
+        return self._unsubscribing(environ, self._read(rest, TokenKind.UNSUBSCRIBE).message)
+
+    def _prefer(self, environ: Environ, rest: str) -> Answer:
+        return self._preferences(environ, self._read(rest, TokenKind.PREFERENCES).message)
 
     def _view(self, environ: Environ, text: str) -> Answer:
         token = self._read(text, TokenKind.VIEW)
@@ -120,23 +125,18 @@ class TrackingApp:
         return self._web_versions(token.message)
 
     def _click(self, environ: Environ, text: str) -> Answer:
-        query = parse_qs(environ.get("QUERY_STRING", ""))
-        personal = query.get(TARGET_PARAMETER, [""])[0]
+        query = environ.get("QUERY_STRING")
+        personal = parse_qs(query).get(TARGET_PARAMETER, [""])[0] if query else ""
         token = self._read(text, TokenKind.CLICK, personal)
-        target = personal or self._frozen(token)
-        if not target or not _WEB.match(target):
-            return NOTHING_HERE
-        try:
-            location = iri_to_uri(target)
-        except ValueError:
-            # A template made an address that is none, such as http://[name.
-            return NOTHING_HERE
-        self._add(environ, token, EventKind.CLICK, token.link)
-        return redirect(location)
-
-    def _frozen(self, token: Token) -> str | None:
         ref = token.message
-        return self._links.target(ref.tenant_id, ref.run_id, ref.variant, token.link)
+        found = (
+            lead_to(personal)
+            if personal
+            else self._links.answer(ref.tenant_id, ref.run_id, ref.variant, token.link)
+        )
+        if found is not NOTHING_HERE:
+            self._add(environ, token, EventKind.CLICK, token.link)
+        return found
 
     def _read(self, text: str, kind: TokenKind, target: str = "") -> Token:
         token = self._signer.read(text, target)
@@ -147,25 +147,23 @@ class TrackingApp:
     def _add(
         self, environ: Environ, token: Token, kind: EventKind, link: int | None = None
     ) -> None:
-        agent = environ.get("HTTP_USER_AGENT", "")[:_LONGEST_AGENT]
-        self.hits.add(
-            Hit(
-                message=token.message,
-                kind=kind,
-                at=datetime.now(UTC),
-                link=link,
-                marks=_marks(environ),
-                ip=environ.get("REMOTE_ADDR", ""),
-                agent=agent.encode("ascii", "replace").decode("ascii").replace("\0", ""),
-            )
-        )
+        agent = _plain(environ.get("HTTP_USER_AGENT", "")[:_LONGEST_AGENT])
+        ip = environ.get("REMOTE_ADDR", "")
+        at = datetime.now(UTC)
+        self.hits.add(Hit(token.message, kind, at, link, _marks(environ), ip, agent))
+
+
+@lru_cache(4_096)
+def _plain(agent: str) -> str:
+    """An agent without what a database cannot hold."""
+    return agent.encode("ascii", "replace").decode("ascii").replace("\0", "")
 
 
 def _marks(environ: Environ) -> Mark:
     marks = Mark.HEAD if environ["REQUEST_METHOD"] == "HEAD" else Mark.NONE
-    purpose = " ".join(environ.get(header, "") for header in _PREFETCH_HEADERS).lower()
-    if "prefetch" in purpose or "preview" in purpose:
-        marks |= Mark.PREFETCH
+    for header in _PREFETCH_HEADERS:
+        if header in environ and _PREFETCH.search(environ[header]):
+            return marks | Mark.PREFETCH
     return marks
 
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 
 from sqlalchemy import select
+from werkzeug.urls import iri_to_uri
 
 from envoi.db import Database, table
 from envoi.delivery.models import Link
+from envoi.tracking.answers import NOTHING_HERE, Answer, redirect
 
 _RUNS = 1_000
-_Links = Mapping[tuple[int, int], str]
+_WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]+\Z", re.IGNORECASE)
+_Links = Mapping[tuple[int, int], Answer]
+
+
+def lead_to(target: str) -> Answer:
+    """The redirect to a web address; the one 404 for anything else, such as `javascript:`."""
+    if not _WEB.match(target):
+        return NOTHING_HERE
+    try:
+        return redirect(iri_to_uri(target))
+    except ValueError:
+        # A template made an address that is none, such as http://[name.
+        return NOTHING_HERE
 
 
 class FrozenLinks:
-    """Finds a link's target by run, variant and number; a run's links never change."""
+    """Finds where a link leads by run, variant and number; a run's links never change."""
 
     def __init__(self, database: Database, *, runs: int = _RUNS) -> None:
         self._database = database
@@ -24,11 +39,11 @@ class FrozenLinks:
         self._kept: OrderedDict[tuple[int, int], _Links] = OrderedDict()
         self._lock = Lock()
 
-    def target(self, tenant_id: int, run_id: int, variant: int, number: int) -> str | None:
-        """The address a link leads to, or None where the run has no such link."""
+    def answer(self, tenant_id: int, run_id: int, variant: int, number: int) -> Answer:
+        """The redirect to a link's address, or the one 404 where the run has no such link."""
         kept = self._kept.get((tenant_id, run_id))
         links = self._load(tenant_id, run_id) if kept is None else kept
-        return links.get((variant, number))
+        return links.get((variant, number), NOTHING_HERE)
 
     def _load(self, tenant_id: int, run_id: int) -> _Links:
         link = table(Link).c
@@ -36,7 +51,8 @@ class FrozenLinks:
             link.tenant_id == tenant_id, link.run_id == run_id
         )
         with self._database.tenant_connection(tenant_id) as connection:
-            links = {(row.variant, row.number): row.target for row in connection.execute(query)}
+            rows = connection.execute(query).all()
+        links = {(row.variant, row.number): lead_to(row.target) for row in rows}
         if links:
             with self._lock:
                 self._kept[tenant_id, run_id] = links

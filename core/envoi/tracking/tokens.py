@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import b32decode, b32encode, urlsafe_b64decode
+from base64 import b32decode, b32encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from hashlib import blake2b
 from hmac import compare_digest
 from struct import Struct
+from typing import NamedTuple
 
 from envoi.errors import ConfigurationError, NotFoundError
 from envoi.secrets import secret_keys
@@ -27,6 +27,7 @@ _EPOCH = date(2020, 1, 1).toordinal()
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{60}", re.ASCII)
 _MESSAGE_KEY = re.compile(r"[a-z2-7]{56}", re.ASCII)
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class TokenKind(IntEnum):
@@ -40,6 +41,9 @@ class TokenKind(IntEnum):
     PREVIEW = 6
 
 
+_TOKEN_KINDS = {int(kind): kind for kind in TokenKind}
+
+
 class InvalidTokenError(NotFoundError):
     """The token is altered, foreign, cut off or of an unknown key: one answer for all."""
 
@@ -47,8 +51,8 @@ class InvalidTokenError(NotFoundError):
         super().__init__("The link is not valid. Open it from the original message.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MessageRef:
+# Every message and every hit makes these; a named tuple takes a third of a frozen data class.
+class MessageRef(NamedTuple):
     """The ledger's key of one message and its variant; `step` and `variant` are below 16."""
 
     tenant_id: int
@@ -59,8 +63,7 @@ class MessageRef:
     variant: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What a genuine token says."""
 
     kind: TokenKind
@@ -97,6 +100,8 @@ class TokenSigner:
         if not secrets or not all(secrets):
             raise ConfigurationError("Links cannot be signed without a key. Set ENVOI_SECRET_KEY.")
         self._ring = [_Key(secret) for secret in secrets]
+        self._link_macs = [key.link_mac for key in self._ring]
+        self._message_macs = [key.message_mac for key in self._ring]
 
     def message(self, ref: MessageRef) -> MessageTokens:
         """A maker of this message's tokens."""
@@ -115,13 +120,14 @@ class TokenSigner:
         """
         if not _TOKEN.fullmatch(token):
             raise InvalidTokenError
-        raw = urlsafe_b64decode(token)
+        raw = binascii.a2b_base64(token.encode().translate(_FROM_URLSAFE))
         signed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        self._verify([key.link_mac for key in self._ring], signed + target.encode(), mac)
-        kind, link = _TAIL.unpack(signed[_HEAD.size :])
-        if kind not in TokenKind._value2member_map_:
+        self._verify(self._link_macs, signed + target.encode() if target else signed, mac)
+        number, link = _TAIL.unpack_from(signed, _HEAD.size)
+        kind = _TOKEN_KINDS.get(number)
+        if kind is None:
             raise InvalidTokenError
-        return Token(TokenKind(kind), _read_head(signed[: _HEAD.size]), link)
+        return Token(kind, _read_head(signed), link)
 
     def message_key(self, ref: MessageRef) -> str:
         """A key for return paths and Message-IDs: 56 of a-z and 2-7, whatever their case."""
@@ -137,8 +143,12 @@ class TokenSigner:
             raise InvalidTokenError
         raw = b32decode(key.upper())
         head, mac = raw[: _HEAD.size], raw[_HEAD.size :]
-        self._verify([one.message_mac for one in self._ring], head, mac)
+        self._verify(self._message_macs, head, mac)
         return _read_head(head)
+
+    def shared_secrets(self, purpose: str) -> Sequence[str]:
+        """A secret to share with somebody for one purpose, for each key of the ring."""
+        return [key.shared_secret(purpose) for key in self._ring]
 
     @staticmethod
     def _verify(ring: Sequence[blake2b], signed: bytes, given: bytes) -> None:
@@ -163,9 +173,13 @@ class _Key:
     def __init__(self, secret: str) -> None:
         link = blake2b(secret.encode(), person=b"envoi-links").digest()
         message = blake2b(secret.encode(), person=b"envoi-msgkey").digest()
+        self._shared = blake2b(secret.encode(), person=b"envoi-shared").digest()
         self.link_mac = blake2b(key=link, digest_size=_MAC_BYTES)
         self.message_mac = blake2b(key=message, digest_size=_KEY_MAC_BYTES)
         self._id = blake2b(link, digest_size=1, person=b"envoi-key-id").digest()[0]
+
+    def shared_secret(self, purpose: str) -> str:
+        return blake2b(purpose.encode(), key=self._shared, digest_size=32).hexdigest()
 
     def head(self, ref: MessageRef) -> bytes:
         day = ref.launched_on.toordinal() - _EPOCH
@@ -179,12 +193,6 @@ def _encode(raw: bytes) -> str:
 
 
 def _read_head(head: bytes) -> MessageRef:
-    _, tenant_id, run_id, customer_id, place, day = _HEAD.unpack(head)
-    return MessageRef(
-        tenant_id=tenant_id,
-        run_id=run_id,
-        customer_id=customer_id,
-        launched_on=date.fromordinal(_EPOCH + day),
-        step=place >> 4,
-        variant=place & 15,
-    )
+    _, tenant_id, run_id, customer_id, place, day = _HEAD.unpack_from(head)
+    launched_on = date.fromordinal(_EPOCH + day)
+    return MessageRef(tenant_id, run_id, customer_id, launched_on, place >> 4, place & 15)

@@ -46,7 +46,8 @@ CREATE TABLE door (
 
 ALTER TABLE run
     ADD COLUMN paused_bounce_share DOUBLE PRECISION,
-    ADD COLUMN paused_complaint_share DOUBLE PRECISION;
+    ADD COLUMN paused_complaint_share DOUBLE PRECISION,
+    ADD COLUMN classifier SMALLINT DEFAULT '1' NOT NULL;
 
 ALTER TABLE mailing
     ADD COLUMN approval JSONB DEFAULT '{}' NOT NULL;

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from phonenumbers import (
+    PhoneNumberType,
+    example_number_for_type,
+    ndd_prefix_for_region,
+)
 
 from envoi.customers.contacts import (
     NO_CONTACT,
@@ -58,6 +63,28 @@ _phones = st.builds(lambda shape, code, rest: shape.format(code, rest), _shapes,
 def test_a_phone_is_judged_as_the_library_judges(text: str, country: str) -> None:
     if text:
         assert check_phone(text, country) == check_phone_by_library(text, country)
+
+
+@given(
+    st.sampled_from(["DE", "RU", "US", "GB", "IT", "BR", "AR", "KZ", "FR", "MX"]),
+    st.sampled_from([PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE, PhoneNumberType.VOIP]),
+    st.text("0123456789", max_size=3),
+    st.sampled_from(
+        ["+{code}{national}", "{prefix}{national}", "{prefix} ({national}", "x{national}"]
+    ),
+)
+def test_numbers_near_real_ones_are_judged_as_the_library_judges(
+    country: str, kind: int, end: str, shape: str
+) -> None:
+    real = example_number_for_type(country, kind) or example_number_for_type(country, 0)
+    assert real is not None
+    national = str(real.national_number)
+    text = shape.format(
+        code=real.country_code,
+        prefix=ndd_prefix_for_region(country, strip_non_digits=True) or "",
+        national=national[: len(national) - len(end)] + end,
+    )
+    assert check_phone(text, country) == check_phone_by_library(text, country)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from phonenumbers import (
     NumberParseException,
     PhoneMetadata,
     PhoneNumber,
+    PhoneNumberDesc,
     PhoneNumberFormat,
     PhoneNumberType,
     format_number,
@@ -90,7 +91,11 @@ def check_phone(text: str, country: str) -> Contact:
     """
     if not text:
         return NO_CONTACT
-    return _check_international(text) or check_phone_by_library(text, country)
+    return (
+        _check_international(text)
+        or _check_dialled_mobile(text, country)
+        or check_phone_by_library(text, country)
+    )
 
 
 def check_phone_by_library(text: str, country: str) -> Contact:
@@ -117,8 +122,27 @@ def _check_national(compact: str, code: str, national: str, text: str) -> Contac
     changed = _changed_by_library(code)
     if changed is None or national[0] == "0" or changed.match(national):
         return None
+    if _is_mobile(code, national):
+        return Contact(compact, Quality.GOOD)
     number = PhoneNumber(country_code=int(code), national_number=int(national))
     return _judge(number, compact, text)
+
+
+def _check_dialled_mobile(text: str, country: str) -> Contact | None:
+    """Recognise a mobile number as it is dialled inside its country, such as 0151 12345678."""
+    code, prefix = _dialled_in(country)
+    compact = text.translate(_PUNCTUATION)
+    if prefix and compact.startswith(prefix) and _is_mobile(code, compact[len(prefix) :]):
+        return Contact(f"+{code}{compact[len(prefix) :]}", Quality.GOOD)
+    return None
+
+
+def _is_mobile(code: str, national: str) -> bool:
+    """Whether the library says so too; what it does not take for mobile alone may be one still."""
+    return all(
+        (not lengths or len(national) in lengths) and pattern.fullmatch(national)
+        for lengths, pattern in _mobiles_of(code)
+    )
 
 
 def _judge(number: PhoneNumber, normal: str, text: str) -> Contact:
@@ -134,10 +158,41 @@ _NEVER = re.compile(r"(?!)")
 
 
 @cache
+def _mobiles_of(code: str) -> list[tuple[tuple[int, ...], re.Pattern[str]]]:
+    """The lengths and forms that mobile numbers of a code's main country have, all of which hold.
+
+    Where the library looks at more than that to tell countries apart nothing has the form.
+    """
+    metadata = _main_country(code)
+    if metadata is None or metadata.leading_digits is not None:
+        return [((), _NEVER)]
+    return [_form_of(each) for each in (metadata.general_desc, metadata.mobile)]
+
+
+def _form_of(numbers: PhoneNumberDesc | None) -> tuple[tuple[int, ...], re.Pattern[str]]:
+    if numbers is None or not numbers.national_number_pattern:
+        return (), _NEVER
+    return tuple(numbers.possible_length), re.compile(numbers.national_number_pattern)
+
+
+@cache
+def _dialled_in(country: str) -> tuple[str, str]:
+    """The code of a country and what is dialled before its numbers, where that is all of it."""
+    metadata = PhoneMetadata.metadata_for_region(country, None)
+    if metadata is None or metadata is not _main_country(str(metadata.country_code)):
+        return "", ""
+    simple = metadata.national_prefix_for_parsing == metadata.national_prefix
+    return str(metadata.country_code), (metadata.national_prefix or "") if simple else ""
+
+
+def _main_country(code: str) -> PhoneMetadata | None:
+    return PhoneMetadata.metadata_for_region(COUNTRY_CODE_TO_REGION_CODE[int(code)][0], None)
+
+
+@cache
 def _changed_by_library(code: str) -> re.Pattern[str] | None:
     """The start of national numbers that the library rewrites; None where it always decides."""
-    region = COUNTRY_CODE_TO_REGION_CODE[int(code)][0]
-    metadata = PhoneMetadata.metadata_for_region(region, None)
+    metadata = _main_country(code)
     if metadata is None:
         return None
     prefix = metadata.national_prefix_for_parsing

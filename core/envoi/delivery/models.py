@@ -35,6 +35,7 @@ from envoi.columns import (
     text_key,
     whole,
     words,
+    yes_no,
 )
 from envoi.tracking.classify import VERSION
 
@@ -95,7 +96,9 @@ class BlockState(IntEnum):
 class Gateway(SQLModel, table=True):
     """A configured account of a provider; `secrets` is encrypted for this tenant and row.
 
-    `limits` is a `GatewayLimits` document.
+    `limits` is a `GatewayLimits` document; `version` grows with every change. A gateway that
+    `may_stand_in` takes other gateways' messages, by `position`, while those do not work.
+    `most_connections` is over all processes; 0 is as many as there are senders.
     """
 
     __tablename__ = "gateway"
@@ -110,7 +113,42 @@ class Gateway(SQLModel, table=True):
         default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
     )
     limits: dict[str, Any] = document()
+    position: int = whole()
+    is_on: bool = yes_no(True)
+    may_stand_in: bool = yes_no(True)
+    most_connections: int = whole()
+    version: int = whole(1)
     created_at: datetime = moment(nullable=False, now=True)
+
+
+class Circuit(SQLModel, table=True):
+    """What is wrong with a gateway, for all processes; see `envoi.delivery.circuit`.
+
+    `error` is a sentence for people, `answer` the provider's own words. Nothing is tried before
+    `next_try_at`; once `opened_at` is set, only a probe is.
+    """
+
+    __tablename__ = "circuit"
+    tenant_id: int = tenant_key()
+    gateway_id: int = big_key()
+    failures: int = whole()
+    next_try_at: datetime = moment(nullable=False, now=True)
+    opened_at: datetime | None = moment()
+    failed_at: datetime | None = moment()
+    error: str = words()
+    answer: str = words()
+
+
+class GatewayMinute(SQLModel, table=True):
+    """What left by a gateway in a minute; `slot` is the minute of the hour, used again."""
+
+    __tablename__ = "gateway_minute"
+    tenant_id: int = tenant_key()
+    gateway_id: int = big_key()
+    slot: int = small_key()
+    minute: datetime = moment(nullable=False)
+    accepted: int = whole()
+    refused: int = whole()
 
 
 class GatewayDay(SQLModel, table=True):
@@ -157,6 +195,7 @@ class Run(SQLModel, table=True):
     finished_at: datetime | None = moment()
     paused_at: datetime | None = moment()
     pause_reason: str = words()
+    waits_for_gateway: bool = yes_no()
     paused_bounce_share: float | None = share()
     paused_complaint_share: float | None = share()
     recipients: int | None = big(nullable=True)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 revision = "0003"
 down_revision = "0002"
 
-TENANT_TABLES = ("bounce", "inbound", "gateway_day")
+TENANT_TABLES = ("bounce", "inbound", "gateway_day", "circuit", "gateway_minute")
 OPEN_TABLES = ("door",)
 
 

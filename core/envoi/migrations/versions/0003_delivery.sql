@@ -76,3 +76,35 @@ ALTER TABLE gateway
 
 ALTER TABLE due_work
     ADD COLUMN urgent BOOLEAN DEFAULT 'false' NOT NULL;
+
+ALTER TABLE gateway
+    ADD COLUMN position INTEGER DEFAULT '0' NOT NULL,
+    ADD COLUMN is_on BOOLEAN DEFAULT 'true' NOT NULL,
+    ADD COLUMN may_stand_in BOOLEAN DEFAULT 'true' NOT NULL,
+    ADD COLUMN most_connections INTEGER DEFAULT '0' NOT NULL,
+    ADD COLUMN version INTEGER DEFAULT '1' NOT NULL;
+
+ALTER TABLE run
+    ADD COLUMN waits_for_gateway BOOLEAN DEFAULT 'false' NOT NULL;
+
+CREATE TABLE circuit (
+    tenant_id INTEGER NOT NULL,
+    gateway_id BIGINT NOT NULL,
+    failures INTEGER DEFAULT '0' NOT NULL,
+    next_try_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE,
+    failed_at TIMESTAMP WITH TIME ZONE,
+    error TEXT DEFAULT '' NOT NULL,
+    answer TEXT DEFAULT '' NOT NULL,
+    CONSTRAINT pk_circuit PRIMARY KEY (tenant_id, gateway_id)
+);
+
+CREATE TABLE gateway_minute (
+    tenant_id INTEGER NOT NULL,
+    gateway_id BIGINT NOT NULL,
+    slot SMALLINT NOT NULL,
+    minute TIMESTAMP WITH TIME ZONE NOT NULL,
+    accepted INTEGER DEFAULT '0' NOT NULL,
+    refused INTEGER DEFAULT '0' NOT NULL,
+    CONSTRAINT pk_gateway_minute PRIMARY KEY (tenant_id, gateway_id, slot)
+);

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from flask import Response, abort, request, url_for
 from flask_babel import gettext as _
@@ -11,7 +12,6 @@ from markupsafe import escape
 
 from envoi.content.links import marked_links
 from envoi.delivery.models import Run
-from envoi.delivery.runs import RunSettings
 from envoi.errors import EnvoiError, NotFoundError
 from envoi.library.files import Library
 from envoi.mailings import service
@@ -42,7 +42,7 @@ def heat_map(mailing_id: int) -> Response:
     report_url = url_for("reports.report", mailing_id=mailing_id)
     if found is None:
         return see_other(report_url)
-    numbers = [variant.number for variant in _frozen(run).variants]
+    numbers = sorted(_contents(run)) or [1]
     chosen = _variant(numbers)
     links = [link for link in found.links if link.variant == chosen]
     return page(
@@ -67,7 +67,7 @@ def heat_map(mailing_id: int) -> Response:
 def heated_message(mailing_id: int) -> Response:
     """The message as it was sent, to nobody in particular; only ever shown inside a frame."""
     run, found = _asked(mailing_id)
-    chosen = _variant([variant.number for variant in _frozen(run).variants])
+    chosen = _variant(sorted(_contents(run)) or [1])
     links = [link for link in found.links if link.variant == chosen] if found else []
     try:
         html = _message(run, chosen)
@@ -87,12 +87,13 @@ def _asked(mailing_id: int) -> tuple[Run, MailingReport | None]:
     return run, found
 
 
-def _frozen(run: Run) -> RunSettings:
-    return RunSettings.model_validate(run.settings)
+def _contents(run: Run) -> dict[int, Mapping[str, Any]]:
+    """What was sent, by variant."""
+    return {one["number"]: one["content"] for one in run.settings.get("variants") or []}
 
 
 def _variant(numbers: Sequence[int]) -> int:
-    chosen = request.args.get("variant", numbers[0] if numbers else 1, type=int)
+    chosen = request.args.get("variant", numbers[0], type=int)
     if chosen not in numbers:
         abort(404)
     return chosen
@@ -100,10 +101,9 @@ def _variant(numbers: Sequence[int]) -> int:
 
 def _message(run: Run, chosen: int) -> str:
     """Render what was sent, for nobody: no customer's data belong into a report."""
-    frozen = _frozen(run)
-    content = next(one.content for one in frozen.variants if one.number == chosen)
+    content = _contents(run).get(chosen, {})
     with current.session() as session:
-        library = Library(session, run.tenant_id, frozen.links_url)
+        library = Library(session, run.tenant_id, run.settings.get("links_url", ""))
         return rendered(current.plugins, run.channel, content, library, {})
 
 

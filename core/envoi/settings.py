@@ -57,6 +57,23 @@ class Settings(BaseSettings):
     message_domain: str = Field(
         "envoi.test", description="Domain of Message-ID and of the return path (VERP) of emails."
     )
+    inbound_host: str = Field(
+        "127.0.0.1", description="Address that the listener for bounces (LMTP and SMTP) listens on."
+    )
+    inbound_port: int = Field(
+        0, ge=0, le=65535, description="Port of that listener; 0 is the web port plus 3."
+    )
+    inbound_days: int = Field(
+        30, ge=1, le=365, description="Days that bounces and complaints are kept as they came."
+    )
+    mailbox_url: SecretStr = Field(
+        SecretStr(""),
+        description="Mailbox of the return path, imaps://user:password@host/INBOX (or"
+        " imap+starttls); empty reads none.",
+    )
+    mailbox_seconds: int = Field(
+        60, ge=5, le=3600, description="How often that mailbox is looked into."
+    )
     mail_url: SecretStr = Field(
         SecretStr(""),
         description="Server for password resets, smtp://user:password@host:port (or "
@@ -101,6 +118,11 @@ class Settings(BaseSettings):
     def effective_smtp_port(self) -> int:
         """The port the demo's SMTP server really listens on."""
         return self.smtp_demo_port or self.port + 2
+
+    @cached_property
+    def effective_inbound_port(self) -> int:
+        """The port the listener for bounces really listens on."""
+        return self.inbound_port or self.port + 3
 
     @cached_property
     def links_url(self) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.reconcile import reconcile
+from envoi.feedback.cleaning import clean
 from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint
 from envoi.schema import make_months
@@ -51,6 +52,7 @@ class Scheduler:
             _Chore(RECONCILE_SECONDS, self.reconcile),
             _Chore(SWEEP_SECONDS, self.sweep),
             _Chore(MONTHS_SECONDS, self.make_months),
+            _Chore(MONTHS_SECONDS, self.clean),
             _Chore(JUDGE_SECONDS, self.judge_again),
         ]
 
@@ -98,6 +100,10 @@ class Scheduler:
             with self._database.tenant_session(tenant_id) as session:
                 found += announce_outdated(session, tenant_id)
         return found
+
+    def clean(self) -> None:
+        """Delete what came in long ago."""
+        clean(self._database, self._installation.settings.inbound_days)
 
     def sweep(self) -> int:
         """Announce what is open and not announced; finding any is a bug, and is logged so."""

@@ -21,7 +21,7 @@ from envoi.supervisor import ChildSpec, Supervisor
 
 @click.command()
 def up() -> None:
-    """Start the whole product: database, queue, pages, tracking, workers and scheduler.
+    """Start the whole product: servers, pages, tracking, workers, scheduler and listener.
 
     Without ENVOI_DATABASE_URL and ENVOI_REDIS_URL it starts embedded servers in the data
     folder. Ctrl-C ends everything.
@@ -85,7 +85,8 @@ def _first_start(installation: Installation) -> None:
 
 def _children(settings: Settings) -> Sequence[ChildSpec]:
     environment = environment_of(settings)
-    parts = ["web", "tracking", "worker", "scheduler", *(["mailbox"] if settings.demo else [])]
+    always = ("web", "tracking", "worker", "scheduler", "listener")
+    parts = [*always, *(["mailbox"] if settings.demo else [])]
     return [
         ChildSpec(name=part, command=[sys.executable, "-m", "envoi", part], environment=environment)
         for part in parts

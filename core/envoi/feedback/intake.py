@@ -50,7 +50,13 @@ class Intake:
         self._signer = signer
 
     def receive(
-        self, raw: bytes, door: Door, recipient: str = "", *, now: datetime | None = None
+        self,
+        raw: bytes,
+        door: Door,
+        recipient: str = "",
+        *,
+        tenant_id: int = NOBODY,
+        now: datetime | None = None,
     ) -> Fate:
         """Take in a message that came to the return path; it is written when this returns.
 
@@ -58,6 +64,7 @@ class Intake:
             raw: The message as it came.
             door: The way it came by.
             recipient: Whom its envelope names.
+            tenant_id: The tenant that the door belongs to, if it is one's own.
             now: The moment it came.
         """
         now = now or datetime.now(UTC)
@@ -65,13 +72,13 @@ class Intake:
             reading = read(raw, recipient, now=now)
         except UnreadableError as error:
             owner = by_key(self._signer, keys_in(recipient))
-            fate = _quarantined(owner.tenant_id if owner else NOBODY, str(error))
-            return self._keep(raw, door, recipient, fate)
-        ref = by_key(self._signer, reading.keys) or self._by_recipient(reading)
-        if ref is None:
-            fate = _quarantined(NOBODY, "no_message")
+            whose = tenant_id or (owner.tenant_id if owner else NOBODY)
+            return self._keep(raw, door, recipient, _quarantined(whose, str(error)))
+        ref = by_key(self._signer, reading.keys) or self._by_recipient(reading, tenant_id)
+        if ref is None or tenant_id not in (NOBODY, ref.tenant_id):
+            fate = _quarantined(tenant_id, "no_message")
             if reading.ignored:
-                fate = Fate(tenant_id=NOBODY, state=InboundState.IGNORED, reason=reading.ignored)
+                fate = Fate(tenant_id=tenant_id, state=InboundState.IGNORED, reason=reading.ignored)
             return self._keep(raw, door, recipient, fate)
         events = [
             DeliveryEvent(
@@ -126,12 +133,12 @@ class Intake:
             return self._keep(raw, door, recipient, _quarantined(ref.tenant_id, "failed"))
         return fate
 
-    def _by_recipient(self, reading: Reading) -> MessageRef | None:
+    def _by_recipient(self, reading: Reading, tenant_id: int) -> MessageRef | None:
         """Anybody can invent a complaint, so one without our key is about nobody."""
         about = [n.recipient for n in reading.notices if n.type is EventType.BOUNCED]
         if not about:
             return None
-        return by_recipient(self.database, [reading.addressed, *about], reading.at)
+        return by_recipient(self.database, [reading.addressed, *about], reading.at, tenant_id)
 
     def _keep(self, raw: bytes, door: Door, recipient: str, fate: Fate) -> Fate:
         with self.database.tenant_session(fate.tenant_id) as session:

@@ -56,7 +56,9 @@ def apply(
         door: By which way it came.
         addressed: The address that the message was sent to, where the report shows it.
     """
-    found = _find(session, ref, addressed or event.recipient)
+    # Complaints come with the recipient taken out; the message tells whose they are.
+    reported = "" if event.type == EventType.COMPLAINED else addressed or event.recipient
+    found = _find(session, ref, reported)
     if found is None or event.type == EventType.DEFERRED:
         return False
     if door is not Door.HANDOVER:

@@ -12,6 +12,7 @@ from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.feedback.contacts import CHANNEL
+from envoi.feedback.models import NOBODY
 from envoi.tenants.models import Tenant
 from envoi.tracking.tokens import InvalidTokenError, MessageRef, TokenSigner
 
@@ -30,7 +31,7 @@ def by_key(signer: TokenSigner, keys: Iterable[str]) -> MessageRef | None:
 
 
 def by_recipient(
-    database: Database, addresses: Iterable[str], at: datetime, tenant_id: int | None = None
+    database: Database, addresses: Iterable[str], at: datetime, tenant_id: int = NOBODY
 ) -> MessageRef | None:
     """The last message to one of these addresses, if only one company wrote to it lately."""
     wanted = sorted({address for address in addresses if address})

@@ -48,7 +48,8 @@ def parts(message: Message, depth: int = 0) -> Iterator[Part]:
     kind = message.get_content_type()
     payload = message.get_payload()
     if kind in _REPORTS and isinstance(payload, list):
-        yield Part(kind, _report(message, payload), depth)
+        groups = [group for group in payload if isinstance(group, Message)]
+        yield Part(kind, _report(message, groups), depth)
     elif isinstance(payload, list):
         for inner in payload[:MOST_PARTS]:
             if not isinstance(inner, Message):

@@ -111,3 +111,12 @@ TRY_LATER = answer(
 )
 
 UNSUBSCRIBED = answer("200 OK", "text/plain; charset=utf-8", b"Unsubscribed.\n")
+
+REPORTED = {
+    200: answer("200 OK", "text/plain; charset=utf-8", b"Written.\n"),
+    202: answer("202 Accepted", "text/plain; charset=utf-8", b"Kept for a person to look at.\n"),
+    401: answer("401 Unauthorized", "text/plain; charset=utf-8", b"The signature is not valid.\n"),
+}
+"""The answers to webhooks, by status."""
+
+TOO_LARGE = answer("413 Content Too Large", "text/plain; charset=utf-8", b"Send less at a time.\n")

@@ -20,6 +20,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from envoi.db import Database
+from envoi.feedback.webhook import MOST_BYTES as WEBHOOK_BYTES
+from envoi.feedback.webhook import PATH as WEBHOOK_PATH
+from envoi.feedback.webhook import Webhooks
 from envoi.installation import open_installation
 from envoi.library.addresses import PATH
 from envoi.plugins import Plugins
@@ -28,12 +31,15 @@ from envoi.settings import load_settings
 from envoi.tracking.answers import (
     NOTHING_HERE,
     PIXEL,
+    REPORTED,
+    TOO_LARGE,
     TRY_LATER,
     Answer,
     Environ,
     answer,
 )
 from envoi.tracking.classify import Mark
+from envoi.tracking.forms import body_of
 from envoi.tracking.hits import HitWriter
 from envoi.tracking.ledger import Hit
 from envoi.tracking.links import FrozenLinks, lead_to
@@ -69,6 +75,7 @@ class TrackingApp:
         pages = PublicPages()
         self._unsubscribing = Unsubscribing(database, plugins, pages)
         self._preferences = Preferences(database, plugins, pages)
+        self._webhooks = Webhooks(database, signer)
         self._web_versions = WebVersions(database, plugins, signer)
         style = Path(__file__).with_name("page.css").read_bytes()
         self._style = answer("200 OK", "text/css", style)
@@ -81,6 +88,7 @@ class TrackingApp:
         self._acting: dict[str, _Handler] = {
             PATHS[TokenKind.UNSUBSCRIBE]: self._unsubscribe,
             PATHS[TokenKind.PREFERENCES]: self._prefer,
+            WEBHOOK_PATH: self._report,
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -108,6 +116,15 @@ class TrackingApp:
         if act := self._acting.get(first):
             return act(environ, rest)
         return self._style if path == "/page.css" else NOTHING_HERE
+
+    def _report(self, environ: Environ, key: str) -> Answer:
+        body = body_of(environ, WEBHOOK_BYTES)
+        if body is None:
+            return TOO_LARGE
+        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        stamp = environ.get("HTTP_X_ENVOI_TIMESTAMP", "")
+        signature = environ.get("HTTP_X_ENVOI_SIGNATURE", "")
+        return REPORTED[self._webhooks(key, media_type, stamp, signature, body)]
 
     def _open(self, environ: Environ, rest: str) -> Answer:
         self._add(environ, self._read(rest.removesuffix(".gif"), TokenKind.OPEN), EventKind.OPEN)

@@ -1,4 +1,4 @@
-"""Reads the small forms of public pages; what cannot be read counts as empty."""
+"""Reads what is sent to public pages, never more than they take."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ _LONGEST_FORM = 64 * 1024
 
 
 def form_of(environ: Environ) -> MultiDict[str, str]:
-    """Read the body, urlencoded or multipart."""
+    """Read a small form, urlencoded or multipart; what cannot be read counts as empty."""
     request = Request(environ)
     request.max_content_length = request.max_form_memory_size = _LONGEST_FORM
     try:
         return request.form
     except HTTPException:
         return MultiDict()
+
+
+def body_of(environ: Environ, longest: int) -> bytes | None:
+    """Read a body as it came; None when it is longer."""
+    request = Request(environ)
+    request.max_content_length = longest
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        return None

@@ -97,6 +97,13 @@ class TestCreate:
         assert desk.browser.post("/mailings/new", data={"name": "Tea week"}).status_code == 400
         assert "No mailings yet" in desk.get("/mailings/").words
 
+    def test_without_a_name_nothing_is_made(self, desk: Desk, segment_id: int) -> None:
+        shown = desk.post("/mailings/new", name=" ", channel="email", segment_id=segment_id)
+        assert shown.status == 422
+        assert "Enter a name for the mailing." in shown.words
+        assert f'value="segment:{segment_id}" selected' in shown.source
+        assert "No mailings yet" in desk.get("/mailings/").words
+
     def test_an_unknown_channel_is_refused(self, desk: Desk) -> None:
         assert desk.post("/mailings/new", name="Tea week", channel="pigeon").status in (404, 422)
         assert "No mailings yet" in desk.get("/mailings/").words

@@ -14,7 +14,7 @@ from desk import Desk, Shown
 from drafts import stored
 from envoi.accounts.permissions import Role
 from envoi.db import Database
-from envoi.mailings import launch, service
+from envoi.mailings import launch, service, variants
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 from factories.customers import make_customers
@@ -141,6 +141,25 @@ class TestWhen:
         assert "There is no gateway for this channel. Set one up in Settings." in shown.words
         assert "disabled>Send<" in shown.source
         assert desk.post(f"/mailings/{draft}/confirm", recipients=39).status == 422
+
+    def test_what_is_wrong_with_the_message_leads_to_its_block(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        blocks = [
+            {"type": "heading", "id": "first", "text": "Tea"},
+            {
+                "type": "columns",
+                "id": "pair",
+                "columns": [[], [{"type": "text", "id": "inner", "html": "{{ oops"}]],
+            },
+        ]
+        with database.tenant_session(tenant_id) as session:
+            content = {"body": "", "body_format": "blocks", "blocks": blocks}
+            variants.save_content(session, tenant_id, draft, 2, content)
+        shown = desk.get(f"/mailings/{draft}/when")
+        assert "blocks." not in shown.words
+        assert "Block 2, column 2, Text" in shown.words
+        assert f"/mailings/{draft}/what?variant=1&amp;block=inner" in shown.source
 
 
 @pytest.mark.usefixtures("gateway_id")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from envoi.delivery.gateways import default_gateway
-from envoi.errors import NotFoundError
+from envoi.errors import NotFoundError, Problem
 from envoi.mailings import service
 from envoi.mailings.calendar import first_start
 from envoi.webkit import allowed, current, page, permission, see_other
@@ -25,6 +25,10 @@ from envoi_web.mailings.sources import sources
 @permission("mailings.edit")
 def new() -> Response:
     """Show the small form that makes a draft."""
+    return _form(request.args)
+
+
+def _form(given: MultiDict[str, str], problems: tuple[Problem, ...] = ()) -> Response:
     with current.session() as session:
         found = sources(session, current.tenant_id, "")
         channels = [(*c, _gateway_words(session, c[0])) for c in listing.enabled_channels()]
@@ -32,10 +36,14 @@ def new() -> Response:
     return page(
         "mailings/new.html",
         sources=options([(s.value, s.name) for s in found] + everybody, _("Choose later")),
-        source=_source(request.args),
-        starts_at=_start_on(request.args.get("date", "")),
-        channel=request.args.get("channel") or "email",
+        status=422 if problems else 200,
+        source=_source(given),
+        starts_at=_start_on(given.get("date", "")),
+        channel=given.get("channel") or "email",
         channels=channels,
+        name=given.get("name", ""),
+        problems=problems,
+        errors={problem.field: problem.message for problem in problems},
         crumbs=crumbs(_("Create mailing")),
     )
 
@@ -47,7 +55,9 @@ def create() -> Response:
     channel = request.form.get("channel", "email")
     if channel not in dict(listing.enabled_channels()):
         raise NotFoundError("This channel is not enabled for the company.")
-    name = request.form.get("name", "")
+    name = request.form.get("name", "").strip()
+    if not name:
+        return _form(request.form, (Problem("name", _("Enter a name for the mailing.")),))
     with current.session() as session:
         mine = (session, current.tenant_id, channel, name, current.account_id)
         made = service.just_drafted(*mine) or service.create_draft(

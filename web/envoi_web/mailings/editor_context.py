@@ -154,7 +154,7 @@ def _placed(draft: Draft, problems: Sequence[Problem]) -> Found:
     faults: list[Fault] = []
     faulty: set[str] = set()
     for problem in problems:
-        block_id, name = _block_of(draft.content, problem.field)
+        block_id, name = block_of(draft.content, problem.field)
         faulty.add(block_id)
         place = f"block.{name}" if block_id else problem.field
         if not block_id or block_id == draft.block_id:
@@ -164,7 +164,7 @@ def _placed(draft: Draft, problems: Sequence[Problem]) -> Found:
     return Found(faults=faults, errors=errors, faulty=frozenset(faulty))
 
 
-def _block_of(content: Mapping[str, Any], path: str) -> tuple[str, str]:
+def block_of(content: Mapping[str, Any], path: str) -> tuple[str, str]:
     """Return the block that a path such as `blocks.3.columns.0.1.alt` leads to, and the rest."""
     here: Any = content
     block_id, parts = "", path.split(".")

@@ -28,6 +28,7 @@ from envoi.webkit.formats import number
 from envoi_web.mailings import forms, undoing
 from envoi_web.mailings.approving import question_of
 from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.content_words import content_faults
 from envoi_web.mailings.context import options
 from envoi_web.mailings.editing import common, conflict_page, count_exactly, not_a_draft
 from envoi_web.mailings.settings_words import field_labels, review_rows, start_words
@@ -168,6 +169,7 @@ def _when_context(
     session: Session, mailing: Mailing, problems: tuple[Problem, ...] = ()
 ) -> dict[str, Any]:
     checks = review(session, current.plugins, mailing)
+    broken = {check.name for check in failed(checks)}
     recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
     large = is_large(session, mailing.tenant_id, recipients)
     company = _company_window(session)
@@ -177,7 +179,8 @@ def _when_context(
     return common(session, mailing, "when") | {
         "values": defaultdict(str, values),
         "checks": checks,
-        "ready": not failed(checks) and bool(mailing.volume),
+        "faults": list(content_faults(session, mailing)) if "content" in broken else [],
+        "ready": not broken and bool(mailing.volume),
         "needs_another": large
         and needs_another(
             session,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from envoi.types import ChannelSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+from envoi.types import ChannelSpec, LimitSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -34,6 +34,11 @@ def register_rule_kinds() -> Iterable[RuleKindSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_segment_sources() -> Iterable[SegmentSourceSpec]:  # type: ignore[empty-body]
     """Bring conditions that segments can be built from."""
+
+
+@hookspec
+def register_limits() -> Iterable[LimitSpec]:  # type: ignore[empty-body]
+    """Bring limits on what leaves through a gateway, such as the warm-up of an IP address."""
 
 
 @hookspec

@@ -22,7 +22,14 @@ from envoi import hookspecs
 from envoi.db import table
 from envoi.errors import EnvoiError, PluginError
 from envoi.tenants.models import EnabledPlugin
-from envoi.types import ChannelSpec, Descriptor, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+from envoi.types import (
+    ChannelSpec,
+    Descriptor,
+    LimitSpec,
+    ProviderSpec,
+    RuleKindSpec,
+    SegmentSourceSpec,
+)
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -45,6 +52,7 @@ KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
     "provider": ("register_providers", ProviderSpec),
     "rule kind": ("register_rule_kinds", RuleKindSpec),
     "segment source": ("register_segment_sources", SegmentSourceSpec),
+    "limit": ("register_limits", LimitSpec),
 }
 """Each kind of descriptor with the hook that brings it."""
 
@@ -84,6 +92,7 @@ class Plugins:
     providers: Mapping[str, ProviderSpec] = field(default_factory=dict)
     rule_kinds: Mapping[str, RuleKindSpec] = field(default_factory=dict)
     segment_sources: Mapping[str, SegmentSourceSpec] = field(default_factory=dict)
+    limits: Mapping[str, LimitSpec] = field(default_factory=dict)
     owners: Mapping[Key, str] = field(default_factory=dict)
 
     def owner(self, kind: str, name: str) -> str:
@@ -110,6 +119,7 @@ class Plugins:
             providers=visible("provider", self.providers),
             rule_kinds=visible("rule kind", self.rule_kinds),
             segment_sources=visible("segment source", self.segment_sources),
+            limits=visible("limit", self.limits),
         )
 
     def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
@@ -207,6 +217,7 @@ class _Loader:
             providers=_of_kind("provider", found),
             rule_kinds=_of_kind("rule kind", found),
             segment_sources=_of_kind("segment source", found),
+            limits=_of_kind("limit", found),
             owners=MappingProxyType(owners),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -277,6 +277,40 @@ class RuleKindSpec(Descriptor):
     rule: Callable[[Any, RuleColumns], Rule]
     reasons: Mapping[str, str]
     """Each reason code with the sentence shown for it."""
+    describe: Callable[[Any], str] = field(default=lambda settings: str(settings))
+    order: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayState:
+    """What a limit may know of a gateway: a day of the company's calendar, and its past.
+
+    `days_used` counts the earlier days, since the limit was first asked, on which messages left.
+    """
+
+    day: date
+    days_used: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What may leave through a gateway on a day; None and domains not named: any number."""
+
+    per_day: int | None = None
+    per_second: float | None = None
+    domains_per_day: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSpec(Descriptor):
+    """A limit on what leaves through a gateway; its settings are kept with the gateway.
+
+    `allowance` is asked when a run is prepared and once a day, never for a message; None where
+    it does not limit that day.
+    """
+
+    settings: type[BaseModel]
+    allowance: Callable[[Any, GatewayState], Allowance | None]
     describe: Callable[[Any], str] = field(default=lambda settings: str(settings))
     order: int = 100
 

@@ -27,7 +27,7 @@ def _signature(name: str) -> str:
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 6
+    assert len(HOOKS) == 7
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -89,6 +89,7 @@ def test_it_is_found_with_everything_it_brings(partner: Partner) -> None:
         "rule kind fieldpost_birthday",
         "segment source fieldpost_list",
         "segment source fieldpost_sample",
+        "limit fieldpost_sundays",
     ]
 
 

@@ -20,7 +20,7 @@ from envoi import hookimpl
 from envoi.errors import NotFoundError, PluginError
 from envoi.jobs import Work
 from envoi.plugins import KINDS, LeftOut, Plugins, fence, load_plugins
-from envoi.types import ChannelSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+from envoi.types import ChannelSpec, LimitSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
 
 Install = Callable[..., None]
 
@@ -267,6 +267,9 @@ class TestHooks:
         sources = load_plugins().segment_sources
         assert sources
         assert all(isinstance(found, SegmentSourceSpec) for found in sources.values())
+
+    def test_hook_register_limits(self) -> None:
+        assert isinstance(load_plugins().limits["warmup"], LimitSpec)
 
     def test_hook_register_blueprints(self) -> None:
         plugins = load_plugins([("pages", _pages("acme"))])

@@ -60,6 +60,7 @@ def _words(what: str) -> str:
         "provider": plugins.providers,
         "rule kind": plugins.rule_kinds,
         "segment source": plugins.segment_sources,
+        "limit": plugins.limits,
     }
     for kind, found in kinds.items():
         name = what.removeprefix(f"{kind} ")
@@ -77,6 +78,7 @@ def _kind(provides: tuple[str, ...], state: PluginState) -> str:
         "provider": _("Channels"),
         "rule kind": _("Policies"),
         "segment source": _("Segments"),
+        "limit": _("Gateways"),
     }
     found = [heading for kind, heading in headings.items() if _brings(provides, kind)]
     return str(found[0] if found else _("Other"))

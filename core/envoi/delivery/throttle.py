@@ -1,0 +1,182 @@
+"""Lets the messages of a block go when the limits of gateway and domain allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
+
+from envoi.delivery.buckets import Bucket, Buckets
+from envoi.delivery.claim import ClaimedMessage
+from envoi.delivery.recipients import Person
+
+GOOD_SECONDS = 0.04
+"""A slot not used so soon is given up, so that what is late never leaves together."""
+PATIENCE_SECONDS = 1.0
+"""Who would wait longer for a gateway gives the block back; others may need the place."""
+NAP_SECONDS = 0.05
+"""How long a sender waits at most before it looks whether it is to stop."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How many messages a second may leave: through the gateway, and to some domains."""
+
+    gateway: Bucket | None = None
+    domains: Mapping[str, Sequence[Bucket]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.gateway is not None or bool(self.domains)
+
+
+class Throttle:
+    """What all senders of a process know of limits that are reached; used by all threads."""
+
+    def __init__(self, buckets: Buckets) -> None:
+        self.buckets = buckets
+        self._closed: dict[str, float] = {}
+
+    def opens_at(self, rates: Rates) -> datetime | None:
+        """When the gateway may be used again; None: now."""
+        wait = self.wait_for(rates.gateway) if rates.gateway else 0
+        return _in(wait) if wait > 0 else None
+
+    def wait_for(self, bucket: Bucket) -> float:
+        """How long it makes no sense to ask for slots, in seconds."""
+        return self._closed.get(bucket.name, 0.0) - monotonic()
+
+    def take(
+        self, bucket: Bucket, count: int, within: float, patience: float = 0
+    ) -> tuple[int, float]:
+        """Take slots; remember for how long there are none for somebody of such patience."""
+        grant = self.buckets.take(bucket, count, within)
+        if not grant.count:
+            self._closed[bucket.name] = monotonic() + grant.wait - patience
+        return grant.count, grant.wait
+
+
+class Turns:
+    """The messages of a block in the order in which limits let them go; iterate once.
+
+    Messages to a domain at its limit wait until all others have gone. What is not given out
+    has to wait beyond the block's time: `opens_at` tells until when.
+
+    Args:
+        ended: Whether the work on the block is to end.
+        until: The end of the block's time, by the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        rates: Rates,
+        messages: Sequence[ClaimedMessage],
+        people: Mapping[int, Person],
+        ended: Callable[[], bool],
+        until: float,
+    ) -> None:
+        self._throttle, self._rates = throttle, rates
+        self._messages, self._people = messages, people
+        self._ended, self._until = ended, until
+        self._slots = _Slots(throttle, rates.gateway, self._wait) if rates.gateway else None
+        self.opens_at: datetime | None = None
+
+    def __iter__(self) -> Iterator[ClaimedMessage]:
+        if not self._rates:
+            yield from self._messages
+            return
+        waiting = self._messages
+        while waiting:
+            later: list[ClaimedMessage] = []
+            for message in waiting:
+                if self._ended() or not self._gateway_is_open():
+                    return
+                if not self._domain_is_open(message):
+                    later.append(message)
+                    continue
+                if self._slots:
+                    self._slots.use()
+                yield message
+            waiting = later
+            if waiting and not self._wait_for_a_domain(waiting):
+                return
+
+    def _gateway_is_open(self) -> bool:
+        if self._slots is None or self._slots.ready(self._until):
+            return True
+        self.opens_at = self._throttle.opens_at(self._rates)
+        return False
+
+    def _domain_is_open(self, message: ClaimedMessage) -> bool:
+        """Take a slot of the recipient's domain, if there is one now."""
+        return all(
+            self._throttle.wait_for(bucket) <= 0 and self._throttle.take(bucket, 1, 0)[0]
+            for bucket in self._buckets_of(message)
+        )
+
+    def _wait_for_a_domain(self, messages: Sequence[ClaimedMessage]) -> bool:
+        buckets = {bucket for message in messages for bucket in self._buckets_of(message)}
+        wait = min(self._throttle.wait_for(bucket) for bucket in buckets)
+        if monotonic() + wait >= self._until:
+            self.opens_at = _in(wait)
+            return False
+        return self._wait(monotonic() + wait)
+
+    def _buckets_of(self, message: ClaimedMessage) -> Sequence[Bucket]:
+        person = self._people.get(message.customer_id)
+        return self._rates.domains.get(domain_of(person), ()) if person else ()
+
+    def _wait(self, moment: float) -> bool:
+        """Wait for a moment; false when the work is to end meanwhile."""
+        while (left := moment - monotonic()) > 0:
+            if self._ended():
+                return False
+            sleep(min(left, NAP_SECONDS))
+        return True
+
+
+class _Slots:
+    """Slots of a gateway that one sender has taken and not used yet.
+
+    It asks for twice as many when all were used in time, and for fewer when some were not.
+    """
+
+    def __init__(self, throttle: Throttle, bucket: Bucket, wait: Callable[[float], bool]) -> None:
+        self._throttle, self._bucket, self._wait = throttle, bucket, wait
+        self._left = self._taken = 0
+        self._good_until = 0.0
+
+    def ready(self, until: float) -> bool:
+        """Wait until a message may leave; false when none may within the time."""
+        while not self._left or monotonic() > self._good_until:
+            within = max(0.0, until - monotonic())
+            count, wait = self._throttle.take(
+                self._bucket, self._wanted(), within, PATIENCE_SECONDS
+            )
+            if not count:
+                return False
+            begins = monotonic() + wait
+            self._left = self._taken = count
+            self._good_until = begins + GOOD_SECONDS
+            if not self._wait(begins):
+                return False
+        return True
+
+    def use(self) -> None:
+        """Use a slot."""
+        self._left -= 1
+
+    def _wanted(self) -> int:
+        if self._left:
+            return max(1, self._taken - self._left)
+        return min(max(1, 2 * self._taken), self._bucket.batch)
+
+
+def domain_of(person: Person) -> str:
+    """The domain of a person's address, in lower case."""
+    return (person.address or "").rpartition("@")[2].lower()
+
+
+def _in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)

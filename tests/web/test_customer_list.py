@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from envoi.accounts.permissions import Role
+from envoi.customers import queries
 from envoi.customers.field_settings import FieldForm, create_field
 from envoi.customers.models import FieldType
 from envoi.db import Database
@@ -137,3 +140,26 @@ def test_roles_see_and_do_what_they_may(signed_in: SignIn, shop: int) -> None:
     for address in ("/customers/mailing", "/customers/segment"):
         form = {"csrf_token": token(operator, "/customers/")}
         assert operator.post(address, data=form).status_code == 403
+
+
+def test_a_search_that_takes_long_is_asked_again_with_patience(
+    signed_in: SignIn, shop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(session: Session, patience: str, ask: Callable[[], object]) -> object:
+        return None if patience == queries._QUICK else ask()
+
+    monkeypatch.setattr(queries, "_patiently", slow)
+    anna = signed_in(Role.MARKETER)
+    answer = anna.get("/customers/?sum_from=1&size=10")
+    assert "Still searching" in answer.text
+    again = re.search(r'hx-get="([^"]*patient=1)" hx-trigger="load"', answer.text)
+    assert again
+    found = anna.get(again[1].replace("&amp;", "&"), headers={"HX-Request": "true"})
+    assert "Still searching" not in found.text
+    assert len(_names(found.text)) == 10
+    following = re.search(r'href="([^"]*)" rel="next"', found.text)
+    assert following
+    assert "patient" not in following[1]
+
+    monkeypatch.setattr(queries, "_patiently", lambda *_: None)
+    assert "The search was given up" in anna.get("/customers/?sum_from=1&patient=1").text

@@ -14,8 +14,8 @@ from werkzeug.routing import IntegerConverter, Map
 from envoi.webkit import htmx
 
 PAGE_SIZES = (10, 25, 50, 100)
-_PLACES = ("page", "after", "before")
-"""The parameters that say where in a list a page stands."""
+_PLACES = ("page", "after", "before", "patient")
+"""The parameters that say where in a list a page stands, and how long it may take."""
 
 
 class IdConverter(IntegerConverter):

@@ -39,15 +39,19 @@ from envoi_web.customers.context import GENDERS, contact, full_name, total_words
 from envoi_web.customers.filters import LONGEST_SEARCH, args_of, tags_of, wanted_of
 
 _LONGEST_NAME = 200
+_PATIENT = "patient"
 
 
 @customers.get("/")
 @permission("customers.view")
 def index() -> Response:
-    """List customers, narrowed by words and by purchases; all of it stands in the address."""
+    """List customers, narrowed by words and by purchases; all of it stands in the address.
+
+    A search that takes long answers at once that it goes on, and is asked again with patience.
+    """
     wanted, sort, size = wanted_of(request.args), _sort(), _size()
+    patient = _PATIENT in request.args
     with current.session() as session:
-        fields = fields_of(session, current.tenant_id)
         found = list_customers(
             session,
             current.tenant_id,
@@ -56,37 +60,29 @@ def index() -> Response:
             after=request.args.get("after", type=int),
             before=request.args.get("before", type=int),
             size=size,
+            patient=patient,
         )
         total = _total(session, wanted, found)
-        offered = columns.offered_columns(fields)
-        shown = columns.shown_columns(session, offered)
-        ids = [customer.id for customer in found.customers]
-        bought = _bought(session, ids, shown)
-        values = values_of(session, current.tenant_id, ids) if _shows_fields(shown) else {}
+        table = _table(session, found)
         categories = [(name, name) for name in offered_categories(session, current.tenant_id)]
     return page(
         "customers/list.html",
         fragments=("customer_rows",),
         found=found,
+        goes_on_url="" if patient else page_url(**{_PATIENT: "1"}),
         wanted=wanted,
         filters=args_of(wanted),
         tags=tags_of(wanted),
         sort=sort,
         size=size,
         sizes=PAGE_SIZES,
-        total=total_words(total, wanted != NO_FILTER),
-        nobody=not total.count and wanted == NO_FILTER,
-        offered=offered,
-        shown=shown,
-        headings=columns.headings(shown, offered, fields),
-        fields={columns.column_of(field): field for field in fields},
-        bought=bought,
-        values=values,
+        total=total_words(total, wanted != NO_FILTER) if total else "",
+        nobody=total is not None and not total.count and wanted == NO_FILTER,
         categories=categories,
         query=request.query_string.decode("ascii", "replace"),
-        previous_url=found.before and page_url(before=found.before, after=None),
-        next_url=found.after and page_url(after=found.after, before=None),
-        today=datetime.now(current.company.zone).date(),
+        previous_url=found.before and page_url(before=found.before, after=None, patient=None),
+        next_url=found.after and page_url(after=found.after, before=None, patient=None),
+        **table,
         **_words(),
     )
 
@@ -164,11 +160,29 @@ def _size() -> int:
     return asked if asked in PAGE_SIZES else 25
 
 
-def _total(session: Session, wanted: CustomerFilter, found: CustomerPage) -> Total:
-    """A page that stands alone is counted already."""
-    if not (found.before or found.after or found.too_slow) and "after" not in request.args:
+def _total(session: Session, wanted: CustomerFilter, found: CustomerPage) -> Total | None:
+    """A page that stands alone is counted already; one that is not there yet is not counted."""
+    if found.too_slow:
+        return None
+    if not (found.before or found.after) and "after" not in request.args:
         return Total(count=len(found.customers))
     return count_customers(session, current.tenant_id, wanted)
+
+
+def _table(session: Session, found: CustomerPage) -> dict[str, Any]:
+    """The columns that the employee chose, and what stands in them besides the customers."""
+    fields = fields_of(session, current.tenant_id)
+    offered = columns.offered_columns(fields)
+    shown = columns.shown_columns(session, offered)
+    ids = [customer.id for customer in found.customers]
+    return {
+        "offered": offered,
+        "shown": shown,
+        "headings": columns.headings(shown, offered, fields),
+        "fields": {columns.column_of(field): field for field in fields},
+        "bought": _bought(session, ids, shown),
+        "values": values_of(session, current.tenant_id, ids) if _shows_fields(shown) else {},
+    }
 
 
 def _bought(session: Session, ids: list[int], shown: list[str]) -> dict[int, Purchases]:
@@ -196,4 +210,5 @@ def _words() -> dict[str, Any]:
         "genders": GENDERS,
         "age_of": columns.age_of,
         "value_words": columns.value_words,
+        "today": datetime.now(current.company.zone).date(),
     }

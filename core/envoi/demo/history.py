@@ -34,19 +34,22 @@ from envoi.tracking.ledger import Hit, write
 from envoi.tracking.models import EventKind
 from envoi.tracking.tokens import MessageRef
 
-LINKS = ("https://shop.fieldmarket.test/coffee",)
 OPENED, CLICKED = 0.43, 0.2
 PER_SECOND = 20
 SEED = 1
 """Fixed, so that the same customers are in control on every first start."""
+_WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 _AGENTS = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 26_1 like Mac OS X)",
-    "Mozilla/5.0 (Windows NT 10.0)",
+    f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) {_WEBKIT} Mobile/15E148",
+    f"Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) {_WEBKIT} Mobile/15E148",
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Thunderbird/140.3.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Microsoft Outlook 16.0)",
 )
 
 
 def send_in_the_past(
-    installation: Installation, tenant_id: int, mailing_id: int, at: datetime
+    installation: Installation, tenant_id: int, mailing_id: int, at: datetime, link: str
 ) -> None:
     """Collect a mailing's audience and record it as sent at a moment that has passed."""
     database = installation.database
@@ -59,10 +62,10 @@ def send_in_the_past(
         session.execute(update(run).where(*mine).values(seed=SEED))
     collect(database, installation.plugins, tenant_id, run_id)
     with database.tenant_session(tenant_id) as session:
-        store_links(session, tenant_id, run_id, 1, LINKS)
+        store_links(session, tenant_id, run_id, 1, (link,))
         messages = _accept(session, tenant_id, run_id, at)
     launched_on = messages[0].launched_on
-    write(database, tenant_id, launched_on, list(_hits(tenant_id, messages)))
+    write(database, tenant_id, launched_on, list(_hits(tenant_id, run_id, messages)))
     attribute(database, tenant_id, run_id)
     with database.tenant_connection(tenant_id) as connection:
         keep_figures(connection, tenant_id, [run_id])
@@ -127,8 +130,8 @@ def _accept(
     return [row for row in accepted if row.accepted_at is not None]
 
 
-def _hits(tenant_id: int, messages: Sequence[Row[tuple[int]]]) -> Iterator[Hit]:
-    chance = random.Random(20_261_123)  # noqa: S311 (a demo's opens, nothing to guard)
+def _hits(tenant_id: int, run_id: int, messages: Sequence[Row[tuple[int]]]) -> Iterator[Hit]:
+    chance = random.Random(20_261_122 + run_id)  # noqa: S311 (a demo's opens, nothing to guard)
     for row in messages:
         if chance.random() >= OPENED:
             continue

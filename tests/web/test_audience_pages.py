@@ -61,6 +61,25 @@ def shown(browser: FlaskClient, address: str) -> str:
     return page
 
 
+def test_customers_of_a_segment_and_of_an_audience_come_in_pages(
+    signed_in: SignIn, segment: Segment, database: Database, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 40, first=41)
+        index_customers(session.connection(), tenant_id)
+    browser = signed_in()
+    _, _, audience = post(browser, f"/segments/{segment.id}/audience", do="add", name="Berlin")
+    for address in (f"/segments/{segment.id}/customers", audience):
+        page = shown(browser, f"{address}?size=10")
+        assert (page.count('class="ev-row-sub">C-'), "20 customers" in page) == (10, True)
+        assert re.search(r"<option selected>\s*10\s*<", page)
+        further = re.search(r'href="([^"]+)" rel="next"', page)
+        assert further
+        assert "size=10" in further[1]
+        assert shown(browser, address).count('class="ev-row-sub">C-') == 20
+        assert "1 match" in shown(browser, f"{address}?q=c-40")
+
+
 def due(database: Database, tenant_id: int, kind: str) -> list[int]:
     query = text("SELECT ref FROM due_work WHERE tenant_id = :t AND kind = :kind")
     with database.system_session() as session:

@@ -16,6 +16,7 @@ from envoi.customers.models import Customer, CustomerValue
 from envoi.customers.search import NO_FILTER, CustomerFilter, matching
 from envoi.db import table
 from envoi.receipts.models import Receipt
+from envoi.sql import CustomerIds
 
 COUNTED_UP_TO = 10_000
 """Totals are counted exactly up to here; above they are about."""
@@ -126,16 +127,24 @@ def list_customers(
     return _page(rows, size, start, backwards)
 
 
-def count_customers(session: Session, tenant_id: int, wanted: CustomerFilter = NO_FILTER) -> Total:
+def count_customers(
+    session: Session,
+    tenant_id: int,
+    wanted: CustomerFilter = NO_FILTER,
+    *,
+    among: CustomerIds | None = None,
+) -> Total:
     """Count who matches: exactly while that is quick, else by a sample or the planner's word."""
     ids = select(table(Customer).c.id).where(*matching(session, tenant_id, wanted))
+    if among is not None:
+        ids = ids.where(table(Customer).c.id.in_(among))
     first = ids.limit(COUNTED_UP_TO + 1).subquery()
     counting = select(func.count()).select_from(first)
     count = _patiently(session, _PATIENCE, lambda: session.scalar(counting))
     if count is not None and count <= COUNTED_UP_TO:
         return Total(count=count)
     base = _estimate(session, tenant_id)
-    if wanted == NO_FILTER:
+    if wanted == NO_FILTER and among is None:
         return Total(count=max(count or 0, base), exact=False)
     buckets = min(_BUCKETS, max(1, round(_BUCKETS * _SAMPLE / max(base, 1))))
     sampled = ids.where(table(Customer).c.bucket < buckets).subquery()

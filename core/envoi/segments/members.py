@@ -6,10 +6,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
-from envoi.customers.queries import CustomerPage, ListedCustomer
+from envoi.customers.queries import CustomerPage, ListedCustomer, Total, count_customers
 from envoi.customers.search import CustomerFilter, matching
 from envoi.db import table
 from envoi.sql import CustomerIds
+
+
+def count_among(session: Session, tenant_id: int, ids: CustomerIds, *, search: str = "") -> Total:
+    """Count those of a set of customers that a search finds; many are counted by a sample."""
+    return count_customers(session, tenant_id, CustomerFilter(text=search), among=ids)
 
 
 def customers_among(

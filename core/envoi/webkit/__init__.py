@@ -14,7 +14,7 @@ from flask import Blueprint, Response
 from envoi.webkit.access import allowed, allowed_author, permission, public, require, require_author
 from envoi.webkit.current import Company, Employee, current
 from envoi.webkit.htmx import respond, see_other, toast
-from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of
+from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of, rows_per_page
 
 __all__ = [
     "Blueprint",
@@ -34,6 +34,7 @@ __all__ = [
     "require",
     "require_author",
     "respond",
+    "rows_per_page",
     "see_other",
     "toast",
 ]

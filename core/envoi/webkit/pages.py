@@ -111,10 +111,15 @@ class Paging:
         return sorted({1, self.pages, *(number for number in around if 1 <= number <= self.pages)})
 
 
+def rows_per_page(size: int = 10) -> int:
+    """Read how many rows a page is to have from the address: one of those that are offered."""
+    asked = request.args.get("size", size, type=int)
+    return asked if asked in PAGE_SIZES else size
+
+
 def paging_of(total: int, *, size: int = 10) -> Paging:
     """Read page and size from the address, kept within what exists."""
-    asked = request.args.get("size", size, type=int)
-    size = asked if asked in PAGE_SIZES else size
+    size = rows_per_page(size)
     pages = max(1, -(-total // size))
     number = min(max(request.args.get("page", 1, type=int), 1), pages)
     return Paging(total=total, page=number, size=size)

@@ -14,7 +14,7 @@ from envoi.errors import Problem, ValidationFailedError
 from envoi.exports.kinds import AUDIENCE_CUSTOMERS
 from envoi.exports.service import request_export
 from envoi.jobs import Work, hint
-from envoi.segments.members import customers_among
+from envoi.segments.members import count_among, customers_among
 from envoi.segments.queries import list_segments
 from envoi.segments.service import get_segment
 from envoi.target_audiences import service
@@ -26,12 +26,13 @@ from envoi.webkit import (
     page_url,
     paging_of,
     permission,
+    rows_per_page,
     see_other,
     toast,
 )
 from envoi.webkit.formats import number
 from envoi_web.audiences.blueprint import audiences
-from envoi_web.customers.context import contact, full_name
+from envoi_web.customers.context import contact, full_name, total_words
 
 _LONGEST_SEARCH = 100
 _SORTS: dict[str, Callable[[AudienceRow], Any]] = {
@@ -224,16 +225,21 @@ def _show(audience_id: int, problems: list[Problem]) -> Response:
 
 
 def _members(session: Session, audience_id: int, search: str) -> dict[str, Any]:
+    ids, size = members_of(current.tenant_id, audience_id), rows_per_page(25)
     found = customers_among(
         session,
         current.tenant_id,
-        members_of(current.tenant_id, audience_id),
+        ids,
         search=search,
+        size=size,
         after=request.args.get("after", type=int),
         before=request.args.get("before", type=int),
     )
+    total = count_among(session, current.tenant_id, ids, search=search)
     return {
         "customers": found.customers,
+        "total": total_words(total, bool(search)),
+        "size": size,
         "previous_url": found.before and page_url(before=found.before, after=None),
         "next_url": found.after and page_url(after=found.after, before=None),
         "full_name": full_name,

@@ -31,8 +31,7 @@ from envoi.customers.search import (
 )
 from envoi.mailings.service import create_draft, just_drafted
 from envoi.segments.service import create_segment, just_created
-from envoi.webkit import current, page, page_url, permission, see_other, toast
-from envoi.webkit.pages import PAGE_SIZES
+from envoi.webkit import current, page, page_url, permission, rows_per_page, see_other, toast
 from envoi_web.customers import columns
 from envoi_web.customers.blueprint import customers
 from envoi_web.customers.context import GENDERS, contact, full_name, total_words
@@ -49,7 +48,7 @@ def index() -> Response:
 
     A search that takes long answers at once that it goes on, and is asked again with patience.
     """
-    wanted, sort, size = wanted_of(request.args), _sort(), _size()
+    wanted, sort, size = wanted_of(request.args), _sort(), rows_per_page(25)
     patient = _PATIENT in request.args
     with current.session() as session:
         found = list_customers(
@@ -75,7 +74,6 @@ def index() -> Response:
         tags=tags_of(wanted),
         sort=sort,
         size=size,
-        sizes=PAGE_SIZES,
         total=total_words(total, wanted != NO_FILTER) if total else "",
         nobody=total is not None and not total.count and wanted == NO_FILTER,
         categories=categories,
@@ -153,11 +151,6 @@ def save_segment() -> Response:
 def _sort() -> str:
     asked = request.args.get("sort", "id")
     return asked if asked.removeprefix("-") in SORTS else "id"
-
-
-def _size() -> int:
-    asked = request.args.get("size", 25, type=int)
-    return asked if asked in PAGE_SIZES else 25
 
 
 def _total(session: Session, wanted: CustomerFilter, found: CustomerPage) -> Total | None:

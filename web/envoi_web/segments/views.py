@@ -13,11 +13,20 @@ from flask_babel import gettext as _
 from envoi.jobs import Work, hint
 from envoi.segments.compile import customer_ids
 from envoi.segments.figures import SegmentFigures, announce_figures, figures_of, is_stale
-from envoi.segments.members import customers_among
+from envoi.segments.members import count_among, customers_among
 from envoi.segments.queries import SegmentRow, SegmentUse, list_segments
 from envoi.segments.service import delete_segment, get_segment
-from envoi.webkit import current, page, page_url, paging_of, permission, see_other, toast
-from envoi_web.customers.context import contact, full_name
+from envoi.webkit import (
+    current,
+    page,
+    page_url,
+    paging_of,
+    permission,
+    rows_per_page,
+    see_other,
+    toast,
+)
+from envoi_web.customers.context import contact, full_name, total_words
 from envoi_web.segments.blueprint import segments
 from envoi_web.segments.worth import worth_of
 
@@ -99,12 +108,15 @@ def customers(segment_id: int) -> Response:
             session, tenant_id, segment.tree, now=datetime.now(UTC), plugins=current.plugins
         )
         found = customers_among(session, tenant_id, ids, search=search, **_place())
+        total = count_among(session, tenant_id, ids, search=search)
     return page(
         "segments/customers.html",
         fragments=("customer_rows",),
         segment=segment,
         search=search,
         customers=found.customers,
+        total=total_words(total, bool(search)),
+        size=rows_per_page(25),
         previous_url=found.before and page_url(before=found.before, after=None),
         next_url=found.after and page_url(after=found.after, before=None),
         full_name=full_name,
@@ -129,7 +141,8 @@ def delete(segment_id: int) -> Response:
 
 def _place() -> dict[str, Any]:
     args = request.args
-    return {"after": args.get("after", type=int), "before": args.get("before", type=int)}
+    place = {"after": args.get("after", type=int), "before": args.get("before", type=int)}
+    return {**place, "size": rows_per_page(25)}
 
 
 def _listed(row: SegmentRow) -> ListedSegment:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -20,14 +19,10 @@ from envoi.customers.imports import create_import
 from envoi.customers.intake import store_upload
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
-from envoi.demo import content
+from envoi.demo import content, course
 from envoi.demo.files import write_customers, write_receipts
-from envoi.demo.history import send_in_the_past
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
-from envoi.mailings import service, variants
-from envoi.mailings.audience import estimate_mailing
-from envoi.mailings.models import Mailing
 from envoi.policies.service import create_policy
 from envoi.segments.service import count_segment, create_segment
 from envoi.tenants.models import Tenant, TenantSettings
@@ -35,8 +30,6 @@ from envoi.tenants.service import create_tenant, tenant_settings
 
 SLUG = "fieldmarket"
 DEMO_LOGIN = ("anna.keller@fieldmarket.test", "fieldmarket-demo")
-SENT_DAYS_AGO = 23
-"""The attribution window has ended, and purchases go on beyond it."""
 
 
 @dataclass(frozen=True)
@@ -146,23 +139,8 @@ def _import(
 def _mailings(installation: Installation, tenant_id: int, now: datetime) -> None:
     with installation.database.tenant_session(tenant_id) as session:
         segments = _segments(session, installation, tenant_id, now)
-        sent = _draft(
-            session,
-            tenant_id,
-            "Coffee week: regular buyers",
-            segments["Regular buyers"],
-            content.COFFEE_WEEK,
-        )
-        draft = _draft(
-            session,
-            tenant_id,
-            "We miss you",
-            segments["Quiet for 30 days"],
-            content.WE_MISS_YOU,
-        )
-        estimate_mailing(session, installation.plugins, tenant_id, draft.id, now)
-        sent_id = sent.id
-    send_in_the_past(installation, tenant_id, sent_id, now - timedelta(days=SENT_DAYS_AGO))
+    course.prepare(installation, tenant_id)
+    course.fill(installation, tenant_id, segments, now)
 
 
 def _segments(
@@ -176,15 +154,3 @@ def _segments(
         count_segment(session, tenant_id, made.id, plugins=installation.plugins, now=now)
         found[name] = made.id
     return found
-
-
-def _draft(
-    session: Session, tenant_id: int, name: str, segment_id: int, message: dict[str, Any]
-) -> Mailing:
-    made = service.create_draft(
-        session, tenant_id, channel="email", name=name, segment_id=segment_id
-    )
-    changes = {"control_share": 10.0, "strata": ["gender", "age_band"]}
-    service.update_mailing(session, tenant_id, made.id, made.version, changes)
-    variants.save_content(session, tenant_id, made.id, made.version, message)
-    return made

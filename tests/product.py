@@ -74,7 +74,7 @@ class Product:
 @contextmanager
 def running_product(folder: Path, **variables: str) -> Iterator[Product]:
     """Start the product in a folder, with a company `shop` whose mail goes to a sink."""
-    port = _three_free_ports()
+    port = _free_ports()
     environment = {
         **os.environ,
         "ENVOI_DATA_DIR": str(folder),
@@ -118,14 +118,14 @@ def _answers(product: Product) -> bool:
         return False
 
 
-def _three_free_ports() -> int:
-    """Find a port that is free together with the next two: pages, tracking, demo mail."""
+def _free_ports() -> int:
+    """Find a port that is free together with the next: pages, tracking, demo mail, listener."""
     while True:
         with socket.socket() as first:
             first.bind(("127.0.0.1", 0))
             port = int(first.getsockname()[1])
         try:
-            for number in (port + 1, port + 2):
+            for number in (port + 1, port + 2, port + 3):
                 with socket.socket() as other:
                     other.bind(("127.0.0.1", number))
         except OSError:

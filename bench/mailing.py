@@ -17,6 +17,7 @@ from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Run, RunKind
 from envoi.delivery.plan import make_plan
+from envoi.delivery.routes import likely_route
 from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run
 
 LINKS = 10
@@ -141,7 +142,9 @@ def collected_run(
 def email_bytes(stage: Stage, run: Run, samples: int = 70) -> int:
     """Return the mean size of the run's emails as they leave, measured on the first ones."""
     c = table(Customer).c
-    plan = make_plan(stage.installation, run.tenant_id, run.id)
+    with stage.database.tenant_session(run.tenant_id) as session:
+        route = likely_route(session, stage.installation.plugins, run.tenant_id, run.id)
+    plan = make_plan(stage.installation, run.tenant_id, run.id, route)
     first = select(c.id).where(c.tenant_id == run.tenant_id).order_by(c.id).limit(samples)
     with stage.database.tenant_connection(run.tenant_id) as connection:
         people = plan.people.fetch(connection, connection.scalars(first).all())

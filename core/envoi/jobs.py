@@ -15,7 +15,7 @@ from dramatiq import Broker, Message
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ __all__ = [
     "announce",
     "connect_broker",
     "due",
+    "due_by_turns",
     "hint",
     "is_announced",
     "lease",
@@ -42,7 +43,7 @@ class Work(StrEnum):
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
     ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
-    export's for EXPORT.
+    export's for EXPORT, the gateway's for PROBE.
     """
 
     LAUNCH = "launch"
@@ -56,6 +57,7 @@ class Work(StrEnum):
     COPIES = "send_copies"
     RATES = "look_at_rates"
     JUDGE = "judge_hits"
+    PROBE = "probe_gateway"
 
 
 QUEUES = {
@@ -70,6 +72,7 @@ QUEUES = {
     Work.COPIES: "quick",
     Work.RATES: "quick",
     Work.JUDGE: "bulk",
+    Work.PROBE: "quick",
 }
 
 
@@ -79,19 +82,24 @@ def announce(
     kind: Work,
     ref: int,
     due_at: datetime | None = None,
+    *,
+    urgent: bool = False,
 ) -> None:
     """Write down that work falls due, in the transaction of the state it belongs to.
 
-    Announcing the same work again keeps the earlier moment.
+    Announcing the same work again keeps the earlier moment; what was urgent stays so.
     """
     due = literal(due_at) if due_at else func.now()
     work = table(DueWork)
-    statement = insert(work).values(tenant_id=tenant_id, kind=kind.value, ref=ref, due_at=due)
-    earlier = func.least(work.c.due_at, statement.excluded.due_at)
+    values = {"tenant_id": tenant_id, "kind": kind.value, "ref": ref, "due_at": due}
+    statement = insert(work).values(**values, urgent=urgent)
+    new = statement.excluded
+    changes = {
+        "due_at": func.least(work.c.due_at, new.due_at),
+        "urgent": work.c.urgent | new.urgent,
+    }
     session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "kind", "ref"], set_={"due_at": earlier}
-        )
+        statement.on_conflict_do_update(index_elements=["tenant_id", "kind", "ref"], set_=changes)
     )
 
 
@@ -130,12 +138,28 @@ def is_announced(session: Session, tenant_id: int, kind: Work, ref: int) -> bool
 def due(
     session: Session, kinds: Collection[Work] = tuple(Work), limit: int = 100
 ) -> list[tuple[int, str, int]]:
-    """List what is due now of these kinds as (tenant_id, kind, ref), longest due first."""
-    work = table(DueWork).c
-    query = select(work.tenant_id, work.kind, work.ref).where(work.due_at <= func.now())
-    query = query.where(work.kind.in_([kind.value for kind in kinds]))
-    rows = session.execute(query.order_by(work.due_at).limit(limit))
+    """List what is due now of these kinds as (tenant_id, kind, ref), tenants by turns."""
+    rows = session.execute(due_by_turns(kinds, limit))
     return [(row.tenant_id, row.kind, row.ref) for row in rows]
+
+
+def due_by_turns(kinds: Collection[Work], limit: int) -> Select[tuple[int, str, int, bool]]:
+    """Select what is due: the first of every tenant, then the second of every tenant, ...
+
+    So no tenant hides another one's work, however much it has. Of a tenant what is urgent goes
+    first, then what has been due longest.
+    """
+    work = table(DueWork).c
+    order = (work.urgent.desc(), work.due_at)
+    turn = func.row_number().over(partition_by=work.tenant_id, order_by=order).label("turn")
+    waiting = (
+        select(work.tenant_id, work.kind, work.ref, work.urgent, work.due_at, turn)
+        .where(work.due_at <= func.now(), work.kind.in_([kind.value for kind in kinds]))
+        .subquery()
+        .c
+    )
+    query = select(waiting.tenant_id, waiting.kind, waiting.ref, waiting.urgent)
+    return query.order_by(waiting.turn, waiting.urgent.desc(), waiting.due_at).limit(limit)
 
 
 def connect_broker(url: str) -> Broker | None:

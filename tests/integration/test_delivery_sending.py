@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
-from envoi.delivery.connections import Circuit
+from envoi.delivery.circuit import BackOff
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.runs import cancel_run, get_run, pause_run, progress, resume_run
 from envoi.delivery.sender import SenderSession
@@ -35,7 +35,7 @@ def installation(database: Database, plugins: Plugins, tmp_path: Path) -> Instal
 def an_engine(installation: Installation, threads: int = 2) -> Iterator[Engine]:
     data_dir = installation.settings.data_dir
     with SenderSession(installation.database, data_dir, threads) as sender:
-        engine = Engine(installation, sender, Circuit(first_back_off=0.01))
+        engine = Engine(installation, sender, BackOff(first=0.01))
         yield engine
         engine.connections.close_idle(0)
 

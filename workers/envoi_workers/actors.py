@@ -14,6 +14,7 @@ from envoi.audience.collection import collect as collect_audience
 from envoi.customers.import_run import run_import
 from envoi.db import table
 from envoi.delivery.copies import send_copies
+from envoi.delivery.probing import probe_gateway
 from envoi.exports.service import run_export
 from envoi.feedback.rates import look_at_rates
 from envoi.jobs import QUEUES, Work, hint
@@ -121,6 +122,15 @@ def judge(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     workshop.once(Work.JUDGE, tenant_id, run_id, work)
 
 
+def probe(workshop: Workshop, tenant_id: int, gateway_id: int) -> None:
+    """Ask a gateway that does not work whether it does again."""
+
+    def work() -> None:
+        probe_gateway(workshop.installation, tenant_id, gateway_id)
+
+    workshop.once(Work.PROBE, tenant_id, gateway_id, work)
+
+
 JOBS: dict[Work, Job] = {
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
@@ -132,6 +142,7 @@ JOBS: dict[Work, Job] = {
     Work.EXPORT: export_file,
     Work.COPIES: copies,
     Work.RATES: rates,
+    Work.PROBE: probe,
     Work.JUDGE: judge,
 }
 

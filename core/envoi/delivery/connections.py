@@ -1,24 +1,19 @@
-"""Kept connections to gateways, and the circuit that opens when a gateway fails as a whole."""
+"""Kept connections to gateways, and how many of them a process may have."""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
-from envoi.errors import PermanentProviderError, ProviderError
 from envoi.types import Connection
 
 IDLE_SECONDS = 30.0
-FAILURES_TO_PAUSE = 5
-FIRST_BACK_OFF = 1.0
-LONGEST_BACK_OFF = 60.0
 
-GatewayKey = tuple[int, int]
-"""Tenant and gateway."""
+PoolKey = tuple[int, int, int]
+"""Tenant, gateway and its version: what was opened with former settings is not used again."""
 
 
 class Connections:
@@ -26,16 +21,33 @@ class Connections:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[GatewayKey, list[tuple[float, Connection]]] = defaultdict(list)
+        self._idle: dict[PoolKey, list[tuple[float, Connection]]] = defaultdict(list)
+        self._busy: Counter[PoolKey] = Counter()
 
-    def take(self, gateway: GatewayKey, connect: Callable[[], Connection]) -> Connection:
+    @contextmanager
+    def seat(self, gateway: PoolKey, most: int) -> Iterator[bool]:
+        """Take one of so many places at a gateway (0: any number); false when all are taken.
+
+        Whoever has one uses a connection that is open before it opens another, so there are
+        never more connections than places.
+        """
+        with self._lock:
+            seated = not most or self._busy[gateway] < most
+            self._busy[gateway] += seated
+        try:
+            yield seated
+        finally:
+            with self._lock:
+                self._busy[gateway] -= seated
+
+    def take(self, gateway: PoolKey, connect: Callable[[], Connection]) -> Connection:
         """Return a kept connection, or open one."""
         with self._lock:
             idle = self._idle[gateway]
             found = idle.pop()[1] if idle else None
         return found or connect()
 
-    def put(self, gateway: GatewayKey, connection: Connection) -> None:
+    def put(self, gateway: PoolKey, connection: Connection) -> None:
         """Keep a connection that works for whoever needs it next."""
         with self._lock:
             self._idle[gateway].append((monotonic(), connection))
@@ -49,49 +61,3 @@ class Connections:
                 self._idle[gateway] = [(since, c) for since, c in idle if since > limit]
         for connection in old:
             connection.close()
-
-
-@dataclass
-class _Trouble:
-    failures: int = 0
-    next_try: float = 0.0
-
-
-@dataclass
-class Circuit:
-    """Counts failures of gateways as a whole; each one makes the pause before the next longer.
-
-    Threads that fail during a pause tell nothing new and are not counted.
-    """
-
-    first_back_off: float = FIRST_BACK_OFF
-    limit: int = FAILURES_TO_PAUSE
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _troubles: dict[GatewayKey, _Trouble] = field(default_factory=dict)
-
-    def opens_at(self, gateway: GatewayKey) -> datetime | None:
-        """When the gateway may be tried again; None: now."""
-        trouble = self._troubles.get(gateway)
-        wait = trouble.next_try - monotonic() if trouble else 0
-        return datetime.now(UTC) + timedelta(seconds=wait) if wait > 0 else None
-
-    def failed(self, gateway: GatewayKey, error: ProviderError) -> bool:
-        """Note a failure; true when it is time to pause the run and ask a person."""
-        with self._lock:
-            trouble = self._troubles.setdefault(gateway, _Trouble())
-            now = monotonic()
-            if now >= trouble.next_try:
-                trouble.failures += 1
-                pause = self.first_back_off * 2 ** (trouble.failures - 1)
-                pause = max(min(pause, LONGEST_BACK_OFF), getattr(error, "retry_after", 0) or 0)
-                trouble.next_try = now + pause
-            if trouble.failures < self.limit and not isinstance(error, PermanentProviderError):
-                return False
-            del self._troubles[gateway]
-            return True
-
-    def worked(self, gateway: GatewayKey) -> None:
-        """Forget the failures: the gateway takes messages."""
-        if gateway in self._troubles:
-            with self._lock:
-                self._troubles.pop(gateway, None)

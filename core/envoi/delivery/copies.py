@@ -20,6 +20,7 @@ from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.plan import Plan, make_plan
 from envoi.delivery.recipients import Person
+from envoi.delivery.routes import likely_route
 from envoi.delivery.runs import get_run
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
@@ -97,7 +98,9 @@ def send_copies(installation: Installation, tenant_id: int, run_id: int) -> None
     with installation.database.tenant_session(tenant_id) as session:
         kept = copies_of(get_run(session, tenant_id, run_id))
     try:
-        plan = make_plan(installation, tenant_id, run_id)
+        with installation.database.tenant_session(tenant_id) as session:
+            route = likely_route(session, installation.plugins, tenant_id, run_id)
+        plan = make_plan(installation, tenant_id, run_id, route)
         person = _person(installation, plan, kept.customer_id)
         with closing(_connect(installation.plugins, plan)) as connection:
             for place, copy in enumerate(kept.copies):

@@ -12,18 +12,19 @@ from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy.orm import Session
 
 from envoi.audience.recheck import recheck_of_run
 from envoi.content.kit import Kit
+from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
-from envoi.delivery.connections import GatewayKey
-from envoi.delivery.gateways import default_gateway, get_gateway, open_gateway
-from envoi.delivery.models import Run, RunKind
+from envoi.delivery.connections import PoolKey
+from envoi.delivery.gateways import get_gateway, open_gateway
+from envoi.delivery.models import RunKind
 from envoi.delivery.pace import Pace
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
+from envoi.delivery.routes import Route
 from envoi.delivery.runs import RunSettings, get_run, store_links
-from envoi.errors import ConfigurationError, PluginError
+from envoi.errors import PluginError
 from envoi.installation import Installation
 from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
@@ -33,7 +34,8 @@ from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipi
 
 KEPT_PLANS = 64
 PLAN_SECONDS = 300.0
-"""A plan is made anew after a while: gateways, plugins and the zones' clocks change."""
+"""A plan is made anew after a while: the zones' clocks change. What a route holds is compared
+for every block."""
 
 
 _MORE_URLS = (
@@ -55,7 +57,7 @@ class Plan:
     run_id: int
     launched_on: date
     channel: str
-    gateway: GatewayKey
+    route: Route
     provider: Provider
     provider_name: str
     recheck: Recheck
@@ -66,6 +68,16 @@ class Plan:
     pace: Pace | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
+
+    @property
+    def gateway(self) -> GatewayKey:
+        """The gateway through which the messages leave."""
+        return self.tenant_id, self.route.gateway_id
+
+    @property
+    def pool(self) -> PoolKey:
+        """Where connections to the gateway are kept."""
+        return *self.gateway, self.route.version
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises."""
@@ -105,13 +117,14 @@ class Plans:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], tuple[float, Plan]] = OrderedDict()
 
-    def get(self, tenant_id: int, run_id: int) -> Plan:
-        """Return the plan of a run; one thread makes it while the others wait."""
+    def get(self, tenant_id: int, run_id: int, route: Route) -> Plan:
+        """Return the plan of a run by a route; one thread makes it while the others wait."""
         key = (tenant_id, run_id)
         with self._lock:
             made_at, plan = self._kept.get(key, (0.0, None))
-            if plan is None or monotonic() - made_at > PLAN_SECONDS:
-                plan = make_plan(self._installation, tenant_id, run_id)
+            is_fresh = plan is not None and monotonic() - made_at <= PLAN_SECONDS
+            if plan is None or not is_fresh or plan.route != route:
+                plan = make_plan(self._installation, tenant_id, run_id, route)
                 self._kept[key] = (monotonic(), plan)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT_PLANS:
@@ -124,7 +137,7 @@ class Plans:
             self._kept.pop((tenant_id, run_id), None)
 
 
-def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
+def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Route) -> Plan:
     """Compile a run's content and store its links.
 
     Raises:
@@ -140,9 +153,8 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         contents = _compile(plugins, spec, frozen, kit)
         for variant, content in contents.items():
             store_links(session, tenant_id, run_id, variant, content.links)
-        gateway_id = _gateway(session, run)
-        provider = open_gateway(session, plugins, settings, tenant_id, gateway_id)
-        provider_name = get_gateway(session, tenant_id, gateway_id).provider
+        provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
+        provider_name = get_gateway(session, tenant_id, route.gateway_id).provider
         checks: Recheck = _allow_all if run.kind == RunKind.TEST else recheck_of_run(plugins, run)
     signer = signer_of(settings)
     wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
@@ -151,7 +163,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int) -> Plan:
         run_id=run_id,
         launched_on=run.launched_on,
         channel=run.channel,
-        gateway=(tenant_id, gateway_id),
+        route=route,
         provider=provider,
         provider_name=provider_name,
         recheck=checks,
@@ -182,14 +194,3 @@ def _compile(
         v.number: fence(plugins, "channel", spec.name, partial(compiled, v.content))
         for v in settings.variants
     }
-
-
-def _gateway(session: Session, run: Run) -> int:
-    if run.gateway_id is not None:
-        return run.gateway_id
-    gateway = default_gateway(session, run.tenant_id, run.channel)
-    if gateway is None:
-        raise ConfigurationError(
-            f"There is no gateway for {run.channel}. Set one up in Settings, then resume."
-        )
-    return gateway.id

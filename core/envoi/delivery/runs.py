@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
+from envoi.delivery.circuit import half_open_all
 from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
     Link,
@@ -199,8 +200,18 @@ def start_sending(session: Session, tenant_id: int, run_id: int) -> None:
         announce(session, tenant_id, Work.ATTRIBUTE, run_id)
 
 
-def pause_run(session: Session, tenant_id: int, run_id: int, reason: str) -> None:
-    """Stop a run after the blocks on their way; pausing twice keeps the first reason."""
+def pause_run(
+    session: Session,
+    tenant_id: int,
+    run_id: int,
+    reason: str,
+    *,
+    until_gateway_works: bool = False,
+) -> None:
+    """Stop a run after the blocks on their way; pausing twice keeps the first reason.
+
+    With `until_gateway_works` it goes on by itself when one does.
+    """
     run = get_run(session, tenant_id, run_id, lock=True)
     if run.status == RunStatus.PAUSED:
         return
@@ -208,16 +219,43 @@ def pause_run(session: Session, tenant_id: int, run_id: int, reason: str) -> Non
         raise ConflictError("The mailing is not being sent, so it cannot be paused.")
     run.status = RunStatus.PAUSED
     run.paused_at, run.pause_reason = datetime.now(UTC), reason
+    run.waits_for_gateway = until_gateway_works
     withdraw(session, tenant_id, Work.COLLECT, run_id)
     withdraw(session, tenant_id, Work.SEND, run_id)
 
 
 def resume_run(session: Session, tenant_id: int, run_id: int) -> None:
-    """Go on where the run stopped: with collecting, or with what waits to be sent."""
+    """Go on where the run stopped: with collecting, or with what waits to be sent.
+
+    Of a run that waits for a gateway, the gateways are tried at once.
+    """
+    c = table(Run).c
+    waits = select(c.channel).where(c.tenant_id == tenant_id, c.id == run_id, c.waits_for_gateway)
+    if channel := session.scalar(waits):
+        # Before the run is locked: a sender that pauses it looks at the circuits first as well.
+        half_open_all(session, tenant_id, channel)
+    _resume(session, tenant_id, run_id)
+
+
+def resume_waiting(session: Session, tenant_id: int, channel: str) -> None:
+    """Go on with every run that waits for a gateway of a channel."""
+    c = table(Run).c
+    query = select(c.id).where(
+        c.tenant_id == tenant_id,
+        c.channel == channel,
+        c.status == RunStatus.PAUSED,
+        c.waits_for_gateway,
+    )
+    for run_id in session.scalars(query.order_by(c.id).with_for_update()).all():
+        _resume(session, tenant_id, run_id)
+
+
+def _resume(session: Session, tenant_id: int, run_id: int) -> None:
     run = get_run(session, tenant_id, run_id, lock=True)
     if run.status != RunStatus.PAUSED:
         raise ConflictError("The mailing is not paused, so it cannot be resumed.")
     run.paused_at, run.pause_reason = None, ""
+    run.waits_for_gateway = False
     if run.collected_at is None:
         run.status = RunStatus.COLLECTING
         announce(session, tenant_id, Work.COLLECT, run_id)

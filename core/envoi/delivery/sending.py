@@ -12,15 +12,19 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
 from envoi.delivery import failpoints
+from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
-from envoi.delivery.connections import Circuit, Connections
+from envoi.delivery.connections import Connections
 from envoi.delivery.models import MessageState
 from envoi.delivery.outcomes import Outcome, record
 from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.recipients import Person
 from envoi.delivery.recorder import Slot
+from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
 from envoi.delivery.sender import SenderEndedError, SenderSession
+from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
+from envoi.delivery.traffic import note_traffic
 from envoi.errors import (
     ConflictError,
     EnvoiError,
@@ -28,6 +32,7 @@ from envoi.errors import (
     ValidationFailedError,
 )
 from envoi.installation import Installation
+from envoi.jobs import Work, announce
 from envoi.plugins import fence
 from envoi.types import Connection, Outgoing, SendStatus
 
@@ -57,6 +62,7 @@ class _Sheet:
     outcomes: list[Outcome] = field(default_factory=list)
     rest_due_at: datetime | None = None
     pause_reason: str = ""
+    trouble: ProviderError | None = None
 
     def note(
         self,
@@ -71,18 +77,24 @@ class _Sheet:
         outcome = Outcome(message.customer_id, message.step, state, code, short, at)
         self.outcomes.append(outcome)
 
+    def count(self, state: MessageState) -> int:
+        """How many messages are in a state."""
+        return sum(outcome.state is state for outcome in self.outcomes)
+
 
 class Engine:
     """Sends runs within one sender session; used by all threads of a process."""
 
     def __init__(
-        self, installation: Installation, sender: SenderSession, circuit: Circuit | None = None
+        self, installation: Installation, sender: SenderSession, back_off: BackOff = BACK_OFF
     ) -> None:
         self._database = installation.database
         self._plugins = installation.plugins
         self._sender = sender
         self._plans = Plans(installation)
-        self._circuit = circuit or Circuit()
+        self._back_off = back_off
+        self._processes = max(1, installation.settings.worker_processes)
+        self._streaks = Streaks()
         self.connections = Connections()
 
     def send_run(self, tenant_id: int, run_id: int, stop: Callable[[], bool]) -> bool:
@@ -105,14 +117,26 @@ class Engine:
     ) -> bool:
         """Send one block; false when there is none to send now."""
         try:
-            plan = self._plans.get(tenant_id, run_id)
+            route = self._route(tenant_id, run_id)
+            if not isinstance(route, Route):
+                self._settle(tenant_id, run_id, not_before=route)
+                return False
+            plan = self._plans.get(tenant_id, run_id, route)
         except EnvoiError as error:
             self._pause(tenant_id, run_id, str(error))
             self._settle(tenant_id, run_id)
             return False
-        if opens_at := self._circuit.opens_at(plan.gateway):
-            self._settle(tenant_id, run_id, not_before=opens_at)
-            return False
+        share = -(-route.most_connections // self._processes)
+        with self.connections.seat(plan.pool, share) as seated:
+            return seated and self._send_by(plan, route, slot, stop)
+
+    def _route(self, tenant_id: int, run_id: int) -> Route | datetime | None:
+        with self._database.tenant_session(tenant_id) as session:
+            return choose_route(session, self._plugins, tenant_id, run_id)
+
+    def _send_by(self, plan: Plan, route: Route, slot: Slot, stop: Callable[[], bool]) -> bool:
+        """Send a block by a gateway at which there is a place; false when there is no block."""
+        tenant_id, run_id = plan.tenant_id, plan.run_id
         sheet = _Sheet()
         with ExitStack() as unrecorded:
             try:
@@ -121,6 +145,7 @@ class Engine:
                 sheet.pause_reason = f"Asking again who may get the mailing failed: {error}"
             else:
                 if claim is None:
+                    self._learn(plan, route, sheet)
                     self._settle(tenant_id, run_id)
                     return False
                 failpoints.hit("after_claim")
@@ -128,8 +153,9 @@ class Engine:
                     slot.begin(tenant_id, run_id, claim.key.number)
                     sheet = self._work_through(plan, claim, people, slot, stop)
                     failpoints.hit("before_record")
-                    self._record(claim, sheet, stop)
+                    self._record(plan, claim, sheet, stop)
                     failpoints.hit("after_record")
+        self._learn(plan, route, sheet)
         if sheet.pause_reason:
             self._plans.forget(tenant_id, run_id)
             self._pause(tenant_id, run_id, sheet.pause_reason)
@@ -170,16 +196,19 @@ class Engine:
                 if outgoing is not None:
                     self._hand_over(plan, connection, message, outgoing, slot, sheet)
         except ProviderError as error:
-            self._note_trouble(plan, error, sheet)
+            log.warning("gateway_failed", run=plan.run_id, gateway=plan.gateway, error=str(error))
+            sheet.trouble = error
             _close(connection)
         except EnvoiError as error:
             sheet.pause_reason = str(error)
             _close(connection)
         else:
-            self._circuit.worked(plan.gateway)
-            self.connections.put(plan.gateway, connection)
+            self.connections.put(plan.pool, connection)
+        if isinstance(sheet.trouble, RefusingEverythingError):
+            # They were refused because of the gateway, so they have not been tried yet.
+            sheet.outcomes = [o for o in sheet.outcomes if not is_of_gateway(o.code, o.detail)]
         if len(sheet.outcomes) < len(claim.messages):
-            sheet.rest_due_at = sheet.rest_due_at or datetime.now(UTC)
+            sheet.rest_due_at = datetime.now(UTC)
         return sheet
 
     def _connect(self, plan: Plan) -> Connection:
@@ -189,7 +218,7 @@ class Engine:
             )
             return opened
 
-        return self.connections.take(plan.gateway, connect)
+        return self.connections.take(plan.pool, connect)
 
     def _render(
         self, plan: Plan, message: ClaimedMessage, person: Person | None, sheet: _Sheet
@@ -233,15 +262,24 @@ class Engine:
         slot.acknowledge(message.customer_id, state, code)
         detail = None if state is MessageState.ACCEPTED else result.raw
         sheet.note(message, state, code, detail)
+        self._streaks.look_at(plan.gateway, result)
 
-    def _note_trouble(self, plan: Plan, error: ProviderError, sheet: _Sheet) -> None:
-        log.warning("gateway_failed", run=plan.run_id, gateway=plan.gateway, error=str(error))
-        if self._circuit.failed(plan.gateway, error):
-            sheet.pause_reason = str(error)
-        else:
-            sheet.rest_due_at = self._circuit.opens_at(plan.gateway)
+    def _learn(self, plan: Plan, route: Route, sheet: _Sheet) -> None:
+        """Tell all processes what a block has shown of the gateway, where that is news."""
+        if sheet.trouble is None and not route.alone:
+            return
+        with self._database.tenant_session(plan.tenant_id) as session:
+            if sheet.trouble is not None:
+                at_once = isinstance(sheet.trouble, RefusingEverythingError)
+                known = {"alone": route.alone, "at_once": at_once}
+                failed(session, plan.gateway, sheet.trouble, self._back_off, **known)
+            elif sheet.count(MessageState.ACCEPTED):
+                worked(session, plan.gateway)
+                announce(session, plan.tenant_id, Work.SEND, plan.run_id)
+            else:
+                half_open(session, plan.gateway)
 
-    def _record(self, claim: Claim, sheet: _Sheet, stop: Callable[[], bool]) -> None:
+    def _record(self, plan: Plan, claim: Claim, sheet: _Sheet, stop: Callable[[], bool]) -> None:
         """Write the outcomes down, however long the database is away, unless asked to stop."""
         key = claim.key
         while True:
@@ -250,6 +288,8 @@ class Engine:
                     record(
                         session, self._sender.id, key, sheet.outcomes, rest_due_at=sheet.rest_due_at
                     )
+                    accepted = sheet.count(MessageState.ACCEPTED)
+                    note_traffic(session, plan.gateway, accepted, len(sheet.outcomes) - accepted)
             except (OperationalError, InterfaceError) as error:
                 if stop() or self._sender.has_ended:
                     raise

@@ -1,0 +1,156 @@
+"""Which gateway a run's next block takes: its own while that works, else one that stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.circuit import still_open, try_alone
+from envoi.delivery.models import Circuit, Gateway, Run, RunStatus
+from envoi.delivery.runs import pause_run
+from envoi.errors import ConfigurationError, ConflictError, PluginError
+from envoi.plugins import Plugins
+from envoi.tenants.models import EnabledPlugin
+
+
+@dataclass(frozen=True)
+class Route:
+    """A gateway, and everything whose change makes what was prepared for sending stale.
+
+    `alone` means that this sender tries a gateway that has failed, and no other one does.
+    """
+
+    gateway_id: int
+    version: int
+    plugins: str
+    most_connections: int = 0
+    alone: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class GatewayInUse:
+    """The gateway that a run goes through, and that it should go through."""
+
+    name: str
+    instead_of: str = ""
+
+
+def choose_route(
+    session: Session, plugins: Plugins, tenant_id: int, run_id: int
+) -> Route | datetime | None:
+    """Choose the gateway of a run's next block; one small query a block.
+
+    Returns:
+        The route; or when to look again, while another sender tries a gateway; or None when
+        there is nothing to send or no gateway works. The run is paused then until one does.
+
+    Raises:
+        ConfigurationError: There is no gateway for the channel.
+        PluginError: No enabled plugin brings the provider.
+    """
+    found = session.execute(_candidates(tenant_id, run_id)).all()
+    if not found or found[0].status != RunStatus.SENDING:
+        return None
+    usable = _usable(plugins, found)
+    for gateway in usable:
+        if gateway.opened_at is not None:
+            continue
+        alone = bool(gateway.failures)
+        if alone and not try_alone(session, (tenant_id, gateway.id)):
+            until: datetime = max(gateway.next_try_at, gateway.now)
+            return until
+        names = gateway.plugins or ""
+        return Route(gateway.id, gateway.version, names, gateway.most_connections, alone)
+    _let_wait(session, tenant_id, run_id, usable)
+    return None
+
+
+def likely_route(session: Session, plugins: Plugins, tenant_id: int, run_id: int) -> Route:
+    """Return the gateway for a few messages that a person waits for, tried even if it rests.
+
+    Raises:
+        ConfigurationError: There is no gateway for the channel.
+        PluginError: No enabled plugin brings the provider.
+    """
+    usable = _usable(plugins, session.execute(_candidates(tenant_id, run_id)).all())
+    gateway = next((g for g in usable if g.opened_at is None), usable[0])
+    return Route(gateway.id, gateway.version, gateway.plugins or "", gateway.most_connections)
+
+
+def gateway_in_use(session: Session, tenant_id: int, run_id: int) -> GatewayInUse:
+    """Say which gateway a run's next block would take, for people; empty where there is none."""
+    found = session.execute(_candidates(tenant_id, run_id)).all()
+    named = [gateway for gateway in found if gateway.id is not None]
+    if not named:
+        return GatewayInUse("")
+    first = named[0]
+    working = next((g for g in named if g.opened_at is None), first)
+    return GatewayInUse(working.name, first.name if working is not first else "")
+
+
+def _candidates(tenant_id: int, run_id: int) -> Any:
+    run, gateway, circuit = table(Run).c, table(Gateway).c, table(Circuit).c
+    plugin = table(EnabledPlugin).c
+    is_own = or_(gateway.id == run.gateway_id, and_(run.gateway_id.is_(None), gateway.is_default))
+    mine = and_(
+        gateway.tenant_id == run.tenant_id,
+        gateway.channel == run.channel,
+        gateway.is_on,
+        or_(is_own, gateway.may_stand_in),
+    )
+    troubles = and_(circuit.tenant_id == gateway.tenant_id, circuit.gateway_id == gateway.id)
+    enabled = select(func.string_agg(plugin.name, ",")).where(plugin.tenant_id == tenant_id)
+    columns = (gateway.id, gateway.name, gateway.provider, gateway.version)
+    return (
+        select(
+            *columns,
+            gateway.most_connections,
+            run.status,
+            run.channel,
+            circuit.failures,
+            circuit.opened_at,
+            circuit.next_try_at,
+            circuit.error,
+            func.now().label("now"),
+            enabled.scalar_subquery().label("plugins"),
+        )
+        .select_from(table(Run).outerjoin(table(Gateway), mine).outerjoin(table(Circuit), troubles))
+        .where(run.tenant_id == tenant_id, run.id == run_id)
+        .order_by(case((is_own, 0), else_=1), gateway.position, gateway.id)
+    )
+
+
+def _usable(plugins: Plugins, found: Sequence[Any]) -> list[Any]:
+    """Those whose provider is there; raise what a person has to mend when there is none."""
+    named = [gateway for gateway in found if gateway.id is not None]
+    if not named:
+        raise ConfigurationError(
+            f"There is no gateway for {found[0].channel}. Set one up in Settings, then resume."
+        )
+    enabled = set((named[0].plugins or "").split(","))
+    usable = [gateway for gateway in named if _is_enabled(plugins, gateway.provider, enabled)]
+    if not usable:
+        reason = "no enabled plugin brings this provider. Enable one in Settings, Plugins."
+        raise PluginError(named[0].provider, reason)
+    return usable
+
+
+def _is_enabled(plugins: Plugins, provider: str, enabled: set[str]) -> bool:
+    owner = plugins.owners.get(("provider", provider))
+    return owner is not None and (plugins.infos[owner].always_on or owner in enabled)
+
+
+def _let_wait(session: Session, tenant_id: int, run_id: int, gateways: Sequence[Any]) -> None:
+    """Pause a run until a gateway works; not when a probe has gone well just now."""
+    if not still_open(session, tenant_id, [gateway.id for gateway in gateways]):
+        return
+    # Somebody may have paused or cancelled it meanwhile.
+    with suppress(ConflictError):
+        pause_run(session, tenant_id, run_id, gateways[0].error, until_gateway_works=True)

@@ -1,0 +1,60 @@
+"""Tells a gateway that refuses everything from messages that are refused."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from envoi.delivery.circuit import GatewayKey
+from envoi.errors import TemporaryProviderError
+from envoi.feedback.classify import judge
+from envoi.feedback.models import Fault
+from envoi.feedback.rules import Why
+from envoi.types import SendResult, SendStatus
+
+REFUSALS_IN_A_ROW = 10
+"""So many of a process, with nothing accepted between, are no chance."""
+
+_PERMANENT = 500
+
+
+class RefusingEverythingError(TemporaryProviderError):
+    """One message after the other was refused for a reason that is not the recipient's."""
+
+
+class Streaks:
+    """Counts refusals in a row by gateway; used by all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refused: Counter[GatewayKey] = Counter()
+
+    def look_at(self, gateway: GatewayKey, result: SendResult) -> None:
+        """Count an answer.
+
+        Raises:
+            RefusingEverythingError: The last ones were all refused.
+        """
+        if result.status is SendStatus.ACCEPTED:
+            if gateway in self._refused:
+                with self._lock:
+                    self._refused.pop(gateway, None)
+            return
+        if result.status is not SendStatus.REFUSED or not is_of_gateway(result.code, result.raw):
+            return
+        with self._lock:
+            self._refused[gateway] += 1
+            count = self._refused[gateway]
+        if count >= REFUSALS_IN_A_ROW:
+            message = f"The gateway refused {count} messages in a row: {result.raw}"
+            raise RefusingEverythingError(message, raw=result.raw)
+
+
+def is_of_gateway(code: int, words: str | None) -> bool:
+    """Whether a permanent refusal blames us or nobody, so that others will be refused as well."""
+    if code < _PERMANENT:
+        return False
+    judgement = judge("", code, words or "")
+    if judgement.why is Why.CONTENT:
+        return False
+    return judgement.fault is Fault.SENDER or judgement.why is Why.UNCLASSIFIED

@@ -1,0 +1,94 @@
+"""Whose turn it is: the threads of a process go round the runs that are due, tenant by tenant."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from envoi.db import Database
+from envoi.jobs import Work, due_by_turns
+
+LOOK_SECONDS = 0.5
+MOST_RUNS = 200
+"""So many runs take turns at a time, the same number of every tenant if there are more."""
+
+RunKey = tuple[int, int]
+"""Tenant and run."""
+
+
+class Turns:
+    """Chooses the run that a free thread sends next; used by all threads of a process.
+
+    The tenant with the fewest threads at work here goes first, then what is urgent, then who
+    has waited longest. So a tenant with a million messages holds no seat that another one
+    needs, and a run waits for others' turns, never for their end.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._due: dict[RunKey, bool] = {}
+        self._looked_at = 0.0
+        self._tenants: Counter[int] = Counter()
+        self._runs: Counter[RunKey] = Counter()
+        self._last: dict[int | RunKey, float] = {}
+
+    def next(self, hinted: RunKey | None = None) -> RunKey | None:
+        """Return the run to send now; None when none is due.
+
+        Args:
+            hinted: A run that was just said to be due, so that an older look is not enough.
+        """
+        self._look(anew=hinted is not None and hinted not in self._due)
+        with self._lock:
+            return min(self._due, key=self._rank, default=None)
+
+    @contextmanager
+    def taken(self, run: RunKey) -> Iterator[None]:
+        """Count the thread as this run's until the end of the block."""
+        with self._lock:
+            self._tenants[run[0]] += 1
+            self._runs[run] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tenants[run[0]] -= 1
+                self._runs[run] -= 1
+                self._last[run[0]] = self._last[run] = monotonic()
+
+    def drop(self, run: RunKey) -> None:
+        """Leave a run out until the next look: there is nothing to send of it now."""
+        with self._lock:
+            self._due.pop(run, None)
+
+    def _rank(self, run: RunKey) -> tuple[float, ...]:
+        tenant_id, last = run[0], self._last
+        return (
+            self._tenants[tenant_id],
+            not self._due[run],
+            last.get(tenant_id, 0),
+            self._runs[run],
+            last.get(run, 0),
+        )
+
+    def _look(self, *, anew: bool) -> None:
+        if not anew and monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        with self._looking:
+            if not anew and monotonic() - self._looked_at < LOOK_SECONDS:
+                return
+            with self._database.system_session() as session:
+                found = session.execute(due_by_turns([Work.SEND], MOST_RUNS)).all()
+            self._keep({(work.tenant_id, work.ref): work.urgent for work in found})
+
+    def _keep(self, due: dict[RunKey, bool]) -> None:
+        with self._lock:
+            self._due = due
+            self._looked_at = monotonic()
+            known = {*self._due, *(tenant_id for tenant_id, _ in self._due)}
+            self._last = {key: at for key, at in self._last.items() if key in known}

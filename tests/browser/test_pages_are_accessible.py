@@ -12,8 +12,9 @@ from sqlalchemy import text
 from werkzeug.routing import Rule
 
 from envoi.db import Database
-from envoi.delivery.models import RunStatus
+from envoi.delivery.models import Run, RunStatus
 from envoi.mailings import launch
+from envoi.mailings.kept import LARGE_RUN
 from envoi.plugins import Plugins
 from factories.companies import CUSTOMERS, Company, founded
 from ledger_rows import add_run
@@ -39,6 +40,7 @@ SAMPLES = {
 MESSAGES = (
     "demo.body",
     "mailings.show_preview",
+    "reports.heated_message",
     "settings.design_preview",
     "templates.preview",
     "templates.preview_starting",
@@ -127,6 +129,10 @@ def test_pages_with_something_chosen(
         f"/mailings/delete?id={draft}&id={sent}",
         *(f"/mailings/{mailing}/progress" for mailing in (sending, paused)),
         f"/mailings/{sent}/report?machines=1&measure=amount",
+        f"/mailings/{sent}/report?day_from=2000-01-01&day_to=2000-01-02",
+        f"/mailings/{sent}/report/links?machines=1",
+        f"/mailings/{counted_later(database, company)}/report",
+        f"/mailings/compare?id={sent}&id={paused}&id={sending}&id={draft}",
         f"/mailings/{sent}/customers?outcome=control",
         f"/mailings/{sent}/customers?outcome=failed",
     ]
@@ -214,6 +220,19 @@ def with_status(database: Database, company: Company, status: RunStatus) -> int:
             ),
             {"status": int(status), "tenant": company.tenant_id, "run": run.run_id},
         )
+    return run.mailing_id
+
+
+def counted_later(database: Database, company: Company) -> int:
+    """Add a mailing to so many customers that its report is counted in the background."""
+    run = add_run(database, company.tenant_id)
+    with database.tenant_session(company.tenant_id) as session:
+        found = session.get(Run, (company.tenant_id, run.run_id))
+        assert found is not None
+        sizes = {"eligible": LARGE_RUN, "control": 0, "recipients": LARGE_RUN, "deferred": 0}
+        lists = {"lines": [], "strata": [], "variants": [LARGE_RUN]}
+        counted = {"segment": LARGE_RUN, "computed_at": "2026-01-01T00:00:00Z"}
+        found.volume = sizes | lists | counted
     return run.mailing_id
 
 

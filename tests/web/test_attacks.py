@@ -19,6 +19,7 @@ from envoi.mailings import service, variants
 from envoi.tenants.models import TenantSettings
 from factories.customers import customer_ids, make_customers
 from factories.delivery import email_content
+from ledger_rows import add_customers, add_messages, add_run
 from pages import TEST_SETTINGS, SignIn, token
 
 DIGITS = "9" * 5_000
@@ -38,6 +39,13 @@ def browser(signed_in: SignIn) -> FlaskClient:
 def draft(database: Database, tenant_id: int) -> int:
     with database.tenant_session(tenant_id) as session:
         return service.create_draft(session, tenant_id, channel="email", name="Harvest").id
+
+
+@pytest.fixture
+def sent(database: Database, tenant_id: int) -> int:
+    run = add_run(database, tenant_id)
+    add_messages(database, run, add_customers(database, tenant_id, 2))
+    return run.mailing_id
 
 
 def post(browser: FlaskClient, address: str, **form: Any) -> TestResponse:
@@ -119,13 +127,24 @@ def test_no_value_of_a_form_is_a_failure(
         "/templates/starting/{value}/preview",
         "/audiences/import?audience={value}",
         "/login?next={value}",
+        "/mailings/compare?id={value}",
+        "/mailings/compare.csv?id={value}&id={sent}",
+        "/mailings/{sent}/report?day_from={value}&day_to={value}",
+        "/mailings/{sent}/report?machines={value}&measure={value}",
+        "/mailings/{sent}/report/figures.csv?of={value}",
+        "/mailings/{sent}/report/figures.csv?of=hours&day_from={value}&day_to={value}",
+        "/mailings/{sent}/report/links?variant={value}&machines={value}",
+        "/mailings/{sent}/report/message?variant={value}&machines={value}",
+        "/mailings/{sent}/customers?outcome=sent&after={value}&size={value}",
     ],
 )
-def test_no_question_is_a_failure(browser: FlaskClient, draft: int, address: str) -> None:
+def test_no_question_is_a_failure(
+    browser: FlaskClient, draft: int, sent: int, address: str
+) -> None:
     failed = [
         value[:30]
         for value in ("%00", "%ff", DIGITS, TOO_LARGE, f"-{TOO_LARGE}")
-        if browser.get(address.format(draft=draft, value=value)).status_code >= 500
+        if browser.get(address.format(draft=draft, sent=sent, value=value)).status_code >= 500
     ]
     assert failed == []
 

@@ -24,6 +24,14 @@ CORE_WORDS = (
     _("This installation has no demo mailbox."),
     # What cannot be done, or not any more.
     _("This mailing has already been confirmed."),
+    _("The recipients are not counted yet. Count them, then ask."),
+    _("Nobody waits for an approval of this mailing any more."),
+    _("Say why, so that it can be mended."),
+    _(
+        "By the company's clock the sending window opens only after the messages' lifetime has"
+        " ended: customers of that zone and of an unknown one would get nothing. Choose another"
+        " start, a longer lifetime or a wider window."
+    ),
     _("It is too late to undo: the mailing has started. It can be paused."),
     _("This mailing is confirmed and can no longer be changed. Copy it, or undo the start."),
     _(
@@ -179,11 +187,6 @@ CORE_WORDS = (
     _("A test goes to at most 50 addresses. Choose fewer."),
     _("There is no such test. Send a new one."),
     _("Nobody is chosen. Enter an address."),
-    _(
-        "This mailing has more than 50000 recipients, and your role does not include starting"
-        " mailings as large as that. A Senior marketer or an Administrator can start it."
-        " Nothing was sent."
-    ),
     _("The sender has no address with a domain. Enter one, or set it up in General settings."),
     _("The control group has more strata than can be kept. Use fewer characteristics."),
     _("Nobody would get it now. The mailing would end at once, with zeros."),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 
 from flask_babel import gettext
 
@@ -33,6 +35,11 @@ WITH_VALUES = (
     _("{column} is {value}, more than can be kept. Correct it."),
     _("{column} is {value}, no web address. Write it like https://example.com/tea."),
     _("{column} is empty. Every row needs one."),
+    _("{column} is empty. Every customer needs one."),
+    _("{column} is empty. Every receipt needs a time."),
+    _("{column} is {value}. Write F, M or nothing."),
+    _("{column} is {value}. Write a whole number from 1 to {most}."),
+    _("{column} is {value}, which is not known. Write it like Europe/Berlin."),
     _("{column} has {count} characters, at most {most} fit. Shorten it."),
     _("{value} may be two dates. Say in the mapping whether day or month comes first."),
     _("{contact} {value} is not valid. The customer was imported, the {contact} is marked."),
@@ -42,6 +49,7 @@ WITH_VALUES = (
     _("The line has {cells} cells, but there are {width} columns."),
     _("A cell is longer than {count} characters. Is a quotation mark not closed?"),
     _("A cell is longer than {count} characters."),
+    _("{count} more lines are not listed."),
     _(
         "Line {line} is not UTF-8 (byte {byte}); the file was probably saved in another encoding."
         " Save it as CSV UTF-8 and try again."
@@ -125,6 +133,11 @@ WITH_VALUES = (
         "The target audience {name} cannot be deleted, because it is used by {names}. Choose"
         " another audience there first."
     ),
+    _(
+        "This mailing has more than {most} recipients, so that another person has to approve it."
+        " Ask for approval: a Senior marketer or an Administrator starts it then. Nothing was"
+        " sent."
+    ),
     # Policies and settings; what a rule says of itself.
     _("At most {sentence} in any {period}; more are {then}"),
     _("Quiet from {begin} to {end} by the customer's clock; messages {then}"),
@@ -163,14 +176,19 @@ WITH_VALUES = (
 )
 _SENTENCES = {"sentence", "period", "then"}
 """Values that are words of the core themselves."""
+_CODES = {"column", "contact"}
+"""Values that are codes, which people know by a label."""
 _KINDS = {"count": r"[\d,]+"}
 """What a value looks like, where that is not just any text."""
 _LONGEST = 2000
 """A sentence that is longer is none of these, and is not searched."""
 
 
-def said(text: str) -> str:
-    """Return a sentence in the employee's language, or as it is where there is no translation."""
+def said(text: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return a sentence in the employee's language, or as it is where there is no translation.
+
+    Codes of columns in it are named by the labels given.
+    """
     known = str(gettext(text))
     if known != text or len(text) > _LONGEST:
         return known
@@ -178,6 +196,8 @@ def said(text: str) -> str:
         if found := pattern.fullmatch(text):
             values = found.groupdict()
             values |= {name: said(values[name]) for name in _SENTENCES & values.keys()}
+            codes = _CODES & values.keys()
+            values |= {name: labels.get(values[name], values[name]) for name in codes}
             return str(gettext(sentence)).format(**values)
     return text
 

@@ -72,7 +72,6 @@ class RunSettings(BaseModel):
     window_from: int | None = None
     window_until: int | None = None
     window_zone: str = "company"
-    watcher_group_id: int | None = None
     variants: list[VariantContent]
     message_domain: str = "envoi.test"
     links_url: str = ""

@@ -114,11 +114,6 @@ class Buckets:
         with self._lock:
             return self._share.take(bucket, count, within)
 
-    def close(self) -> None:
-        """Give up the connections to Valkey."""
-        if self._client is not None:
-            self._client.close()
-
     def _may_ask(self) -> bool:
         """Whether to ask Valkey: while it is away one thread tries now and then."""
         if not self._is_away:

@@ -78,7 +78,7 @@ def limits_of(gateway: Gateway) -> GatewayLimits:
 def set_limits(
     session: Session, plugins: Plugins, tenant_id: int, gateway_id: int, values: Mapping[str, Any]
 ) -> None:
-    """Replace the limits of a gateway; senders take them on when they make the run's next plan.
+    """Replace the limits of a gateway; senders take them on with their next block.
 
     Raises:
         ValidationFailedError: A value does not suit; every problem is named.
@@ -93,6 +93,7 @@ def set_limits(
     gateway.limits = limits.model_copy(update={"plugins": checked}).model_dump(
         mode="json", exclude_defaults=True
     )
+    gateway.version += 1
 
 
 def bound_limits(plugins: Plugins, limits: GatewayLimits) -> tuple[BoundLimit, ...]:

@@ -21,9 +21,11 @@ from envoi.delivery.connections import PoolKey
 from envoi.delivery.gateways import get_gateway, open_gateway
 from envoi.delivery.models import RunKind
 from envoi.delivery.pace import Pace
+from envoi.delivery.quota import DayQuota, limits_for
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.routes import Route
 from envoi.delivery.runs import RunSettings, get_run, store_links
+from envoi.delivery.throttle import Rates
 from envoi.errors import PluginError
 from envoi.installation import Installation
 from envoi.library.files import Library
@@ -32,7 +34,7 @@ from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner, signer_of
 from envoi.tracking.urls import UrlMaker
 from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
 
-KEPT_PLANS = 64
+KEPT_PLANS = 256
 PLAN_SECONDS = 300.0
 """A plan is made anew after a while: the zones' clocks change. What a route holds is compared
 for every block."""
@@ -65,6 +67,8 @@ class Plan:
     contents: Mapping[int, CompiledContent]
     signer: TokenSigner
     urls: UrlMaker
+    rates: Rates
+    quota: DayQuota | None = None
     pace: Pace | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
@@ -154,10 +158,18 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         for variant, content in contents.items():
             store_links(session, tenant_id, run_id, variant, content.links)
         provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
-        provider_name = get_gateway(session, tenant_id, route.gateway_id).provider
-        checks: Recheck = _allow_all if run.kind == RunKind.TEST else recheck_of_run(plugins, run)
+        gateway = get_gateway(session, tenant_id, route.gateway_id)
+        rates, quota = limits_for(session, plugins, settings, gateway)
+        is_test = run.kind == RunKind.TEST
+        checks: Recheck = _allow_all if is_test else recheck_of_run(plugins, run)
     signer = signer_of(settings)
     wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
+    people = PeopleQuery(tenant_id, spec.address_kind, wanted)
+    if is_test:
+        # A person waits for these few.
+        quota = None
+    if quota is not None:
+        checks = quota.after(checks, people)
     return Plan(
         tenant_id=tenant_id,
         run_id=run_id,
@@ -165,12 +177,14 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         channel=run.channel,
         route=route,
         provider=provider,
-        provider_name=provider_name,
+        provider_name=gateway.provider,
         recheck=checks,
-        people=PeopleQuery(tenant_id, spec.address_kind, wanted),
+        people=people,
         contents=contents,
         signer=signer,
         urls=UrlMaker(frozen.links_url or settings.links_url, signer),
+        rates=rates,
+        quota=quota,
         pace=frozen.pace(),
         more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
     )

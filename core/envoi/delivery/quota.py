@@ -18,10 +18,21 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.blocks import rows
 from envoi.delivery.claim import Recheck, Verdict
-from envoi.delivery.limits import ALL_DOMAINS, Cap
-from envoi.delivery.models import GatewayDay
+from envoi.delivery.limits import (
+    ALL_DOMAINS,
+    Cap,
+    allowances,
+    bound_limits,
+    caps_of,
+    limits_of,
+    rates_of,
+)
+from envoi.delivery.models import Gateway, GatewayDay
 from envoi.delivery.recipients import PeopleQuery
-from envoi.delivery.throttle import domain_of
+from envoi.delivery.throttle import Rates, domain_of
+from envoi.plugins import Plugins
+from envoi.settings import Settings
+from envoi.tenants.service import tenant_settings
 from envoi.types import GatewayState
 
 Ask = Callable[[GatewayState], Mapping[str, Cap]]
@@ -117,6 +128,21 @@ class DayQuota:
             .where(*mine, days.c.day == day, days.c.domain == more.c.domain)
             .values(taken=taken)
         )
+
+
+def limits_for(
+    session: Session, plugins: Plugins, settings: Settings, gateway: Gateway
+) -> tuple[Rates, DayQuota | None]:
+    """Return how fast a gateway may be used, and what it may take a day if that is limited."""
+    zone = ZoneInfo(tenant_settings(session, gateway.tenant_id).time_zone)
+    bound = bound_limits(plugins, limits_of(gateway))
+    state = state_of(session, gateway.tenant_id, gateway.id, datetime.now(zone).date())
+    rates = rates_of(gateway, settings.domain_limits, allowances(plugins, bound, state))
+
+    def ask(state: GatewayState) -> Mapping[str, Cap]:
+        return caps_of(allowances(plugins, bound, state))
+
+    return rates, DayQuota(gateway.tenant_id, gateway.id, zone, ask) if bound else None
 
 
 def state_of(

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -15,7 +16,7 @@ from typing import Self
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.db import Database, table
@@ -37,6 +38,15 @@ class SenderEndedError(Exception):
 def recorder_folder(data_dir: Path) -> Path:
     """Where the flight recorders of this machine are."""
     return data_dir / "senders"
+
+
+def live_senders(database: Database) -> int:
+    """Count the sending processes that may send another message."""
+    c = table(Sender).c
+    fresh = c.heartbeat_at > func.now() - timedelta(seconds=EXPIRES_AFTER)
+    with database.system_session() as session:
+        query = select(func.count()).where(c.ended_at.is_(None), fresh)
+        return session.scalar(query) or 0
 
 
 class SenderSession:

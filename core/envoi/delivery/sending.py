@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
 from envoi.delivery import failpoints
+from envoi.delivery.buckets import Buckets
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
 from envoi.delivery.connections import Connections
@@ -22,8 +23,9 @@ from envoi.delivery.recipients import Person
 from envoi.delivery.recorder import Slot
 from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
-from envoi.delivery.sender import SenderEndedError, SenderSession
+from envoi.delivery.sender import SenderEndedError, SenderSession, live_senders
 from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
+from envoi.delivery.throttle import Outflow, Throttle, domain_of
 from envoi.delivery.traffic import note_traffic
 from envoi.errors import (
     ConflictError,
@@ -96,14 +98,22 @@ class Engine:
         self._processes = max(1, installation.settings.worker_processes)
         self._streaks = Streaks()
         self.connections = Connections()
+        redis_url = installation.settings.redis_url.get_secret_value()
+        self._throttle = Throttle(Buckets(redis_url, lambda: live_senders(self._database)))
 
-    def send_run(self, tenant_id: int, run_id: int, stop: Callable[[], bool]) -> bool:
-        """Send a run's due blocks for at most 20 seconds or until asked to stop.
+    def send_run(
+        self,
+        tenant_id: int,
+        run_id: int,
+        stop: Callable[[], bool],
+        seconds: float = WORK_SECONDS,
+    ) -> bool:
+        """Send a run's due blocks for so many seconds or until asked to stop.
 
         Returns:
             Whether more is to be sent at once.
         """
-        until = monotonic() + WORK_SECONDS
+        until = monotonic() + seconds
         with suppress(SenderEndedError), self._sender.slot() as slot:
             while not stop() and self._sender.is_alive():
                 if monotonic() >= until:
@@ -126,6 +136,9 @@ class Engine:
             self._pause(tenant_id, run_id, str(error))
             self._settle(tenant_id, run_id)
             return False
+        if opens_at := self._opens_at(plan):
+            self._settle(tenant_id, run_id, not_before=opens_at)
+            return False
         share = -(-route.most_connections // self._processes)
         with self.connections.seat(plan.pool, share) as seated:
             return seated and self._send_by(plan, route, slot, stop)
@@ -133,6 +146,11 @@ class Engine:
     def _route(self, tenant_id: int, run_id: int) -> Route | datetime | None:
         with self._database.tenant_session(tenant_id) as session:
             return choose_route(session, self._plugins, tenant_id, run_id)
+
+    def _opens_at(self, plan: Plan) -> datetime | None:
+        """When limits let the next message leave, as far as this process knows; None: now."""
+        tomorrow = plan.quota.opens_at() if plan.quota else None
+        return tomorrow or self._throttle.opens_at(plan.rates)
 
     def _send_by(self, plan: Plan, route: Route, slot: Slot, stop: Callable[[], bool]) -> bool:
         """Send a block by a gateway at which there is a place; false when there is no block."""
@@ -153,7 +171,7 @@ class Engine:
                     slot.begin(tenant_id, run_id, claim.key.number)
                     sheet = self._work_through(plan, claim, people, slot, stop)
                     failpoints.hit("before_record")
-                    self._record(plan, claim, sheet, stop)
+                    self._record(plan, claim, people, sheet, stop)
                     failpoints.hit("after_record")
         self._learn(plan, route, sheet)
         if sheet.pause_reason:
@@ -186,11 +204,14 @@ class Engine:
         sheet = _Sheet()
         until = monotonic() + BLOCK_SECONDS
         connection: Connection | None = None
+
+        def ended() -> bool:
+            return stop() or monotonic() >= until or not self._sender.is_alive()
+
+        outflow = Outflow(self._throttle, plan.rates, claim.messages, people, ended, until)
         try:
             connection = self._connect(plan)
-            for message in claim.messages:
-                if stop() or monotonic() >= until or not self._sender.is_alive():
-                    break
+            for message in outflow:
                 person = people.get(message.customer_id)
                 outgoing = self._render(plan, message, person, sheet)
                 if outgoing is not None:
@@ -208,7 +229,7 @@ class Engine:
             # They were refused because of the gateway, so they have not been tried yet.
             sheet.outcomes = [o for o in sheet.outcomes if not is_of_gateway(o.code, o.detail)]
         if len(sheet.outcomes) < len(claim.messages):
-            sheet.rest_due_at = datetime.now(UTC)
+            sheet.rest_due_at = outflow.opens_at or datetime.now(UTC)
         return sheet
 
     def _connect(self, plan: Plan) -> Connection:
@@ -279,7 +300,14 @@ class Engine:
             else:
                 half_open(session, plan.gateway)
 
-    def _record(self, plan: Plan, claim: Claim, sheet: _Sheet, stop: Callable[[], bool]) -> None:
+    def _record(
+        self,
+        plan: Plan,
+        claim: Claim,
+        people: dict[int, Person],
+        sheet: _Sheet,
+        stop: Callable[[], bool],
+    ) -> None:
         """Write the outcomes down, however long the database is away, unless asked to stop."""
         key = claim.key
         while True:
@@ -290,6 +318,10 @@ class Engine:
                     )
                     accepted = sheet.count(MessageState.ACCEPTED)
                     note_traffic(session, plan.gateway, accepted, len(sheet.outcomes) - accepted)
+                    if plan.quota:
+                        left = people.keys() - {o.customer_id for o in sheet.outcomes}
+                        domains = [domain_of(people[customer_id]) for customer_id in left]
+                        plan.quota.give_back(session.connection(), domains)
             except (OperationalError, InterfaceError) as error:
                 if stop() or self._sender.has_ended:
                     raise

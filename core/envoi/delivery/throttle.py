@@ -56,7 +56,7 @@ class Throttle:
         return grant.count, grant.wait
 
 
-class Turns:
+class Outflow:
     """The messages of a block in the order in which limits let them go; iterate once.
 
     Messages to a domain at its limit wait until all others have gone. What is not given out

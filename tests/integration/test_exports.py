@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from envoi.customers.intake import open_table
 from envoi.db import Database
 from envoi.errors import NotFoundError
 from envoi.exports.kinds import AUDIENCE_CUSTOMERS, SEGMENT_CUSTOMERS
@@ -122,6 +123,47 @@ def test_contacts_are_masked_and_audiences_exported(site: Here, tenant_id: int) 
     first = lines(site, tenant_id, export_id)[0]
     assert first["email"] == "c•••@mail1.test"
     assert "5100000" not in first["phone"]
+
+
+def test_what_an_interrupted_export_had_written_is_deleted(
+    site: Here, tenant_id: int, segment_id: int
+) -> None:
+    export_id = asked(site, tenant_id, SEGMENT_CUSTOMERS, segment=segment_id)
+    folder = site.settings.data_dir / "exports" / str(tenant_id)
+    folder.mkdir(parents=True)
+    (folder / f"{export_id}-0123.part").write_text("external_id\n")
+    another = folder / f"{export_id}1-0123.part"
+    another.write_text("external_id\n")
+    run_export(site, tenant_id, export_id)
+    assert set(folder.iterdir()) == {Path(row(site, tenant_id, export_id).path), another}
+
+
+def test_an_export_can_be_imported_and_gives_every_value_back(
+    site: Here, tenant_id: int, segment_id: int
+) -> None:
+    """Cells that a spreadsheet would take for formulas are disarmed, and armed again by us."""
+    names = ["=1+1", "+cmd", "-x", "@here", "'=quoted", "plain", 'a"b;c,d']
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, len(names))
+        for number, name in enumerate(names, start=1):
+            session.execute(
+                text(
+                    "UPDATE customer SET first_name = :n, city = :n"
+                    " WHERE tenant_id = :t AND external_id = :e"
+                ),
+                {"n": name, "t": tenant_id, "e": f"C-{number}"},
+            )
+    export_id = asked(site, tenant_id, SEGMENT_CUSTOMERS, segment=segment_id, contacts=True)
+    run_export(site, tenant_id, export_id)
+    written = Path(row(site, tenant_id, export_id).path)
+    with written.open(encoding="utf-8-sig", newline="") as stream:
+        for cells in csv.reader(stream):
+            assert not any(cell.startswith(tuple("=+-@\t\r")) for cell in cells)
+    file = open_table(written)
+    place = file.header.index("first_name"), file.header.index("city")
+    rows = list(file.rows(lambda *_: None))
+    assert [row.cells[place[0]] for row in rows] == names
+    assert [row.cells[place[1]] for row in rows] == names
 
 
 def test_asking_twice_makes_one_file(site: Here, tenant_id: int, segment_id: int) -> None:

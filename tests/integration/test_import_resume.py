@@ -29,7 +29,7 @@ from envoi.customers.imports import (
     start_check,
     start_import,
 )
-from envoi.customers.intake import forget_uploads, store_upload
+from envoi.customers.intake import store_upload
 from envoi.customers.mapping import Mapping
 from envoi.customers.models import ImportState
 from envoi.db import Database
@@ -214,7 +214,9 @@ def test_a_killed_import_goes_on_and_ends_as_one_that_was_not(
     with database.tenant_session(tenant_id) as session:
         assert find_import(session, tenant_id, number).position == 300
         assert import_status(session, tenant_id, number).state == ImportState.RUNNING
-    due = text("SELECT ref FROM due_work WHERE tenant_id = :t AND kind = 'import_file'")
+    due = text(
+        "SELECT ref FROM due_work WHERE tenant_id = :t AND kind = 'import_file' AND due_at <= now()"
+    )
     with database.system_session() as session:
         assert list(session.scalars(due, {"t": tenant_id})) == [number]
     _killed(site, tenant_id, number, 500)
@@ -264,16 +266,22 @@ def test_a_cancelled_import_stops_after_its_batch(site: Here, tenant_id: int) ->
 
 def test_files_are_forgotten_after_their_time(site: Here, tenant_id: int) -> None:
     folder = site.settings.data_dir / "uploads"
-    number = _announced(site, tenant_id, ImportKind.CUSTOMERS, b"external_id\nC-1\n")
-    run_import(site, tenant_id, number)
+    number = _announced(site, tenant_id, ImportKind.CUSTOMERS, b'external_id\nC-1\n""\n')
+    ended = run_import(site, tenant_id, number)
+    errors = error_file_path(site.settings.data_dir, tenant_id, number)
+    due = text("SELECT due_at FROM due_work WHERE tenant_id = :t AND kind = 'import_file'")
     for age, left in ((6, 1), (8, 0)):
         with site.database.tenant_session(tenant_id) as session:
             session.execute(
                 text("UPDATE import SET finished_at = now() - make_interval(days => :d)"),
                 {"d": age},
             )
-            forget_uploads(session, tenant_id, days=7)
-        assert len(list(folder.iterdir())) == left
+        run_import(site, tenant_id, number)
+        assert (len(list(folder.iterdir())), errors.is_file()) == (left, bool(left))
+        with site.database.system_session() as session:
+            assert (session.scalar(due, {"t": tenant_id}) is not None) == bool(left)
+    with site.database.tenant_session(tenant_id) as session:
+        assert import_status(session, tenant_id, number).counts == ended.counts
 
 
 Bad = Callable[[int], str]

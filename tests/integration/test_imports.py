@@ -46,7 +46,7 @@ def _announced(site: Here, tenant_id: int, kind: ImportKind, content: bytes) -> 
 
 
 def _due(site: Here, tenant_id: int) -> list[str]:
-    query = text("SELECT kind FROM due_work WHERE tenant_id = :t ORDER BY kind")
+    query = text("SELECT kind FROM due_work WHERE tenant_id = :t AND due_at <= now() ORDER BY kind")
     with site.database.system_session() as session:
         return list(session.scalars(query, {"t": tenant_id}))
 

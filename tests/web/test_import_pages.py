@@ -104,17 +104,33 @@ def test_a_file_goes_from_its_columns_over_the_check_to_the_customers(
     assert "every 2s" not in _body(ended, 286)
     page = _body(browser.get(address))
     assert "Import 1 row" in page
-    assert "external_id is empty" in page
+    assert "External id is empty" in page
     assert "stay unsubscribed: 0" in page
     _post(browser, f"{address}/start")
     assert _run(here, tenant_id, address).state == ImportState.DONE
     assert _count(database, tenant_id) == 1
     with browser.get(f"{address}/errors.csv") as errors:
         assert errors.headers["Content-Type"].startswith("text/csv")
-        assert "external_id is empty" in _body(errors)
+        assert "3,refused,External id is empty. Every customer needs one.,;x;;;" in _body(errors)
     listed = _body(browser.get(START))
     assert "list.csv" in listed
     assert "Anna Keller" in listed
+
+
+def test_reasons_are_said_in_the_language_of_the_reader(
+    signed_in: SignIn, here: Installation, tenant_id: int
+) -> None:
+    browser = signed_in(language="ru")
+    address = _upload(browser, b"external_id,gender\nC-1,X\n").headers["Location"]
+    _post(browser, f"{address}/columns", columns=["external_id", "gender"])
+    _run(here, tenant_id, address)
+    said = "Пол"
+    assert said in _body(browser.get(address))
+    with browser.get(f"{address}/errors.csv") as errors:
+        _header, line = _body(errors).splitlines()
+        assert line.startswith("2,")
+        assert said in line
+        assert "gender" not in line
 
 
 def test_posting_twice_does_nothing_twice(

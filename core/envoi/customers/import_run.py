@@ -47,6 +47,7 @@ ANALYZE_FROM = 50_000
 """Imports of more rows than this refresh the planner's statistics."""
 
 _REPORT_SECONDS = 2.0
+_OVER = frozenset((ImportState.CHECKED, ImportState.DONE, ImportState.FAILED))
 
 
 class Site(Protocol):
@@ -89,7 +90,7 @@ def run_import(
     """
     with _alone(site.database, import_id) as alone:
         if alone:
-            row = _begin(site.database, tenant_id, import_id)
+            row = _begin(site, tenant_id, import_id)
             if row is not None:
                 teller = _Teller(site.database, tenant_id, import_id, progress, stopping)
                 _run(site, tenant_id, row, teller, batch_lines)
@@ -114,7 +115,9 @@ def _run(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_lines: 
         _fail(site.database, tenant_id, row.id, reason)
         raise
     with site.database.tenant_session(tenant_id) as session:
-        forget_uploads(session, tenant_id, site.settings.upload_days)
+        if find_import(session, tenant_id, row.id).state in _OVER:
+            _keep_files(session, tenant_id, row, site.settings)
+        forget_uploads(session, tenant_id, site.settings)
 
 
 def _import(site: Site, tenant_id: int, row: Import, teller: _Teller, batch_lines: int) -> None:
@@ -172,14 +175,25 @@ def _alone(database: Database, import_id: int) -> Iterator[bool]:
                 connection.execute(text(f"SELECT pg_advisory_unlock({key})"), lock)
 
 
-def _begin(database: Database, tenant_id: int, import_id: int) -> Import | None:
-    with database.tenant_session(tenant_id) as session:
+def _begin(site: Site, tenant_id: int, import_id: int) -> Import | None:
+    """Begin an import; one that is over has been announced for its files to be deleted."""
+    with site.database.tenant_session(tenant_id) as session:
         row = find_import(session, tenant_id, import_id)
         if row.state not in (ImportState.WAITING, ImportState.RUNNING):
             withdraw(session, tenant_id, Work.IMPORT, import_id)
+            forget_uploads(session, tenant_id, site.settings)
+            session.refresh(row)
+            if row.path:
+                _keep_files(session, tenant_id, row, site.settings)
             return None
         row.state = ImportState.RUNNING
     return row
+
+
+def _keep_files(session: Session, tenant_id: int, row: Import, settings: Settings) -> None:
+    """Announce that the files of an import are to be deleted when nobody needs them any more."""
+    since = row.finished_at or datetime.now(UTC)
+    announce(session, tenant_id, Work.IMPORT, row.id, since + timedelta(days=settings.upload_days))
 
 
 class _Teller:

@@ -17,9 +17,11 @@ from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from envoi.customers.csv_reader import CsvFile, TableFile, refused
+from envoi.customers.imports import error_file_path
 from envoi.customers.models import Import, ImportState
 from envoi.customers.workbook import WorkbookFile, is_workbook
 from envoi.db import table
+from envoi.settings import Settings
 
 LARGEST_UNPACKED = 1 << 30
 MOST_RATIO = 200
@@ -58,10 +60,10 @@ def open_table(path: Path) -> TableFile:
     return WorkbookFile(path) if path.suffix == ".xlsx" else CsvFile(path)
 
 
-def forget_uploads(session: Session, tenant_id: int, days: int) -> None:
+def forget_uploads(session: Session, tenant_id: int, settings: Settings) -> None:
     """Delete the files of imports that were cancelled, or that ended or were left days ago."""
     c = table(Import).c
-    before = func.now() - func.make_interval(0, 0, 0, days)
+    before = func.now() - func.make_interval(0, 0, 0, settings.upload_days)
     left = c.state.in_([int(ImportState.MAPPING), int(ImportState.CHECKED)])
     over = or_(
         c.state == int(ImportState.CANCELLED),
@@ -69,8 +71,9 @@ def forget_uploads(session: Session, tenant_id: int, days: int) -> None:
         and_(left, c.created_at < before),
     )
     mine = and_(c.tenant_id == tenant_id, c.path != "", over)
-    for path in session.scalars(select(c.path).where(mine).with_for_update()).all():
+    for number, path in session.execute(select(c.id, c.path).where(mine).with_for_update()).all():
         Path(path).unlink(missing_ok=True)
+        error_file_path(settings.data_dir, tenant_id, number).unlink(missing_ok=True)
     closed = case((left, int(ImportState.CANCELLED)), else_=c.state)
     session.execute(update(table(Import)).where(mine).values(path="", state=closed))
 

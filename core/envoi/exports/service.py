@@ -144,7 +144,7 @@ def export_file(session: Session, tenant_id: int, export_id: int, account_id: in
 def run_export(site: Site, tenant_id: int, export_id: int) -> None:
     """Write an announced export, or delete the file of one that is old.
 
-    One that was interrupted begins again; the unfinished file is overwritten by a new one.
+    One that was interrupted begins again, and what it had written is deleted.
     """
     with site.database.tenant_session(tenant_id) as session:
         row = _find(session, tenant_id, export_id)
@@ -167,7 +167,9 @@ def run_export(site: Site, tenant_id: int, export_id: int) -> None:
 def _write(site: Site, row: Export) -> None:
     now = datetime.now(UTC)
     folder = site.settings.data_dir / "exports" / str(row.tenant_id)
-    path = folder / f"{secrets.token_hex(16)}.csv"
+    for left in folder.glob(f"{row.id}-*.part"):
+        left.unlink(missing_ok=True)
+    path = folder / f"{row.id}-{secrets.token_hex(16)}.csv"
     with site.database.tenant_session(row.tenant_id) as session:
         context = ExportContext(
             session=session,

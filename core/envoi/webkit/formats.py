@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
@@ -33,12 +35,13 @@ def _polished(text: str) -> str:
     return text.replace("-", "−").replace(_FIXED, _THIN if _locale().startswith("ru") else _FIXED)
 
 
-def translated(text: str) -> str:
+def translated(text: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
     """A text that comes from a variable in the employee's language, or as it is.
 
+    Codes of columns in it are named by the labels given.
     Unlike `_()` in a template it takes the text for a text: `%` stays and HTML is escaped.
     """
-    return sentences.said(text) if text else ""
+    return sentences.said(text, labels) if text else ""
 
 
 def number(value: float | Decimal | None, decimals: int | None = None) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 
-from flask import Response, request, send_file, url_for
+from flask import Response, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from envoi.customers import imports as service
+from envoi.customers.fields import fields_of
 from envoi.customers.import_kinds import FORMS, ImportKind
 from envoi.customers.imports import ENDED, ImportStatus
 from envoi.customers.intake import forget_uploads, open_table, store_upload
@@ -20,7 +21,8 @@ from envoi.errors import NotFoundError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
 from envoi.webkit.htmx import is_fragment
-from envoi_web.customers.import_words import KINDS, SAMPLES, kind_label
+from envoi_web.customers.import_errors import said_lines
+from envoi_web.customers.import_words import KINDS, SAMPLES, kind_label, targets_of
 from envoi_web.customers.mapping_form import MappingForm, asked_mapping, form_of, shown_problems
 
 imports = Blueprint("imports", __name__, url_prefix="/customers/import")
@@ -67,6 +69,7 @@ def show(import_id: int) -> Response:
         job=job,
         ended=job.state in ENDED,
         label=kind_label(job.kind),
+        labels=_labels(job.kind),
         crumbs=_crumbs(job.file_name),
     )
     if is_fragment() and not job.under_way:
@@ -122,7 +125,7 @@ def cancel(import_id: int) -> Response:
     """Cancel an import that has not ended, and delete its file."""
     with current.session() as session:
         service.cancel_import(session, current.tenant_id, import_id)
-        forget_uploads(session, current.tenant_id, current.settings.upload_days)
+        forget_uploads(session, current.tenant_id, current.settings)
     toast(_("Import cancelled"))
     return see_other(url_for("imports.show", import_id=import_id))
 
@@ -148,7 +151,9 @@ def errors(import_id: int) -> Response:
     path = service.error_file_path(current.settings.data_dir, current.tenant_id, status.id)
     if not path.is_file():
         raise NotFoundError(_("The error file is no longer here. Import the file again."))
-    return send_file(path, "text/csv", as_attachment=True, download_name=f"errors-{status.id}.csv")
+    lines = stream_with_context(said_lines(path, _labels(status.kind)))
+    name = {"Content-Disposition": f"attachment; filename=errors-{status.id}.csv"}
+    return Response(lines, mimetype="text/csv", headers=name)
 
 
 @imports.get("/sample/<any(customers, products, receipts, receipt_lines):kind>.csv")
@@ -173,6 +178,7 @@ def _take_in(kind: ImportKind, file: FileStorage) -> int:
         raise
     name, account_id = file.filename or "", current.account_id
     with current.session() as session:
+        forget_uploads(session, current.tenant_id, current.settings)
         return service.create_mapping(
             session, current.tenant_id, kind, name, path, preview, account_id
         )
@@ -181,6 +187,12 @@ def _take_in(kind: ImportKind, file: FileStorage) -> int:
 def _status(import_id: int) -> ImportStatus:
     with current.session() as session:
         return service.import_status(session, current.tenant_id, import_id)
+
+
+def _labels(kind: ImportKind) -> dict[str, str]:
+    """What people call the columns of a kind of file."""
+    with current.session() as session:
+        return dict(targets_of(kind, fields_of(session, current.tenant_id)))
 
 
 def _announced(import_id: int) -> Response:

@@ -122,6 +122,20 @@ def test_mailings_are_compared(signed_in: SignIn, run: LedgerRun, other: LedgerR
     assert [row["Control group"] for row in found] == ["0", "40"]
 
 
+def test_intervals_without_a_verdict_while_purchases_still_count(
+    signed_in: SignIn, database: Database, tenant_id: int
+) -> None:
+    run = add_run(database, tenant_id, launched_at=NOW - timedelta(days=2))
+    customers = add_customers(database, tenant_id, 80)
+    add_messages(database, run, customers[:40])
+    add_messages(database, run, customers[40:], state=MessageState.CONTROL)
+    for customer in (*customers[:9], *customers[40:43]):
+        add_receipt(database, tenant_id, customer, NOW - timedelta(days=1))
+    words = words_of(signed_in().get(f"/mailings/{run.mailing_id}/report"))
+    assert "+15.00 pp" in words
+    assert "p = " not in words
+
+
 @pytest.mark.parametrize("query", ["", "id=nonsense", f"id={2**70}", "id=0&id=0"])
 def test_what_cannot_be_compared_says_how_to_choose(signed_in: SignIn, query: str) -> None:
     words = words_of(signed_in().get(f"/mailings/compare?{query}"))

@@ -68,6 +68,7 @@ class SmtpSink:
         self.script = script or Script()
         self.received: list[Received] = []
         self.connections = 0
+        self.refusals = 0
         self.lock = threading.Lock()
         self.random = random.Random(self.script.seed)
         self.stopping = threading.Event()
@@ -213,6 +214,8 @@ class _Session(socketserver.StreamRequestHandler):
     def _on_rcpt(self, rest: str) -> None:
         action = self._action(_path(rest))
         if action[:1].isdigit():
+            with self._sink.lock:
+                self._sink.refusals += 1
             self._say(action)
             return
         self._rcpts.append(_path(rest))

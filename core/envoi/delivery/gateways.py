@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from envoi.db import table
+from envoi.delivery.circuit import forget
 from envoi.delivery.models import Gateway
+from envoi.delivery.runs import resume_waiting
 from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError, problems_of
 from envoi.installation import Installation
 from envoi.plugins import Plugins, fence
 from envoi.secrets import SecretBox
 from envoi.settings import Settings
 from envoi.types import Provider, ProviderSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What a person chooses for a gateway besides the provider's own settings."""
+
+    name: str
+    provider: str
+    values: Mapping[str, Any]
+    is_on: bool = True
+    may_stand_in: bool = True
+    most_connections: int = 0
 
 
 def set_gateway(
@@ -41,27 +56,83 @@ def set_gateway(
         ValidationFailedError: The values do not suit the provider.
         PluginError: No enabled plugin brings the provider for this channel.
     """
-    spec = _spec(session, plugins, tenant_id, provider)
+    known = _named(session, tenant_id, channel, name)
+    account = Account(
+        name=name,
+        provider=provider,
+        values=values,
+        is_on=known.is_on if known else True,
+        may_stand_in=known.may_stand_in if known else True,
+        most_connections=known.most_connections if known else 0,
+    )
+    gateway = store_account(session, plugins, settings, tenant_id, channel, known, account)
+    if is_default:
+        make_default(session, gateway)
+    return gateway
+
+
+def store_account(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    tenant_id: int,
+    channel: str,
+    gateway: Gateway | None,
+    account: Account,
+) -> Gateway:
+    """Store a new or changed gateway; what waits for a gateway of the channel goes on with it.
+
+    Raises:
+        ValidationFailedError: The values do not suit the provider.
+        PluginError: No enabled plugin brings the provider for this channel.
+    """
+    spec = provider_spec(session, plugins, tenant_id, account.provider)
     if spec.channel != channel:
         problem = f"{spec.label} sends {spec.channel}, not {channel}. Choose another provider."
         raise ValidationFailedError([Problem("provider", problem)])
     box = SecretBox(settings)
-    gateway = _named(session, tenant_id, channel, name)
     kept = _secrets(box, gateway) if gateway and gateway.provider == spec.name else {}
-    given = {k: v for k, v in values.items() if v != "" or k not in _secret_fields(spec)}
+    secret = secret_fields(spec)
+    given = {k: v for k, v in account.values.items() if v != "" or k not in secret}
     checked = _checked(spec, {**kept, **given})
-    if is_default:
-        _take_default_from_others(session, tenant_id, channel)
     if gateway is None:
         gateway = Gateway(
-            tenant_id=tenant_id, channel=channel, provider=spec.name, name=name, secrets=b""
+            tenant_id=tenant_id,
+            channel=channel,
+            provider=spec.name,
+            name=account.name,
+            secrets=b"",
+            is_default=False,
+            position=_last_position(session, tenant_id, channel) + 1,
         )
         session.add(gateway)
-    gateway.provider, gateway.is_default = spec.name, is_default
+    gateway.name, gateway.provider = account.name, spec.name
+    gateway.is_on, gateway.may_stand_in = account.is_on, account.may_stand_in
+    gateway.most_connections = account.most_connections
     # The number is part of the place that the secrets are bound to.
     session.flush()
     _store(box, gateway, checked)
+    if default_gateway(session, tenant_id, channel) in (None, gateway):
+        make_default(session, gateway)
+    note_change(session, gateway)
     return gateway
+
+
+def make_default(session: Session, gateway: Gateway) -> None:
+    """Let a channel's new runs leave by this gateway."""
+    c = table(Gateway).c
+    mine = (c.tenant_id == gateway.tenant_id, c.channel == gateway.channel, c.is_default)
+    session.execute(update(Gateway).where(*mine, c.id != gateway.id).values(is_default=False))
+    gateway.is_default = True
+    session.flush()
+
+
+def note_change(session: Session, gateway: Gateway) -> None:
+    """Let every process take a gateway as it is now, as if it had never failed."""
+    gateway.version += 1
+    session.flush()
+    forget(session, (gateway.tenant_id, gateway.id))
+    resume_waiting(session, gateway.tenant_id, gateway.channel)
 
 
 def get_gateway(session: Session, tenant_id: int, gateway_id: int) -> Gateway:
@@ -75,8 +146,9 @@ def get_gateway(session: Session, tenant_id: int, gateway_id: int) -> Gateway:
 def default_gateway(session: Session, tenant_id: int, channel: str) -> Gateway | None:
     """Return the gateway through which a channel's messages leave, if there is one."""
     c = table(Gateway).c
-    query = select(Gateway).where(c.tenant_id == tenant_id, c.channel == channel, c.is_default)
-    return session.scalars(query.order_by(c.id.desc()).limit(1)).first()
+    query = select(Gateway).where(c.tenant_id == tenant_id, c.channel == channel, c.is_on)
+    ordered = query.order_by(c.is_default.desc(), c.position, c.id)
+    return session.scalars(ordered.limit(1)).first()
 
 
 def open_gateway(
@@ -84,7 +156,7 @@ def open_gateway(
 ) -> Provider:
     """Return the provider's account, ready to connect."""
     gateway = get_gateway(session, tenant_id, gateway_id)
-    spec = _spec(session, plugins, tenant_id, gateway.provider)
+    spec = provider_spec(session, plugins, tenant_id, gateway.provider)
     values = _checked(spec, {**gateway.settings, **_secrets(SecretBox(settings), gateway)})
     provider: Provider = fence(plugins, "provider", spec.name, lambda: spec.factory(values))
     return provider
@@ -92,13 +164,19 @@ def open_gateway(
 
 def test_gateway(installation: Installation, tenant_id: int, channel: str) -> str:
     """Try the default gateway without sending and return the provider's own words."""
-    plugins, settings = installation.plugins, installation.settings
     with installation.database.tenant_session(tenant_id) as session:
         gateway = default_gateway(session, tenant_id, channel)
         if gateway is None:
             raise NotFoundError(f"There is no gateway for {channel}. Set one up in Settings.")
-        provider = open_gateway(session, plugins, settings, tenant_id, gateway.id)
-        name = gateway.provider
+    return ask(installation, tenant_id, gateway.id)
+
+
+def ask(installation: Installation, tenant_id: int, gateway_id: int) -> str:
+    """Try a gateway without sending and return the provider's own words."""
+    plugins, settings = installation.plugins, installation.settings
+    with installation.database.tenant_session(tenant_id) as session:
+        name = get_gateway(session, tenant_id, gateway_id).provider
+        provider = open_gateway(session, plugins, settings, tenant_id, gateway_id)
     return str(fence(plugins, "provider", name, provider.test))
 
 
@@ -106,7 +184,10 @@ def test_gateway(installation: Installation, tenant_id: int, channel: str) -> st
 test_gateway.__test__ = False  # type: ignore[attr-defined]
 
 
-def _spec(session: Session, plugins: Plugins, tenant_id: int, provider: str) -> ProviderSpec:
+def provider_spec(
+    session: Session, plugins: Plugins, tenant_id: int, provider: str
+) -> ProviderSpec:
+    """Return an enabled provider, or raise `PluginError`."""
     spec = plugins.for_tenant(session, tenant_id).providers.get(provider)
     if spec is None:
         reason = "no enabled plugin brings this provider. Enable one in Settings, Plugins."
@@ -120,10 +201,10 @@ def _named(session: Session, tenant_id: int, channel: str, name: str) -> Gateway
     return session.scalars(query.limit(1)).first()
 
 
-def _take_default_from_others(session: Session, tenant_id: int, channel: str) -> None:
+def _last_position(session: Session, tenant_id: int, channel: str) -> int:
     c = table(Gateway).c
-    mine = update(Gateway).where(c.tenant_id == tenant_id, c.channel == channel)
-    session.execute(mine.where(c.is_default).values(is_default=False))
+    last = select(func.max(c.position)).where(c.tenant_id == tenant_id, c.channel == channel)
+    return session.scalar(last) or 0
 
 
 def _store(box: SecretBox, gateway: Gateway, values: BaseModel) -> None:
@@ -142,7 +223,8 @@ def _place(gateway: Gateway) -> str:
     return f"{gateway.tenant_id}:gateway:{gateway.id}:secrets"
 
 
-def _secret_fields(spec: ProviderSpec) -> frozenset[str]:
+def secret_fields(spec: ProviderSpec) -> frozenset[str]:
+    """The names of a provider's settings that are never shown again."""
     fields = spec.settings.model_fields.items()
     return frozenset(name for name, field in fields if field.annotation is SecretStr)
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import structlog
-from sqlalchemy.orm import Session
 
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open
-from envoi.delivery.gateways import get_gateway, open_gateway
+from envoi.delivery.gateways import ask, get_gateway
 from envoi.delivery.models import Circuit, Gateway
 from envoi.delivery.runs import resume_waiting
 from envoi.errors import EnvoiError, ProviderError, TemporaryProviderError
 from envoi.installation import Installation
 from envoi.jobs import Work, withdraw
-from envoi.plugins import fence
-from envoi.types import Provider
 
 log = structlog.get_logger()
 
@@ -26,40 +23,42 @@ def probe_gateway(
     Returns:
         Whether it answered. The caller sees to it that no two processes ask at the same time.
     """
-    database = installation.database
-    with database.tenant_session(tenant_id) as session:
-        provider = _provider(installation, session, tenant_id, gateway_id)
-    if provider is None:
+    if not _is_open(installation, tenant_id, gateway_id):
         return False
-    trouble = _trouble(installation, *provider)
-    with database.tenant_session(tenant_id) as session:
-        withdraw(session, tenant_id, Work.PROBE, gateway_id)
-        if trouble is not None:
+    try:
+        try_gateway(installation, tenant_id, gateway_id)
+    except EnvoiError as error:
+        trouble = error if isinstance(error, ProviderError) else TemporaryProviderError(str(error))
+        with installation.database.tenant_session(tenant_id) as session:
+            withdraw(session, tenant_id, Work.PROBE, gateway_id)
             failed(session, (tenant_id, gateway_id), trouble, back_off, alone=True)
-            return False
-        half_open(session, (tenant_id, gateway_id))
-        resume_waiting(session, tenant_id, get_gateway(session, tenant_id, gateway_id).channel)
-    log.info("gateway_answers", tenant=tenant_id, gateway=gateway_id)
+        return False
     return True
 
 
-def _provider(
-    installation: Installation, session: Session, tenant_id: int, gateway_id: int
-) -> tuple[str, Provider] | None:
-    circuit = session.get(Circuit, (tenant_id, gateway_id))
-    gateway = session.get(Gateway, (tenant_id, gateway_id))
-    if gateway is None or circuit is None or circuit.opened_at is None or not gateway.is_on:
+def try_gateway(installation: Installation, tenant_id: int, gateway_id: int) -> str:
+    """Ask a gateway without sending; when it answers, it is used again.
+
+    Returns:
+        The provider's own words.
+
+    Raises:
+        EnvoiError: It does not answer, or cannot be asked.
+    """
+    words = ask(installation, tenant_id, gateway_id)
+    with installation.database.tenant_session(tenant_id) as session:
         withdraw(session, tenant_id, Work.PROBE, gateway_id)
-        return None
-    plugins, settings = installation.plugins, installation.settings
-    return gateway.provider, open_gateway(session, plugins, settings, tenant_id, gateway_id)
+        half_open(session, (tenant_id, gateway_id))
+        resume_waiting(session, tenant_id, get_gateway(session, tenant_id, gateway_id).channel)
+    log.info("gateway_answers", tenant=tenant_id, gateway=gateway_id)
+    return words
 
 
-def _trouble(installation: Installation, name: str, provider: Provider) -> ProviderError | None:
-    try:
-        fence(installation.plugins, "provider", name, provider.test)
-    except ProviderError as error:
-        return error
-    except EnvoiError as error:
-        return TemporaryProviderError(str(error))
-    return None
+def _is_open(installation: Installation, tenant_id: int, gateway_id: int) -> bool:
+    with installation.database.tenant_session(tenant_id) as session:
+        circuit = session.get(Circuit, (tenant_id, gateway_id))
+        gateway = session.get(Gateway, (tenant_id, gateway_id))
+        if gateway and gateway.is_on and circuit and circuit.opened_at:
+            return True
+        withdraw(session, tenant_id, Work.PROBE, gateway_id)
+        return False

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="Sending threads, each with a connection, per process."
     )
     block_size: int = Field(250, ge=1, le=500, description="Messages a sender claims at a time.")
+    domain_limits: dict[str, float] = Field(
+        {},
+        description="Messages a second to a recipients' domain, of all companies together, a JSON"
+        ' object such as {"gmail.com": 20}.',
+    )
     undo_seconds: int = Field(
         60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it."
     )

@@ -43,7 +43,7 @@ class Work(StrEnum):
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
     ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
-    export's for EXPORT, the gateway's for PROBE.
+    export's for EXPORT, the gateway's for PROBE, the audience's for AUDIENCE.
     """
 
     LAUNCH = "launch"
@@ -58,6 +58,7 @@ class Work(StrEnum):
     RATES = "look_at_rates"
     JUDGE = "judge_hits"
     PROBE = "probe_gateway"
+    AUDIENCE = "change_audience"
 
 
 QUEUES = {
@@ -73,6 +74,7 @@ QUEUES = {
     Work.RATES: "quick",
     Work.JUDGE: "bulk",
     Work.PROBE: "quick",
+    Work.AUDIENCE: "bulk",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from envoi.customers.import_run import run_import
 from envoi.db import Database
 from envoi.exports.service import run_export
 from envoi.installation import Installation
+from envoi.jobs import Work
 from envoi.plugins import Plugins
 from envoi.segments.figures import refresh_figures
 from envoi.segments.models import Segment
 from envoi.segments.service import create_segment
+from envoi.target_audiences.pending import change_pending
 from factories.customers import index_customers, make_customers, make_receipts
 from pages import TEST_SETTINGS, SignIn, token
 
@@ -87,7 +90,7 @@ def due(database: Database, tenant_id: int, kind: str) -> list[int]:
 
 
 def test_a_segment_goes_into_a_new_audience_and_out_again(
-    signed_in: SignIn, segment: Segment
+    signed_in: SignIn, segment: Segment, worked: Callable[[], None]
 ) -> None:
     browser = signed_in(Role.MARKETER)
     assert "No target audiences yet" in shown(browser, "/audiences/")
@@ -95,8 +98,10 @@ def test_a_segment_goes_into_a_new_audience_and_out_again(
     assert post(browser, address, do="add")[0] == 422
     status, _, where = post(browser, address, do="add", name=HOSTILE)
     assert status == 303
+    assert "are being added or removed" in shown(browser, where)
+    worked()
     page = shown(browser, where)
-    assert "10 customers were added." in page
+    assert "are being added or removed" not in page
     assert page.count('class="ev-row-sub">C-') == 10
     assert "c•••@mail" in page
     audience_id = where.rsplit("/", 1)[1]
@@ -105,11 +110,23 @@ def test_a_segment_goes_into_a_new_audience_and_out_again(
     assert "Nobody is found" in shown(browser, f"{where}?q=c-39")
     status, _, _ = post(browser, address, do="remove", audience_id=audience_id)
     assert status == 303
+    worked()
     assert "Nobody is in it yet" in shown(browser, where)
 
 
+@pytest.fixture
+def worked(database: Database, plugins: Plugins, tenant_id: int) -> Callable[[], None]:
+    """Do what waits for a worker."""
+
+    def work() -> None:
+        for audience_id in due(database, tenant_id, Work.AUDIENCE):
+            change_pending(database, plugins, tenant_id, audience_id)
+
+    return work
+
+
 def test_an_audience_is_made_renamed_changed_and_deleted(
-    signed_in: SignIn, segment: Segment
+    signed_in: SignIn, segment: Segment, worked: Callable[[], None]
 ) -> None:
     browser = signed_in()
     status, _, where = post(browser, "/audiences/", name="Regulars")
@@ -121,6 +138,7 @@ def test_an_audience_is_made_renamed_changed_and_deleted(
     assert post(browser, where, name="")[0] == 422
     assert post(browser, f"{where}/segment", do="add")[0] == 422
     assert post(browser, f"{where}/segment", do="add", segment_id=segment.id)[0] == 303
+    worked()
     page = shown(browser, where)
     assert "Friends" in page
     customer = re.search(r'name="customer_id" value="(\d+)"', page)

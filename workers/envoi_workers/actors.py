@@ -22,6 +22,7 @@ from envoi.mailings.kept import count_report
 from envoi.mailings.launch import launch_due
 from envoi.receipts.attribution import attribute_when_due
 from envoi.segments.figures import refresh_figures
+from envoi.target_audiences.pending import change_pending
 from envoi.tenants.models import DueWork
 from envoi.tracking.judging import reclassify
 from envoi_workers.workshop import Workshop, workshop_of
@@ -131,7 +132,18 @@ def probe(workshop: Workshop, tenant_id: int, gateway_id: int) -> None:
     workshop.once(Work.PROBE, tenant_id, gateway_id, work)
 
 
+def change_audience(workshop: Workshop, tenant_id: int, audience_id: int) -> None:
+    """Add segments to a target audience, or take them out."""
+    installation = workshop.installation
+
+    def work() -> None:
+        change_pending(installation.database, installation.plugins, tenant_id, audience_id)
+
+    workshop.once(Work.AUDIENCE, tenant_id, audience_id, work)
+
+
 JOBS: dict[Work, Job] = {
+    Work.AUDIENCE: change_audience,
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
     Work.SEND: send,

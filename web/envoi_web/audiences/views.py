@@ -18,6 +18,7 @@ from envoi.segments.members import count_among, customers_among
 from envoi.segments.queries import list_segments
 from envoi.segments.service import get_segment
 from envoi.target_audiences import service
+from envoi.target_audiences.pending import ask_change
 from envoi.target_audiences.queries import AudienceRow, list_audiences, members_of, users_of
 from envoi.webkit import (
     allowed,
@@ -102,10 +103,10 @@ def by_segment(audience_id: int) -> Response:
     """Add the customers of a segment, or take them out."""
     add = request.form.get("do") != "remove"
     try:
-        changed = _change_by_segment(audience_id, request.form.get("segment_id", type=int), add)
+        _ask_change(audience_id, request.form.get("segment_id", type=int), add)
     except ValidationFailedError as error:
         return _show(audience_id, list(error.problems))
-    toast(added_words(changed) if add else removed_words(changed))
+    hint(current.installation.broker, Work.AUDIENCE, current.tenant_id, audience_id)
     return see_other(url_for("audiences.show", audience_id=audience_id))
 
 
@@ -164,12 +165,12 @@ def removed_words(count: int) -> str:
     )
 
 
-def _change_by_segment(audience_id: int, segment_id: int | None, add: bool) -> int:
+def _ask_change(audience_id: int, segment_id: int | None, add: bool) -> None:
     if not segment_id:
         raise ValidationFailedError([Problem("segment_id", "Choose a segment.")])
     with current.session() as session:
         segment = get_segment(session, current.tenant_id, segment_id)
-        return service.change_by_segment(
+        ask_change(
             session,
             current.tenant_id,
             audience_id,
@@ -211,7 +212,7 @@ def _show(audience_id: int, problems: list[Problem]) -> Response:
         segments = list_segments(session, current.tenant_id) if allowed("audiences.edit") else []
     return page(
         "audiences/show.html",
-        fragments=("customer_rows",),
+        fragments=("customer_rows", "audience_course"),
         status=422 if problems else 200,
         audience=audience,
         users=users,

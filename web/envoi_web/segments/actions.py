@@ -12,10 +12,10 @@ from envoi.exports.service import request_export
 from envoi.jobs import Work, hint
 from envoi.segments.models import Segment
 from envoi.segments.service import get_segment
+from envoi.target_audiences.pending import ask_change
 from envoi.target_audiences.queries import list_audiences
-from envoi.target_audiences.service import change_by_segment, create_audience
-from envoi.webkit import allowed, current, page, permission, see_other, toast
-from envoi_web.audiences.views import added_words, removed_words
+from envoi.target_audiences.service import create_audience
+from envoi.webkit import allowed, current, page, permission, see_other
 from envoi_web.segments.blueprint import segments
 
 
@@ -35,7 +35,7 @@ def change_audience(segment_id: int) -> Response:
         with current.session() as session:
             segment = get_segment(session, current.tenant_id, segment_id)
             audience_id = _chosen(session)
-            changed = change_by_segment(
+            ask_change(
                 session,
                 current.tenant_id,
                 audience_id,
@@ -45,7 +45,7 @@ def change_audience(segment_id: int) -> Response:
             )
     except ValidationFailedError as error:
         return _form(segment_id, do, list(error.problems))
-    toast(added_words(changed) if do == "add" else removed_words(changed))
+    hint(current.installation.broker, Work.AUDIENCE, current.tenant_id, audience_id)
     return see_other(url_for("audiences.show", audience_id=audience_id))
 
 

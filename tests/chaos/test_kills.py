@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,24 +30,10 @@ from envoi.tenants.service import tenant_settings
 from factories.delivery import a_run, an_installation, smtp_gateway
 from factories.workers import workers
 from processes import wait_until
+from sinks import a_sink
 
 PROCESSES = 3
 THREADS = 2
-SINK = Path(__file__).parents[1] / "smtp_sink.py"
-
-
-@contextmanager
-def a_sink(record: Path, delay: str) -> Iterator[int]:
-    """An SMTP server in a process of its own, which keeps a record."""
-    command = [sys.executable, str(SINK), "--record", str(record), f"--delay-ms={delay}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Response, request, send_file, url_for
+from flask import Response, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
@@ -27,6 +27,7 @@ from envoi.webkit import current, page, permission, see_other
 from envoi.webkit.formats import translated
 from envoi.webkit.htmx import is_fragment
 from envoi_web.audiences.blueprint import audiences
+from envoi_web.customers.import_errors import said_lines
 
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""
@@ -87,7 +88,9 @@ def result(import_id: int) -> Response:
     path = error_file_path(current.settings.data_dir, current.tenant_id, job.id)
     if not path.is_file():
         raise NotFoundError(_("The error file is no longer here. Import the file again."))
-    return send_file(path, "text/csv", as_attachment=True, download_name=f"audience-{job.id}.csv")
+    name = {"Content-Disposition": f"attachment; filename=audience-{job.id}.csv"}
+    lines = stream_with_context(said_lines(path, {}))
+    return Response(lines, mimetype="text/csv", headers=name)
 
 
 def _job(import_id: int) -> ImportStatus:

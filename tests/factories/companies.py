@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from PIL import Image
+from sqlalchemy.orm import Session
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
@@ -22,6 +23,7 @@ from envoi.db import Database
 from envoi.delivery.models import MessageState
 from envoi.exports.kinds import SEGMENT_CUSTOMERS
 from envoi.exports.service import request_export, run_export
+from envoi.feedback.models import Door, Inbound, InboundState
 from envoi.library.service import store_picture
 from envoi.library.templates import create_template
 from envoi.mailings import service, variants
@@ -76,7 +78,7 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         index_customers(session.connection(), tenant_id)
         people = customer_ids(session, tenant_id)
         site = an_installation(database, plugins, folder)
-        smtp_gateway(session, site, tenant_id, 25)
+        gateway = smtp_gateway(session, site, tenant_id, 25)
         segment = create_segment(session, tenant_id, name=word, tree=TREE, plugins=plugins)
         policy = create_policy(session, plugins, tenant_id, name=word, rules=[RULE])
         imported = create_import(
@@ -119,6 +121,8 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             "export_id": (export.id,),
             "category_id": (category.id,),
             "group_id": (watchers.id,),
+            "gateway_id": (gateway,),
+            "inbound_id": (_came_in(session, tenant_id, word),),
         }
     run_export(site, tenant_id, export.id)
     run = add_run(database, tenant_id, links={1: f"https://{word}.test/"}, control_share=20)
@@ -127,3 +131,19 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
     add_receipt(database, tenant_id, people[0], NOW)
     mailings: dict[str, tuple[int, ...]] = {"mailing_id": (draft.id, run.mailing_id)}
     return Company(tenant_id, word, email, numbers | mailings)
+
+
+def _came_in(session: Session, tenant_id: int, word: str) -> int:
+    """Something in quarantine."""
+    found = Inbound(
+        tenant_id=tenant_id,
+        door=Door.LISTENER,
+        state=InboundState.QUARANTINED,
+        digest=word,
+        recipient=f"b@{word}.test",
+        reason="no_report",
+        raw=f"Subject: {word}".encode(),
+    )
+    session.add(found)
+    session.flush()
+    return found.id

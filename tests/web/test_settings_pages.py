@@ -61,6 +61,18 @@ class TestGeneral:
         with database.tenant_session(tenant_id) as session:
             assert tenant_settings(session, tenant_id).model_dump() == before
 
+    def test_the_shares_that_pause_a_mailing(
+        self, browser: FlaskClient, database: Database, tenant_id: int
+    ) -> None:
+        changes = {"pause_bounce_share": "2,5", "pause_complaint_share": "", "pause_after": "1000"}
+        assert save(browser, **changes)[0] == 303
+        with database.tenant_session(tenant_id) as session:
+            stored = tenant_settings(session, tenant_id)
+        shares = (stored.pause_bounce_share, stored.pause_complaint_share, stored.pause_after)
+        assert shares == (2.5, 0.0, 1000)
+        for wrong in ("101", "-1", "nan", "many"):
+            assert save(browser, pause_bounce_share=wrong)[0] == 422
+
     def test_everything_is_stored_and_shown_again(
         self, browser: FlaskClient, database: Database, tenant_id: int
     ) -> None:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from envoi.cli.context import opened, write_json
 from envoi.delivery.gateways import test_gateway
 from envoi.errors import EnvoiError
+from envoi.feedback.models import NOBODY, InboundState
+from envoi.feedback.queries import count_inbound, door_signs
 from envoi.installation import Installation
 from envoi.schema import PARTITIONED, describe
 
@@ -26,6 +28,7 @@ LEAST_VERSION = 170_000
 LEAST_FREE_BYTES = 1 << 30
 MOST_CLOCK_SECONDS = 2
 WORKER_SECONDS = 60
+LISTENER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,26 @@ def _gateways(installation: Installation) -> Iterator[Finding]:
             yield Finding(f"SMTP of {tenant.slug}", False, str(error), "Run `envoi gateway set`.")
 
 
+def _doors(installation: Installation) -> Iterator[Finding]:
+    with installation.database.system_session() as session:
+        signs = door_signs(session)
+    with installation.database.tenant_session(NOBODY) as session:
+        strays = count_inbound(session, NOBODY)[InboundState.QUARANTINED]
+    place = f"{installation.settings.inbound_host}:{installation.settings.effective_inbound_port}"
+    sign = signs.get("listener")
+    alive = sign is not None and sign.is_alive(LISTENER_SECONDS)
+    found = f"listens on {place}" if alive else f"nobody listens on {place}"
+    yield Finding("listener for bounces", alive, found, "Start `envoi listener`.")
+    if installation.settings.mailbox_url.get_secret_value():
+        mailbox = signs.get("mailbox")
+        alive = mailbox is not None and mailbox.is_alive(3 * installation.settings.mailbox_seconds)
+        trouble = mailbox.trouble if mailbox else ""
+        found = trouble or ("is read" if alive else "is not read")
+        remedy = "Check ENVOI_MAILBOX_URL and that `envoi listener` runs."
+        yield Finding("mailbox of the return path", alive and not trouble, found, remedy)
+    yield Finding("bounces of nobody", True, f"{strays} in quarantine")
+
+
 def _disk(installation: Installation) -> Iterator[Finding]:
     folder = installation.settings.data_dir
     free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
@@ -177,7 +200,7 @@ def _clock(installation: Installation) -> Iterator[Finding]:
 
 Checking = Callable[[Installation], Iterator[Finding]]
 CHECKS: tuple[Checking, ...] = (
-    *(_database, _role, _partitions, _broker, _workers, _plugins, _gateways, _disk, _clock),
+    *(_database, _role, _partitions, _broker, _workers, _plugins, _gateways, _doors, _disk, _clock),
 )
 
 

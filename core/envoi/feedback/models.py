@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
@@ -111,3 +111,8 @@ class DoorSign(SQLModel, table=True):
     looked_at: datetime | None = moment()
     received_at: datetime | None = moment()
     trouble: str = words()
+
+    def is_alive(self, seconds: float) -> bool:
+        """Whether somebody looked after the door so lately."""
+        now = datetime.now(UTC)
+        return self.looked_at is not None and now - self.looked_at < timedelta(seconds=seconds)

@@ -36,6 +36,9 @@ UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_ter
 APPROVAL_FROM = 50_000
 """Above so many recipients a mailing is large, where the company says nothing else."""
 
+PAUSE_AFTER = 200
+"""From so many accepted messages on the shares of bounces and complaints are looked at."""
+
 _MOST_SENDERS = 50
 _MOST_QUIET_DAYS = 400
 
@@ -143,6 +146,9 @@ class General(BaseModel):
     watcher_group_id: int | None = None
     test_customer_id: int | None = None
     unconfirmed_resend: bool = True
+    pause_bounce_share: float = Field(5.0, ge=0, le=100, allow_inf_nan=False)
+    pause_complaint_share: float = Field(0.3, ge=0, le=100, allow_inf_nan=False)
+    pause_after: int = Field(PAUSE_AFTER, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

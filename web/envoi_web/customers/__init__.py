@@ -1,6 +1,7 @@
 """Customers: the list, a profile with its form, and the import of files."""
 
 from envoi_web.customers import (  # noqa: F401 (they add their routes)
+    bounces,
     edit,
     profile,
     views,

@@ -23,10 +23,12 @@ from envoi.customers.profile import (
     segments_of,
 )
 from envoi.errors import Problem
+from envoi.feedback.queries import last_bounce
 from envoi.subscriptions import service as subscriptions_service
 from envoi.subscriptions.service import Source
 from envoi.webkit import allowed, current, page, page_url, paging_of, permission, see_other, toast
 from envoi_web.customers.blueprint import customers
+from envoi_web.customers.bounces import REASONS as BOUNCE_REASONS
 from envoi_web.customers.context import (
     contact,
     field_groups,
@@ -106,9 +108,11 @@ def _tabs(customer_id: int, tab: str) -> list[dict[str, object]]:
     ]
 
 
-def _data(_session: Session, found: Profile) -> dict[str, Any]:
+def _data(session: Session, found: Profile) -> dict[str, Any]:
     customer = found.customer
     return {
+        "bounce": last_bounce(session, current.tenant_id, customer.email),
+        "bounce_reasons": BOUNCE_REASONS,
         "facts": personal_facts(found),
         "groups": field_groups(found),
         "email": contact(customer.email, customer.email_quality),

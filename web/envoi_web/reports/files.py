@@ -13,6 +13,7 @@ from envoi.mailings.engagement import by_target
 from envoi.mailings.report import MailingReport
 from envoi.webkit import current
 from envoi_web.reports import context
+from envoi_web.reports.bounces import bounce_lines
 from envoi_web.reports.compared import letter
 from envoi_web.reports.period import Period
 from envoi_web.reports.words import DEVICES, OUTCOMES, domain_label, program_label
@@ -85,6 +86,12 @@ def _domains(report: MailingReport, _period: Period) -> Table:
         yield domain_label(one.domain), *counts
 
 
+def _bounces(report: MailingReport, _period: Period) -> Table:
+    yield _("Whose fault"), _("Reason"), _("Status"), _("Messages"), _("Answer, as a sample")
+    for line in bounce_lines(report):
+        yield line.fault, line.reason, line.status, line.count, line.answer
+
+
 def _amount() -> str:
     return str(_("Amount, %(currency)s", currency=current.company.currency))
 
@@ -98,5 +105,6 @@ FILES: dict[str, Callable[[MailingReport, Period], Table]] = {
     "links": _links,
     "readers": _readers,
     "domains": _domains,
+    "bounces": _bounces,
 }
 """The parts of a report that are files."""

@@ -15,6 +15,7 @@ from envoi.mailings.report import MailingReport
 from envoi.webkit import current, page, permission, see_other
 from envoi_web.reports import context, words
 from envoi_web.reports.blueprint import crumbs, reports
+from envoi_web.reports.bounces import bounce_lines
 from envoi_web.reports.compared import variants
 from envoi_web.reports.counting import still_counted
 from envoi_web.reports.files import FILES, as_csv
@@ -50,6 +51,7 @@ def report(mailing_id: int) -> Response:
         control_words=words.control_words(found),
         variants=variants(found.comparison),
         reasons=context.reasons(found),
+        bounces=bounce_lines(found),
         links=context.links(found),
         hours=context.hours(found, period),
         readers=context.readers(found),

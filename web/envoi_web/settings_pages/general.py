@@ -18,6 +18,7 @@ from envoi.customers.models import Customer
 from envoi.errors import Problem, ValidationFailedError
 from envoi.tenants.general import (
     APPROVAL_FROM,
+    PAUSE_AFTER,
     UTM_NAMES,
     General,
     find_test_customer,
@@ -44,8 +45,9 @@ _OTHERS = (
 _LONGEST_CLOCK = 10
 _NUMBERS = (
     *("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds"),
-    "approval_from",
+    *("approval_from", "pause_after"),
 )
+_SHARES = ("pause_bounce_share", "pause_complaint_share")
 
 
 @settings.get("/general")
@@ -75,7 +77,9 @@ def save_general_settings() -> Response:
 
 def _typed(form: Form) -> dict[str, str]:
     """What was typed, as the form shows it again; a field that is missing is empty."""
-    return {name: form.get(name, "") for name in (*_TEXTS, *_NUMBERS, *_OTHERS, *UTM_NAMES)}
+    return {
+        name: form.get(name, "") for name in (*_TEXTS, *_NUMBERS, *_SHARES, *_OTHERS, *UTM_NAMES)
+    }
 
 
 def _given(session: Session, form: Form) -> dict[str, Any]:
@@ -83,11 +87,14 @@ def _given(session: Session, form: Form) -> dict[str, Any]:
     given: dict[str, Any] = {name: form.get(name, "").replace("\r\n", "\n") for name in _TEXTS}
     for name in _NUMBERS:
         given[name] = form.get(name, "").strip() or None
+    for name in _SHARES:
+        given[name] = form.get(name, "").strip().replace(",", ".") or 0
     unit = LIFETIME_UNITS.get(form.get("lifetime_unit", ""), 60)
     lifetime = form.get("lifetime", 0, type=int)
     return given | {
         "attribution_days": given["attribution_days"] or 0,
         "approval_from": given["approval_from"] or APPROVAL_FROM,
+        "pause_after": given["pause_after"] or PAUSE_AFTER,
         "lifetime_minutes": lifetime * unit,
         "window_from": _minute(form.get("window_from", "")),
         "window_until": _minute(form.get("window_until", "")),
@@ -146,6 +153,7 @@ def _shown(session: Session, stored: General) -> dict[str, Any]:
     customer = session.get(Customer, (current.tenant_id, stored.test_customer_id or 0))
     values = {name: getattr(stored, name) for name in (*_TEXTS, *_NUMBERS)}
     return values | {
+        **{name: f"{getattr(stored, name):g}" for name in _SHARES},
         "lifetime": stored.lifetime_minutes // LIFETIME_UNITS[unit],
         "lifetime_unit": unit,
         "window_from": _clock(stored.window_from),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import text
 
+from envoi.customers.import_run import run_import
 from envoi.db import Database
 from envoi.delivery.models import RunStatus
-from envoi.mailings import service
+from envoi.mailings import service, variants
 from envoi.plugins import Plugins
 from factories.customers import make_customers
 from factories.delivery import an_installation, smtp_gateway
@@ -138,6 +142,44 @@ def test_a_mailing_is_moved_in_the_calendar(desk: Page, database: Database, tena
     assert start.date().isoformat() == "2027-03-12"
 
 
+def test_a_test_message_is_sent(desk: Page, database: Database, company: int) -> None:
+    with database.tenant_session(company) as session:
+        made = service.create_draft(session, company, channel="email", name="Coffee week")
+        content: Mapping[str, Any] = {"subject": "Coffee", "sender_address": "club@shop.test"}
+        content = variants.add_block(content, "heading", text="Coffee is cheaper")
+        content = variants.add_block(content, "footer")
+        variants.save_content(session, company, made.id, made.version, content)
+    desk.goto(f"/mailings/{made.id}/what")
+    press(desk, desk.get_by_role("link", name="Send test message"))
+    dialog = desk.locator("dialog[open]")
+    type_into(desk, "dialog[open] [name=addresses]", "colleague@shop.test")
+    press(desk, dialog.get_by_role("button", name="Send test message"))
+    expect(dialog.locator("#test-result")).to_contain_text("colleague@shop.test", timeout=SOON)
+    keeps_the_focus(desk)
+    desk.keyboard.press("Escape")
+    expect(desk.get_by_role("link", name="Send test message")).to_be_focused(timeout=SOON)
+
+
+def test_a_file_is_mapped_and_imported(desk: Page, app: Flask, tenant_id: int) -> None:
+    desk.goto("/customers/import/")
+    tab_to(desk, desk.locator("#file"))
+    with desk.expect_file_chooser() as chooser:
+        desk.keyboard.press("Enter")
+    file = {"name": "shop.csv", "mimeType": "text/csv", "buffer": b"Number;Called\nC-1;Anna\n"}
+    chooser.value.set_files(file)  # type: ignore[arg-type]
+    press(desk, button(desk, "Upload file"), leads_away=True)
+    for column, wanted in enumerate(("External id", "First name")):
+        choose(desk, desk.locator(f"#column-{column}"), wanted)
+    press(desk, button(desk, "Check file"), leads_away=True)
+    for seen in ("nothing is written", "the import goes on"):
+        expect(desk.locator("#import-course")).to_contain_text(seen, timeout=SOON)
+        number = int(re.findall(r"/import/(\d+)", desk.url)[0])
+        run_import(app.extensions["envoi"], tenant_id, number)
+        if "nothing" in seen:
+            press(desk, button(desk, "Import 1 row"), leads_away=True)
+    expect(desk.locator("main")).to_contain_text("Import another file", timeout=SOON)
+
+
 def tab_to(page: Page, wanted: Locator) -> None:
     """Step with Tab until something has the focus; whatever catches the focus fails."""
     wanted.wait_for(state="attached", timeout=SOON)
@@ -159,6 +201,13 @@ def press(page: Page, wanted: Locator, *, leads_away: bool = False) -> None:
 def type_into(page: Page, selector: str, words: str) -> None:
     tab_to(page, page.locator(selector))
     page.keyboard.type(words)
+
+
+def choose(page: Page, field: Locator, words: str) -> None:
+    """Choose from a list by typing the beginning of a choice."""
+    tab_to(page, field)
+    page.keyboard.type(words)
+    expect(field.locator("option:checked")).to_contain_text(words, timeout=SOON)
 
 
 def keeps_the_focus(page: Page) -> None:

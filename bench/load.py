@@ -81,7 +81,7 @@ class _Client:
         for _ in range(connections):
             connected = socket.create_connection(("127.0.0.1", port))
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._selector.register(connected, selectors.EVENT_READ)
+            self._selector.register(connected, selectors.EVENT_READ, connected)
             self._open += 1
             self._ask(connected)
 
@@ -89,7 +89,7 @@ class _Client:
         """Go on until every connection is closed."""
         while self._open:
             for key, _ in self._selector.select():
-                self._hear(key.fileobj)
+                self._hear(key.data)
 
     def _ask(self, connected: socket.socket) -> None:
         found = next(self._requests, None)

@@ -44,19 +44,23 @@ def run(stage: Stage, hits: int = HITS, rounds: int = ROUNDS) -> list[Figure]:
     """Take turns with an empty server, then compare counters and rows."""
     sent = _sent_run(stage, hits * rounds)
     paths = _paths(stage, sent, hits * rounds)
-    rates, empty_rates = [], []
+    rates, written, empty_rates = [], [], []
     with _tracking(stage) as (port, server), _empty(stage) as empty_port:
         load(empty_port, ["/"] * hits)
         used = _cpu(stage, server)
         for turn in range(rounds):
             empty_rates.append(load(empty_port, ["/"] * hits).rate)
-            rates.append(_rate(stage, sent, port, paths[turn * hits : (turn + 1) * hits]))
+            mine = paths[turn * hits : (turn + 1) * hits]
+            rate, written_rate = _rate(stage, sent, port, mine)
+            rates.append(rate)
+            written.append(written_rate)
         used = [after - before for before, after in zip(used, _cpu(stage, server), strict=True)]
     ratio = median(mine / empty for mine, empty in zip(rates, empty_rates, strict=True))
     lost = hits * rounds - _rows(stage, sent)
     wrong = len(counters.compare(stage.database, sent.tenant_id, sent.id))
     return [
         _info("tracking.rate", median(rates), "hits/s"),
+        _info("tracking.written", median(written), "hits/s"),
         _info("tracking.empty", median(empty_rates), "answers/s"),
         Figure(
             name="tracking.ratio",
@@ -115,14 +119,13 @@ def _path(maker: UrlMaker, sent: Run, customer_id: int) -> str:
     return urls.click(customer_id % LINKS, "") if clicks else f"{urls.of(TokenKind.OPEN)}.gif"
 
 
-def _rate(stage: Stage, sent: Run, port: int, paths: Sequence[str]) -> float:
-    """Hits a second from the first request until the last hit is in the database."""
+def _rate(stage: Stage, sent: Run, port: int, paths: Sequence[str]) -> tuple[float, float]:
+    """Answers a second, and hits a second until the last one is in the database."""
     before, began = _rows(stage, sent), time.perf_counter()
     done = load(port, paths)
     assert (len(done.answered_at), done.refused) == (len(paths), 0)
-    print("answered", len(paths) / (time.perf_counter() - began), done.rate)
     wait_for(lambda: _rows(stage, sent) - before == len(paths), "the hits")
-    return len(paths) / (time.perf_counter() - began)
+    return done.rate, len(paths) / (time.perf_counter() - began)
 
 
 def _rows(stage: Stage, sent: Run) -> int:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 
 def columns(rows: Iterable[tuple[Any, ...]], *names: str) -> dict[str, str]:
-    """Turn rows of one shape into a literal of PostgreSQL for each column."""
+    """Turn rows of numbers, truths, texts and times into a literal for each column."""
     return {
-        name: f"{{{','.join(map(_element, values))}}}"
+        name: f"{{{_elements(values)}}}"
         for name, values in zip(names, zip(*rows, strict=True), strict=True)
     }
 
 
-def _element(value: object) -> str:
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, str):
-        return _quoted(value)
-    if value is None:
-        return "NULL"
-    return f'"{value.isoformat()}"' if isinstance(value, datetime) else str(value)
+def _elements(values: Sequence[Any]) -> str:
+    if isinstance(values[0], str):
+        return ",".join(map(_quoted, values))
+    if isinstance(next((value for value in values if value is not None), None), datetime):
+        return ",".join([f'"{value}"' if value else "NULL" for value in values])
+    return str(list(values))[1:-1].replace("None", "NULL")
 
 
 @lru_cache(8_192)

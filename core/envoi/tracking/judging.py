@@ -89,7 +89,7 @@ def _verdicts(connection: Connection, given: dict[str, Any]) -> Iterator[Verdict
     for hits in messages.values():
         for hit, machine in zip(hits, _judge(hits), strict=True):
             if hit.machine != machine:
-                yield Verdict(*hit[:5], machine)
+                yield Verdict(hit.customer_id, hit.at, hit.step, hit.kind, hit.id, machine)
 
 
 def _judge(hits: Sequence[Any]) -> list[bool]:

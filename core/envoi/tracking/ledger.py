@@ -152,7 +152,9 @@ def _bursts(
             if isinstance(click, Hit):
                 mine.add(click)
             elif not click.machine:
-                earlier[key[0]].append(Verdict(*click[:5], True))
+                earlier[key[0]].append(
+                    Verdict(click.customer_id, click.at, click.step, click.kind, click.id, True)
+                )
     return mine, earlier
 
 

@@ -56,7 +56,17 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 def test_the_commands_are_those_that_are_documented() -> None:
     assert {path[0] for path in PATHS if path} == {
-        *("counters", "demo", "doctor", "gateway", "import", "key", "mailbox", "mailing"),
+        *(
+            "counters",
+            "demo",
+            "doctor",
+            "gateway",
+            "import",
+            "key",
+            "listener",
+            "mailbox",
+            "mailing",
+        ),
         *("migrate", "plugin", "scheduler", "segment", "settings", "tenant", "tracking", "up"),
         *("user", "web", "worker"),
     }

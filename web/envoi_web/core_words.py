@@ -13,6 +13,8 @@ CORE_WORDS = (
     _("The MJML could not be compiled within its limits. Simplify it."),
     _("Compiling the MJML takes too long. Simplify it."),
     # What is not there.
+    _("There is no such message. What came in is deleted after some days."),
+    _("The owner of this address reported a message as spam, so it stays excluded."),
     _("There is no such mailing. It may have been deleted."),
     _("There is no such variant. It may have been deleted."),
     _("There is no such policy. It may have been deleted."),

@@ -51,7 +51,7 @@ def look_at_rates(database: Database, tenant_id: int, run_id: int) -> bool:
             return False
         reasons = _reasons(run, limits, rates)
         if reasons:
-            pause_run(session, tenant_id, run_id, " ".join(reasons))
+            pause_run(session, tenant_id, run_id, reasons[0])
         return bool(reasons)
 
 

@@ -61,6 +61,15 @@ WITH_VALUES = (
         "The import stopped at an error of the program; what it had saved is kept. Tell an"
         " administrator the number of the import, {number}."
     ),
+    # Why a mailing has paused by itself.
+    _(
+        "{share} % of the messages bounced ({bounces} of {tried}). See in the report why, then"
+        " resume or cancel."
+    ),
+    _(
+        "{share} % of the recipients reported the mailing as spam ({complaints} of {accepted}). Ask"
+        " who gets it and why, then resume or cancel."
+    ),
     # Templates, MJML and pictures of a message.
     _("There is no picture number {number}. Choose another one."),
     _("The picture number {number} is not in the library any more. Choose another."),
@@ -105,7 +114,7 @@ WITH_VALUES = (
     _("The SMTP server takes no more messages now: {reply}. Try again later."),
     _("The SMTP server refuses our account: {reply}. Check the gateway's login."),
     _("{host} offers no STARTTLS. Choose another kind of security."),
-    _("{host} offers no login by PLAIN or LOGIN. Remove the user name."),
+    _("{host} offers no login by PLAIN, LOGIN or CRAM-MD5. Remove the user name."),
     _("The certificate of {host} is not valid: {reason}."),
     _("No TLS with {host}:{port}. Check security and port."),
     # Segments and target audiences.

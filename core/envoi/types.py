@@ -235,13 +235,28 @@ class ChannelSpec(Descriptor):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DnsRecord:
+    """A record that the owner of a domain has to publish for an account to be trusted."""
+
+    name: str
+    type: str
+    value: str
+    purpose: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProviderSpec(Descriptor):
-    """A provider: its settings model and how an account of it is opened."""
+    """A provider: its settings model and how an account of it is opened.
+
+    The form of a gateway is made of the settings model: titles are labels, descriptions hints,
+    a `SecretStr` is never shown again. `dns_records` is given checked settings.
+    """
 
     channel: str
     settings: type[BaseModel]
     factory: Callable[[Any], Provider]
     capabilities: frozenset[str] = frozenset()
+    dns_records: Callable[[Any], Sequence[DnsRecord]] = field(default=lambda settings: ())  # noqa: ARG005
 
 
 @dataclass(frozen=True, kw_only=True)

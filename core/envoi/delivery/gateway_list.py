@@ -32,7 +32,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True)
-class GatewayState:
+class ListedGateway:
     """A gateway with what is known of it now."""
 
     gateway: Gateway
@@ -41,7 +41,7 @@ class GatewayState:
     circuit: Circuit | None
 
 
-def list_gateways(session: Session, tenant_id: int) -> list[GatewayState]:
+def list_gateways(session: Session, tenant_id: int) -> list[ListedGateway]:
     """Return a tenant's gateways by channel, in the order in which they stand in."""
     g = table(Gateway).c
     query = select(Gateway).where(g.tenant_id == tenant_id)
@@ -55,7 +55,7 @@ def list_gateways(session: Session, tenant_id: int) -> list[GatewayState]:
     ]
 
 
-def gateway_state(session: Session, tenant_id: int, gateway_id: int) -> GatewayState:
+def gateway_state(session: Session, tenant_id: int, gateway_id: int) -> ListedGateway:
     """Return one gateway's state, or raise `NotFoundError`."""
     gateway = get_gateway(session, tenant_id, gateway_id)
     circuit = session.get(Circuit, (tenant_id, gateway_id))
@@ -109,8 +109,8 @@ def delete_gateway(session: Session, tenant_id: int, gateway_id: int) -> None:
         make_default(session, following)
 
 
-def _state(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> GatewayState:
-    return GatewayState(gateway, _health(gateway, circuit, traffic), traffic, circuit)
+def _state(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> ListedGateway:
+    return ListedGateway(gateway, _health(gateway, circuit, traffic), traffic, circuit)
 
 
 def _health(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> Health:

@@ -8,7 +8,7 @@ from envoi import hookimpl
 from envoi.types import AddressKind, ChannelSpec, ProviderSpec
 from envoi_channel_email.content import EmailContent
 from envoi_channel_email.mime import compile_email, preview_email
-from envoi_channel_email.settings import SmtpSettings
+from envoi_channel_email.settings import SmtpSettings, dns_records
 from envoi_channel_email.smtp import SmtpProvider
 
 
@@ -41,5 +41,6 @@ def register_providers() -> Iterable[ProviderSpec]:
             settings=SmtpSettings,
             factory=SmtpProvider,
             capabilities=frozenset({"return_path"}),
+            dns_records=dns_records,
         )
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
 from envoi.types import Outgoing, SendResult, SendStatus
 from envoi_channel_email.dialogue import ConnectionLostError, Dialogue, Reply
+from envoi_channel_email.dkim import DkimSigner
 from envoi_channel_email.settings import SmtpSettings
 
 # A local part and a domain without anything that could end the command or the path.
@@ -23,10 +25,11 @@ class SmtpProvider:
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
+        self._signer = settings.signer
 
     def connect(self) -> SmtpConnection:
         """Open a connection; raise `ProviderError` when that fails."""
-        return SmtpConnection(self._settings)
+        return SmtpConnection(self._settings, self._signer)
 
     def test(self) -> str:
         """Greet the server, log in, and return its own words."""
@@ -38,10 +41,12 @@ class SmtpProvider:
 class SmtpConnection:
     """A kept connection; opens a new one by itself when the server has closed a used one."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, signer: DkimSigner | None = None) -> None:
         self._settings = settings
+        self._signer = signer
         self._dialogue: Dialogue | None = Dialogue(settings)
         self._is_used = False
+        self._carried = 0
 
     def send(self, message: Outgoing) -> SendResult:
         """Hand one message over; see `envoi.types.Connection`.
@@ -51,6 +56,10 @@ class SmtpConnection:
         """
         if reason := self._unsendable(message):
             return SendResult(status=SendStatus.REFUSED, code=501, raw=reason)
+        if self._signer is not None:
+            message = replace(message, payload=self._signer.sign(message.payload))
+        if self._carried >= self._settings.messages_per_connection:
+            self.close()
         if self._is_used:
             try:
                 return self._attempt(message)
@@ -63,6 +72,7 @@ class SmtpConnection:
         if self._dialogue:
             self._dialogue.quit()
             self._dialogue = None
+        self._is_used, self._carried = False, 0
 
     def _attempt(self, message: Outgoing) -> SendResult:
         dialogue = self._dialogue = self._dialogue or Dialogue(self._settings)
@@ -78,12 +88,14 @@ class SmtpConnection:
         if result.status is SendStatus.UNKNOWN:
             self._abort()
         self._is_used = True
+        self._carried += 1
         return result
 
     def _abort(self) -> None:
         if self._dialogue:
             self._dialogue.abort()
             self._dialogue = None
+        self._carried = 0
 
     @staticmethod
     def _unsendable(message: Outgoing) -> str:

@@ -81,16 +81,18 @@ def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
     reasons = []
     if rates.bounce_share >= _limit(limits.pause_bounce_share, run.paused_bounce_share):
         run.paused_bounce_share = rates.bounce_share
+        share, bounces, tried = f"{rates.bounce_share:.1f}", rates.bounces, rates.tried
         reasons.append(
-            f"{rates.bounce_share:.1f} % of the messages bounced ({rates.bounces} of"
-            f" {rates.tried}). See in the report why, then resume or cancel."
+            f"{share} % of the messages bounced ({bounces} of {tried}). See in the report why, then"
+            " resume or cancel."
         )
     if rates.complaint_share >= _limit(limits.pause_complaint_share, run.paused_complaint_share):
         run.paused_complaint_share = rates.complaint_share
+        share = f"{rates.complaint_share:.2f}"
+        complaints, accepted = rates.complaints, rates.accepted
         reasons.append(
-            f"{rates.complaint_share:.2f} % of the recipients reported the mailing as spam"
-            f" ({rates.complaints} of {rates.accepted}). Ask who gets it and why, then resume or"
-            " cancel."
+            f"{share} % of the recipients reported the mailing as spam ({complaints} of"
+            f" {accepted}). Ask who gets it and why, then resume or cancel."
         )
     return reasons
 

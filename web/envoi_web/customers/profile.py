@@ -28,7 +28,7 @@ from envoi.subscriptions import service as subscriptions_service
 from envoi.subscriptions.service import Source
 from envoi.webkit import allowed, current, page, page_url, paging_of, permission, see_other, toast
 from envoi_web.customers.blueprint import customers
-from envoi_web.customers.bounces import REASONS as BOUNCE_REASONS
+from envoi_web.customers.bounce_words import REASONS as BOUNCE_REASONS
 from envoi_web.customers.context import (
     contact,
     field_groups,

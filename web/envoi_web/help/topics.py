@@ -16,6 +16,8 @@ TOPICS = {
     "policies": "policies",
     "reports": "report",
     "segments": "segments",
+    "settings.bounces": "bounces",
+    "settings.inbound": "bounces",
     "settings": "settings",
     "summary": "first-mailing",
     "templates": "content",

@@ -8,7 +8,7 @@ from envoi.feedback.queries import bounces_of_run
 from envoi.feedback.rules import Why
 from envoi.mailings.report import MailingReport
 from envoi.webkit import allowed, current
-from envoi_web.customers.bounces import FAULTS, REASONS
+from envoi_web.customers.bounce_words import FAULTS, REASONS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,24 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.circuit import forget
-from envoi.delivery.gateways import default_gateway, get_gateway, make_default
+from envoi.delivery.gateways import (
+    Account,
+    default_gateway,
+    get_gateway,
+    make_default,
+    named_gateway,
+    note_change,
+    provider_spec,
+    store_account,
+)
 from envoi.delivery.models import Circuit, Gateway, Run, RunKind, RunStatus
 from envoi.delivery.traffic import Traffic, traffic_of
-from envoi.errors import ConflictError
+from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, withdraw
+from envoi.plugins import Plugins
+from envoi.settings import Settings
 
+MAX_NAME = 100
 UNFINISHED = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
 
 
@@ -74,6 +86,42 @@ def runs_using(session: Session, tenant_id: int, gateway_id: int) -> list[Run]:
     return list(session.scalars(query.order_by(c.id)))
 
 
+def save_gateway(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    tenant_id: int,
+    gateway_id: int | None,
+    version: int,
+    account: Account,
+) -> Gateway:
+    """Make or change a gateway as a person has typed it.
+
+    Raises:
+        ValidationFailedError: The values do not suit; every problem is named.
+        ConflictError: Somebody else changed it meanwhile.
+    """
+    spec = provider_spec(session, plugins, tenant_id, account.provider)
+    gateway = None if gateway_id is None else get_gateway(session, tenant_id, gateway_id)
+    if gateway is not None and gateway.version != version:
+        raise ConflictError(
+            "Somebody else saved this gateway while you were editing. Look at it again, then save."
+        )
+    channel = gateway.channel if gateway else spec.channel
+    problems = _problems_of_name(session, tenant_id, channel, gateway, account.name)
+    if problems:
+        raise ValidationFailedError(problems)
+    return store_account(session, plugins, settings, tenant_id, channel, gateway, account)
+
+
+def switch_gateway(session: Session, tenant_id: int, gateway_id: int, *, on: bool) -> None:
+    """Switch a gateway on or off; what waits for a gateway of the channel looks again."""
+    gateway = get_gateway(session, tenant_id, gateway_id)
+    if gateway.is_on != on:
+        gateway.is_on = on
+        note_change(session, gateway)
+
+
 def move_up(session: Session, tenant_id: int, gateway_id: int) -> None:
     """Let a gateway stand in before the one that is before it now."""
     moved = get_gateway(session, tenant_id, gateway_id)
@@ -107,6 +155,17 @@ def delete_gateway(session: Session, tenant_id: int, gateway_id: int) -> None:
     following = default_gateway(session, tenant_id, gateway.channel)
     if following is not None:
         make_default(session, following)
+
+
+def _problems_of_name(
+    session: Session, tenant_id: int, channel: str, gateway: Gateway | None, name: str
+) -> list[Problem]:
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        return [Problem("name", f"A gateway has a name of 1 to {MAX_NAME} characters.")]
+    other = named_gateway(session, tenant_id, channel, name)
+    if other is not None and other is not gateway:
+        return [Problem("name", "There is a gateway of this name already. Choose another name.")]
+    return []
 
 
 def _state(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> ListedGateway:

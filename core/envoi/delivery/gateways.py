@@ -56,7 +56,7 @@ def set_gateway(
         ValidationFailedError: The values do not suit the provider.
         PluginError: No enabled plugin brings the provider for this channel.
     """
-    known = _named(session, tenant_id, channel, name)
+    known = named_gateway(session, tenant_id, channel, name)
     account = Account(
         name=name,
         provider=provider,
@@ -151,13 +151,21 @@ def default_gateway(session: Session, tenant_id: int, channel: str) -> Gateway |
     return session.scalars(ordered.limit(1)).first()
 
 
+def settings_of(
+    session: Session, plugins: Plugins, settings: Settings, gateway: Gateway
+) -> BaseModel:
+    """Return a gateway's settings with its secrets, checked by its provider's model."""
+    spec = provider_spec(session, plugins, gateway.tenant_id, gateway.provider)
+    return _checked(spec, {**gateway.settings, **_secrets(SecretBox(settings), gateway)})
+
+
 def open_gateway(
     session: Session, plugins: Plugins, settings: Settings, tenant_id: int, gateway_id: int
 ) -> Provider:
     """Return the provider's account, ready to connect."""
     gateway = get_gateway(session, tenant_id, gateway_id)
     spec = provider_spec(session, plugins, tenant_id, gateway.provider)
-    values = _checked(spec, {**gateway.settings, **_secrets(SecretBox(settings), gateway)})
+    values = settings_of(session, plugins, settings, gateway)
     provider: Provider = fence(plugins, "provider", spec.name, lambda: spec.factory(values))
     return provider
 
@@ -195,7 +203,8 @@ def provider_spec(
     return spec
 
 
-def _named(session: Session, tenant_id: int, channel: str, name: str) -> Gateway | None:
+def named_gateway(session: Session, tenant_id: int, channel: str, name: str) -> Gateway | None:
+    """Return the gateway of a channel with a name, if there is one."""
     c = table(Gateway).c
     query = select(Gateway).where(c.tenant_id == tenant_id, c.channel == channel, c.name == name)
     return session.scalars(query.limit(1)).first()
@@ -221,6 +230,13 @@ def _secrets(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
 
 def _place(gateway: Gateway) -> str:
     return f"{gateway.tenant_id}:gateway:{gateway.id}:secrets"
+
+
+def secrets_set(settings: Settings, gateway: Gateway) -> frozenset[str]:
+    """The names of a gateway's secrets that have a value."""
+    return frozenset(
+        name for name, value in _secrets(SecretBox(settings), gateway).items() if value
+    )
 
 
 def secret_fields(spec: ProviderSpec) -> frozenset[str]:

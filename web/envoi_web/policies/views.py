@@ -27,7 +27,7 @@ from envoi.policies.service import (
 from envoi.subscriptions.queries import list_categories
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
-from envoi_web.policies.fields import Choices, fields_of, read_settings
+from envoi_web.model_forms import Choices, fields_of, read_settings
 
 policies = Blueprint("policies", __name__, url_prefix="/settings/policies")
 

@@ -1,0 +1,171 @@
+"""A form made from the settings model of a plugin: one field of the page for each of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from enum import Enum
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from werkzeug.datastructures import MultiDict
+
+from envoi.webkit.formats import translated
+
+Options = Sequence[tuple[str, str]]
+Choices = Mapping[str, Options]
+"""For names such as `channels`, which many rule kinds share, what a person can choose from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field: `kind` is number, text, secret, area, pairs, date, time, select, checks or switch.
+
+    A secret has no value but whether there is one; pairs are lines of a name and a value.
+    """
+
+    name: str
+    kind: str
+    label: str
+    hint: str
+    value: Any
+    options: Options = ()
+    attributes: Mapping[str, Any] | None = None
+    required: bool = False
+    lines: int = 0
+
+
+def fields_of(
+    model: type[BaseModel], values: Mapping[str, Any], prefix: str, choices: Choices
+) -> list[Field]:
+    """Describe the fields of a model, filled in with stored or typed values.
+
+    Of a secret `values` says only whether it is set.
+    """
+    return [
+        _field(f"{prefix}.{name}", name, info, values.get(name, info.get_default()), choices)
+        for name, info in model.model_fields.items()
+    ]
+
+
+def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str) -> dict[str, Any]:
+    """Read what was typed; the model itself checks it."""
+    return {
+        name: _typed(info, form.getlist(f"{prefix}.{name}"))
+        for name, info in model.model_fields.items()
+    }
+
+
+def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) -> Field:
+    kind = _plain(info.annotation)
+    shared: dict[str, Any] = {
+        "name": path,
+        "label": translated(info.title or name.replace("_", " ").capitalize()),
+        "hint": translated(info.description or ""),
+        "required": not is_optional(info),
+        "lines": _area_lines(info),
+    }
+    if kind is SecretStr:
+        return Field(**shared | {"required": False}, kind="secret", value=bool(value))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        options = [(str(m.value), translated(str(m.value).capitalize())) for m in kind]
+        return Field(**shared, kind="select", value=getattr(value, "value", value), options=options)
+    if _is_list(kind):
+        chosen = [str(item) for item in value or ()]
+        offered = choices.get(name) or [(item, item) for item in chosen]
+        return Field(**shared, kind="checks", value=chosen, options=offered)
+    if kind is bool:
+        return Field(**shared, kind="switch", value=bool(value))
+    if kind in (int, float):
+        return Field(**shared, kind="number", value=value, attributes=_bounds(info, kind))
+    if _is_pairs(kind):
+        return Field(**shared, kind="pairs", value=_lines(value))
+    if kind is date:
+        return Field(**shared, kind="date", value=str(value or ""))
+    if kind is time:
+        # Stored with seconds, typed without.
+        return Field(**shared, kind="time", value=str(value or "")[:5])
+    attributes = {"maxlength": most} if (most := _longest(info)) else {}
+    return Field(**shared, kind="text", value=value, attributes=attributes)
+
+
+def _typed(info: FieldInfo, given: list[str]) -> Any:
+    kind = _plain(info.annotation)
+    if _is_list(kind):
+        return given
+    if kind is bool:
+        return bool(given)
+    typed = given[0].strip() if given else ""
+    if _is_pairs(kind):
+        return dict(_pair(line) for line in typed.splitlines() if line.strip())
+    return None if not typed and kind is not str and _allows_none(info) else typed
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.strip().rpartition(" ")
+    return (name.strip(" :="), value) if name else (value, "")
+
+
+def _lines(value: Any) -> str:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return "\n".join(f"{name} {one}" for name, one in pairs)
+
+
+def _area_lines(info: FieldInfo) -> int:
+    """How many lines a secret such as a key has; a hint that the model gives."""
+    extra = info.json_schema_extra
+    lines = extra.get("lines") if isinstance(extra, dict) else None
+    return lines if isinstance(lines, int) else 0
+
+
+def is_optional(info: FieldInfo) -> bool:
+    """Whether a field may be left empty."""
+    return _allows_none(info) or (_plain(info.annotation) is str and not info.is_required())
+
+
+def _allows_none(info: FieldInfo) -> bool:
+    return type(None) in get_args(info.annotation)
+
+
+def _is_pairs(kind: Any) -> bool:
+    return get_origin(kind) in (dict, Mapping) or kind is dict
+
+
+def _longest(info: FieldInfo) -> int | None:
+    return next((m.max_length for m in info.metadata if isinstance(m, MaxLen)), None)
+
+
+def _plain(annotation: Any) -> Any:
+    """Take `| None` off."""
+    if get_origin(annotation) in (Union, UnionType):
+        kept = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kept[0] if len(kept) == 1 else str
+    return annotation
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list, set, frozenset)
+
+
+def _bounds(info: FieldInfo, kind: type) -> dict[str, Any]:
+    """HTML bounds, so that the browser tells before the server does."""
+    found: dict[str, Any] = {"inputmode": "numeric", "step": 1 if kind is int else "any"}
+    for limit in _limits(info.metadata):
+        match limit:
+            case Ge(ge=lowest):
+                found["min"] = lowest
+            case Le(le=highest):
+                found["max"] = highest
+            case Gt(gt=below) if kind is int and isinstance(below, int):
+                found["min"] = below + 1
+            case Lt(lt=above) if kind is int and isinstance(above, int):
+                found["max"] = above - 1
+    return found
+
+
+def _limits(metadata: Iterable[Any]) -> list[Any]:
+    return [limit for limit in metadata if isinstance(limit, Ge | Le | Gt | Lt)]

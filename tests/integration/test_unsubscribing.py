@@ -125,6 +125,46 @@ def test_reading_changes_nothing(
     assert everything(database, run.tenant_id) == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        (TokenKind.UNSUBSCRIBE, {}),
+        (TokenKind.UNSUBSCRIBE, {"List-Unsubscribe": "yes"}),
+        (TokenKind.UNSUBSCRIBE, {"scope": "channel"}),
+        (TokenKind.PREFERENCES, {"shown": "email:0"}),
+    ],
+)
+@pytest.mark.parametrize(
+    "agent", ["Barracuda Sentinel (EE)", "python-requests/2.32", "bingbot/2.0"]
+)
+def test_scanners_press_buttons_in_vain(
+    client: Client,
+    database: Database,
+    signer: TokenSigner,
+    run: LedgerRun,
+    customers: list[int],
+    kind: TokenKind,
+    form: dict[str, str],
+    agent: str,
+) -> None:
+    before = everything(database, run.tenant_id)
+    answer = client.post(
+        url_of(signer, run, customers[0], kind), data=form, headers={"User-Agent": agent}
+    )
+    assert answer.status_code == 200
+    assert '<form method="post">' in answer.text
+    assert everything(database, run.tenant_id) == before
+
+
+def test_the_one_click_of_a_mail_provider_counts_whatever_its_agent(
+    client: Client, database: Database, signer: TokenSigner, run: LedgerRun, customers: list[int]
+) -> None:
+    url = url_of(signer, run, customers[0])
+    answer = client.post(url, data=ONE_CLICK, headers={"User-Agent": "Go-http-client/1.1"})
+    assert (answer.status_code, "Location" in answer.headers) == (200, False)
+    assert facts(database, run, customers[0]).unsubscribed_at is not None
+
+
 def test_a_person_sees_the_company_and_chooses(
     client: Client,
     database: Database,
@@ -191,7 +231,7 @@ def test_a_test_message_unsubscribes_nobody(
     assert everything(database, tenant_id) == before
 
 
-def test_a_body_that_cannot_be_read_still_unsubscribes(
+def test_a_body_that_cannot_be_read_shows_the_page_with_the_button(
     client: Client, database: Database, signer: TokenSigner, run: LedgerRun, customers: list[int]
 ) -> None:
     answer = client.post(
@@ -200,8 +240,9 @@ def test_a_body_that_cannot_be_read_still_unsubscribes(
         content_type="application/x-www-form-urlencoded",
     )
     assert answer.status_code == 200
+    assert '<form method="post">' in answer.text
     with database.tenant_session(run.tenant_id) as session:
-        assert service.is_opted_out(session, run.tenant_id, customers[0], "email")
+        assert not service.is_opted_out(session, run.tenant_id, customers[0], "email")
 
 
 def test_an_opt_out_acts_on_the_address_too(

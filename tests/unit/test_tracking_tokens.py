@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
 from datetime import date
+from random import Random
+from statistics import quantiles
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -99,6 +104,41 @@ def test_target_is_part_of_what_is_signed() -> None:
             SIGNER.read(token, other)
     with pytest.raises(InvalidTokenError):
         SIGNER.read(SIGNER.sign(REF, TokenKind.CLICK, 1), "https://evil.test/")
+
+
+def altered(count: int) -> Iterator[str]:
+    """Genuine tokens with bits turned, cut off, put together, of other keys and companies."""
+    draw = Random(43)
+    other = TokenSigner(["another secret"])
+    for _ in range(count):
+        ref = REF._replace(customer_id=draw.randrange(1, 2**63), tenant_id=draw.randrange(1, 9))
+        token = SIGNER.sign(ref, draw.choice(list(TokenKind)), draw.randrange(9))
+        raw = bytearray(urlsafe_b64decode(token))
+        match draw.randrange(6):
+            case 0:
+                raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+            case 1:
+                raw = raw[: draw.randrange(len(raw))]
+            case 2:
+                raw[0] = draw.choice([number for number in range(256) if number != raw[0]])
+            case 3:
+                raw[4] ^= draw.randrange(1, 8)
+            case 4:
+                raw[:24] = urlsafe_b64decode(other.sign(ref, TokenKind.OPEN))[:24]
+            case 5:
+                raw[-18:] = draw.randbytes(18)
+        yield urlsafe_b64encode(raw).decode()
+
+
+def test_of_100_000_altered_tokens_none_is_accepted_and_all_are_refused_alike() -> None:
+    times = []
+    for token in altered(100_000):
+        began = perf_counter()
+        with pytest.raises(InvalidTokenError) as refused:
+            SIGNER.read(token)
+        times.append(perf_counter() - began)
+        assert refused.value.args == InvalidTokenError().args
+    assert quantiles(times, n=20)[-1] < 0.005
 
 
 def test_foreign_installations_and_purposes_are_refused() -> None:

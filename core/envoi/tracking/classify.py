@@ -83,6 +83,11 @@ def rule_of(hit: Signals) -> Rule | None:
     return _rule_by_name(hit.agent) or (Rule.QUICK if _too_quick(hit) else None)
 
 
+def is_scanner(agent: str) -> bool:
+    """Whether an agent says of itself that it is a scanner, a preview or a library."""
+    return _rule_by_name(agent[:300]) is Rule.SCANNER
+
+
 def in_bursts(clicks: Sequence[tuple[datetime, int | None]]) -> set[int]:
     """Places of the clicks of one message, given in order of time, that belong to a burst."""
     found: set[int] = set()

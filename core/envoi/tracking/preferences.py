@@ -16,6 +16,7 @@ from envoi.subscriptions.queries import list_categories
 from envoi.subscriptions.service import Source, opt_in, opt_out, opted_out_of
 from envoi.tracking.answers import NOTHING_HERE, Answer
 from envoi.tracking.answers import Environ as WsgiEnviron
+from envoi.tracking.classify import is_scanner
 from envoi.tracking.forms import form_of
 from envoi.tracking.public_pages import PublicPages, brand_of
 from envoi.tracking.tokens import MessageRef
@@ -56,7 +57,7 @@ class Preferences:
             customer = session.get(Customer, (ref.tenant_id, ref.customer_id))
             if run is None or customer is None:
                 return NOTHING_HERE
-            saved = method == "POST"
+            saved = method == "POST" and not is_scanner(environ.get("HTTP_USER_AGENT", ""))
             if saved and run.kind != RunKind.TEST:
                 form = form_of(environ)
                 self._keep(session, ref, customer, form.getlist("shown"), form.getlist("wanted"))

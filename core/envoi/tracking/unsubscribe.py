@@ -1,6 +1,7 @@
 """Unsubscribing: a page with a button for people, one POST for mail programs (RFC 8058).
 
-Reading changes nothing, whoever reads. An answer to a POST is given after the commit; asking
+Reading changes nothing, whoever reads, and neither does a POST that is no choice and no one
+click, nor a scanner that presses buttons. An answer to a POST is given after the commit; asking
 again is answered the same way and changes nothing.
 """
 
@@ -19,6 +20,7 @@ from envoi.subscriptions.models import WHOLE_CHANNEL, MailingCategory
 from envoi.subscriptions.service import Reason, Source, opt_out
 from envoi.tracking.answers import NOTHING_HERE, UNSUBSCRIBED, Answer
 from envoi.tracking.answers import Environ as WsgiEnviron
+from envoi.tracking.classify import is_scanner
 from envoi.tracking.forms import form_of
 from envoi.tracking.public_pages import Brand, PublicPages, brand_of
 from envoi.tracking.tokens import MessageRef
@@ -53,7 +55,10 @@ class Unsubscribing:
             return self._show(ref)
         if environ["REQUEST_METHOD"] != "POST":
             return NOTHING_HERE
-        return self._leave(ref, form_of(environ).to_dict())
+        form = form_of(environ).to_dict()
+        if form.get("List-Unsubscribe") == "One-Click" or _is_choice(environ, form):
+            return self._leave(ref, form)
+        return self._show(ref)
 
     def _show(self, ref: MessageRef) -> Answer:
         with self._database.tenant_session(ref.tenant_id) as session:
@@ -61,7 +66,7 @@ class Unsubscribing:
         return self._page("unsubscribe.html", who) if who else NOTHING_HERE
 
     def _leave(self, ref: MessageRef, form: dict[str, str]) -> Answer:
-        """Do what a person chose; a POST without a choice is a mail program's one click.
+        """Do what a person chose, or a mail program's one click.
 
         One click leaves the whole channel: whoever presses it in the mail program is not asked
         which messages are meant, and the safe answer is all of them.
@@ -128,6 +133,10 @@ class Unsubscribing:
         spec = self._plugins.channels.get(channel)
         addresses = {AddressKind.EMAIL: email, AddressKind.PHONE: phone}
         return addresses.get(spec.address_kind) if spec else None
+
+
+def _is_choice(environ: WsgiEnviron, form: dict[str, str]) -> bool:
+    return "scope" in form and not is_scanner(environ.get("HTTP_USER_AGENT", ""))
 
 
 def _reason(form: dict[str, str]) -> str:

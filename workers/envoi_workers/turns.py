@@ -32,6 +32,7 @@ class Turns:
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._due: dict[RunKey, bool] = {}
+        self._going: set[RunKey] = set()
         self._looked_at = 0.0
         self._tenants: Counter[int] = Counter()
         self._runs: Counter[RunKey] = Counter()
@@ -45,7 +46,9 @@ class Turns:
         """
         self._look(anew=hinted is not None and hinted not in self._due)
         with self._lock:
-            return min(self._due, key=self._rank, default=None)
+            if hinted is not None:
+                self._going.add(hinted)
+            return min(self._due.keys() | self._going, key=self._rank, default=None)
 
     @contextmanager
     def taken(self, run: RunKey) -> Iterator[None]:
@@ -61,16 +64,25 @@ class Turns:
                 self._runs[run] -= 1
                 self._last[run[0]] = self._last[run] = monotonic()
 
+    def keep(self, run: RunKey) -> None:
+        """Let a run come round again, though others may think that nothing is left of it.
+
+        Who sends its last block has to come back and see that it has ended.
+        """
+        with self._lock:
+            self._going.add(run)
+
     def drop(self, run: RunKey) -> None:
         """Leave a run out until the next look: there is nothing to send of it now."""
         with self._lock:
             self._due.pop(run, None)
+            self._going.discard(run)
 
     def _rank(self, run: RunKey) -> tuple[float, ...]:
         tenant_id, last = run[0], self._last
         return (
             self._tenants[tenant_id],
-            not self._due[run],
+            not self._due.get(run),
             last.get(tenant_id, 0),
             self._runs[run],
             last.get(run, 0),
@@ -90,5 +102,6 @@ class Turns:
         with self._lock:
             self._due = due
             self._looked_at = monotonic()
-            known = {*self._due, *(tenant_id for tenant_id, _ in self._due)}
+            runs = self._due.keys() | self._going
+            known = {*runs, *(tenant_id for tenant_id, _ in runs)}
             self._last = {key: at for key, at in self._last.items() if key in known}

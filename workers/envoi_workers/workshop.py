@@ -14,6 +14,7 @@ from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
 from envoi.jobs import Work
+from envoi_workers.turns import Turns
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class Workshop(Middleware):
     ) -> None:
         self.installation = installation
         self.stopping = threading.Event()
+        self.turns = Turns(installation.database)
         self._engine = engine
         self._seats = threading.BoundedSemaphore(threads)
 

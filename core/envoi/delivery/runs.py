@@ -76,6 +76,8 @@ class RunSettings(BaseModel):
     message_domain: str = "envoi.test"
     links_url: str = ""
     block_size: int = Field(250, ge=1, le=500)
+    is_service: bool = False
+    """A service message: goes before the company's other messages."""
 
     def pace(self) -> Pace | None:
         """How the limit per minute is kept, where there is one."""
@@ -194,7 +196,7 @@ def start_sending(session: Session, tenant_id: int, run_id: int) -> None:
     if run.status == RunStatus.COLLECTING:
         run.status = RunStatus.SENDING
     if run.status != RunStatus.PAUSED:
-        announce(session, tenant_id, Work.SEND, run_id)
+        announce(session, tenant_id, Work.SEND, run_id, urgent=_is_urgent(run))
     if run.kind == RunKind.MAILING:
         announce(session, tenant_id, Work.ATTRIBUTE, run_id)
 
@@ -262,7 +264,7 @@ def _resume(session: Session, tenant_id: int, run_id: int) -> None:
         run.status = RunStatus.SENDING
         if (pace := RunSettings.model_validate(run.settings).pace()) is not None:
             keep_pace(session.connection(), tenant_id, run_id, pace)
-        announce(session, tenant_id, Work.SEND, run_id)
+        announce(session, tenant_id, Work.SEND, run_id, urgent=_is_urgent(run))
 
 
 def cancel_run(session: Session, tenant_id: int, run_id: int) -> None:
@@ -323,7 +325,13 @@ def settle(
         # What is cancelled need not wait until it would have been due.
         next_at = now if more else next_due(connection, tenant_id, run_id)
         due_at = next_at or now + LOOK_AGAIN
-        announce(session, tenant_id, Work.SEND, run_id, max(due_at, not_before or due_at))
+        again_at = max(due_at, not_before or due_at)
+        announce(session, tenant_id, Work.SEND, run_id, again_at, urgent=_is_urgent(run))
+
+
+def _is_urgent(run: Run) -> bool:
+    """Whether a run goes before others of its company: somebody waits for its messages."""
+    return run.kind == RunKind.TEST or bool(run.settings.get("is_service"))
 
 
 def progress(session: Session, tenant_id: int, run_id: int) -> Progress:

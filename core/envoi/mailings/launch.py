@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from envoi.audience.request import AudienceRequest
 from envoi.db import table
 from envoi.delivery.gateways import default_gateway
-from envoi.delivery.models import RunKind
+from envoi.delivery.limits import limits_of
+from envoi.delivery.models import Gateway, RunKind
 from envoi.delivery.runs import (
     RunSettings,
     VariantContent,
@@ -32,7 +33,12 @@ from envoi.mailings.service import current_status, get_mailing, variants_of
 from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.settings import Settings
+from envoi.subscriptions.models import MailingCategory
 from envoi.tenants.service import tenant_settings
+
+SMALLEST_BLOCK = 5
+BLOCK_SECONDS = 2
+"""A block of a slow gateway holds what a sender may send in about so long."""
 
 
 class RecipientsChangedError(ConflictError):
@@ -230,6 +236,8 @@ def _run_settings(
     request: AudienceRequest,
 ) -> RunSettings:
     variants = variants_of(session, mailing)
+    category = session.get(MailingCategory, (mailing.tenant_id, mailing.category_id or 0))
+    gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
     return RunSettings(
         tree=request.tree,
         rules=list(request.rules),
@@ -257,8 +265,18 @@ def _run_settings(
         ],
         message_domain=settings.message_domain,
         links_url=settings.links_url,
-        block_size=settings.block_size,
+        block_size=_block_size(settings, gateway),
+        is_service=category is not None and category.exempt,
     )
+
+
+def _block_size(settings: Settings, gateway: Gateway | None) -> int:
+    """Give a slow gateway small blocks: what a sender cannot send in time it claims in vain."""
+    rate = limits_of(gateway).rate if gateway else None
+    if rate is None:
+        return settings.block_size
+    senders = settings.worker_processes * settings.worker_threads
+    return max(SMALLEST_BLOCK, min(settings.block_size, int(BLOCK_SECONDS * rate / senders)))
 
 
 def _require_status(session: Session, mailing: Mailing, wanted: set[Status], what: str) -> None:

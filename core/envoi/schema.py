@@ -26,6 +26,7 @@ _DOMAINS = (
     "feedback",
     "library",
     "mailings",
+    "operations",
     "policies",
     "receipts",
     "segments",
@@ -43,6 +44,7 @@ TABLES_WITHOUT_RLS = {
     "time_zone": "a dictionary, the same for everybody",
     "sender": "a sending process works for every tenant",
     "door": "says when a way in was last looked after; serves every tenant",
+    "chore": "says when the scheduler did what; serves every tenant",
     "alembic_version": "the migrations' own",
 }
 """Every table without row-level security, with its reason; compared with the catalogue."""

@@ -210,6 +210,23 @@ class Run(SQLModel, table=True):
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
 
 
+class RunTraffic(SQLModel, table=True):
+    """What a run's messages have come to so far, and in its last two minutes with any.
+
+    `unconfirmed` counts every time an outcome stayed unknown, whatever was found out later.
+    """
+
+    __tablename__ = "run_traffic"
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    minute: datetime = moment(nullable=False)
+    this_minute: int = whole()
+    last_minute: int = whole()
+    accepted: int = whole()
+    refused: int = whole()
+    unconfirmed: int = whole()
+
+
 class RunBlock(SQLModel, table=True):
     """A slice of a run's messages that a sender claims as a whole; retries form new blocks."""
 

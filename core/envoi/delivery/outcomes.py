@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from sqlalchemy import (
     TableValuedAlias,
     Text,
     case,
+    event,
     func,
     select,
 )
@@ -23,9 +24,11 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
+from envoi.delivery.run_traffic import note_outcomes
 from envoi.delivery.states import move
 from envoi.feedback.refusals import Refusal, note_refusals
 from envoi.jobs import Work, announce
+from envoi.operations.metrics import MESSAGES
 from envoi.tenants.models import TenantSettings
 
 RETRY_MINUTES = (1, 5, 15, 30, 60)
@@ -81,6 +84,17 @@ def record(
     if unconfirmed := [o for o in final if o.state is MessageState.UNCONFIRMED]:
         _resend(session, key, unconfirmed)
     _give_up(session, key, rest_due_at)
+    _count(session, key, [o.state for o in outcomes])
+
+
+def _count(session: Session, key: BlockKey, states: Sequence[MessageState]) -> None:
+    channel = note_outcomes(session, key, states)
+
+    def committed(_: Session) -> None:
+        for state, count in Counter(states).items():
+            MESSAGES.add(count, key.tenant_id, channel, state.name.lower())
+
+    event.listen(session, "after_commit", committed, once=True)
 
 
 def _note_refusals(session: Session, key: BlockKey, failed: Sequence[Outcome]) -> None:

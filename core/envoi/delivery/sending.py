@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
@@ -35,6 +35,7 @@ from envoi.errors import (
 )
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
+from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
 from envoi.plugins import fence
 from envoi.types import Connection, Outgoing, SendStatus
 
@@ -168,6 +169,7 @@ class Engine:
                     return False
                 failpoints.hit("after_claim")
                 if claim.messages:
+                    BLOCK_MESSAGES.observe(len(claim.messages), plan.channel)
                     slot.begin(tenant_id, run_id, claim.key.number)
                     sheet = self._work_through(plan, claim, people, slot, stop)
                     failpoints.hit("before_record")
@@ -269,7 +271,9 @@ class Engine:
     ) -> None:
         slot.put_on_wire(message.customer_id, message.step)
         try:
+            began = perf_counter()
             result = connection.send(outgoing)
+            SEND_SECONDS.observe(perf_counter() - began, plan.channel)
         except ProviderError:
             slot.take_off_wire()
             raise

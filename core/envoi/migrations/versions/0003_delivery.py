@@ -11,8 +11,8 @@ from sqlalchemy import text
 revision = "0003"
 down_revision = "0002"
 
-TENANT_TABLES = ("bounce", "inbound", "gateway_day", "circuit", "gateway_minute")
-OPEN_TABLES = ("door",)
+TENANT_TABLES = ("bounce", "inbound", "gateway_day", "circuit", "gateway_minute", "run_traffic")
+OPEN_TABLES = ("door", "chore")
 
 
 def upgrade() -> None:

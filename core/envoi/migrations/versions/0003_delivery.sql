@@ -84,6 +84,26 @@ ALTER TABLE gateway
     ADD COLUMN most_connections INTEGER DEFAULT '0' NOT NULL,
     ADD COLUMN version INTEGER DEFAULT '1' NOT NULL;
 
+CREATE TABLE run_traffic (
+    tenant_id INTEGER NOT NULL,
+    run_id BIGINT NOT NULL,
+    minute TIMESTAMP WITH TIME ZONE NOT NULL,
+    this_minute INTEGER DEFAULT '0' NOT NULL,
+    last_minute INTEGER DEFAULT '0' NOT NULL,
+    accepted INTEGER DEFAULT '0' NOT NULL,
+    refused INTEGER DEFAULT '0' NOT NULL,
+    unconfirmed INTEGER DEFAULT '0' NOT NULL,
+    CONSTRAINT pk_run_traffic PRIMARY KEY (tenant_id, run_id)
+);
+
+CREATE TABLE chore (
+    name TEXT NOT NULL,
+    done_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    seconds DOUBLE PRECISION DEFAULT '0' NOT NULL,
+    host TEXT DEFAULT '' NOT NULL,
+    CONSTRAINT pk_chore PRIMARY KEY (name)
+);
+
 ALTER TABLE run
     ADD COLUMN waits_for_gateway BOOLEAN DEFAULT 'false' NOT NULL;
 

@@ -1,0 +1,1 @@
+"""How an installation is doing: metrics, the figures of the operations page, and its chores."""

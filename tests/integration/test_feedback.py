@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from envoi.customers.models import Customer, Quality
 from envoi.db import Database, table
@@ -29,7 +29,7 @@ from envoi.feedback.rates import look_at_rates
 from envoi.jobs import Work, due
 from envoi.subscriptions.models import Suppression
 from envoi.subscriptions.service import consent_history, is_opted_out
-from envoi.tenants.models import TenantSettings
+from envoi.tenants.models import DueWork, TenantSettings
 from envoi.tenants.service import create_tenant
 from envoi.tracking.counters import compare
 from envoi.tracking.tokens import MessageRef, TokenSigner
@@ -307,6 +307,10 @@ def test_a_run_pauses_at_the_share_of_bounces(
     sent = _sent(database, tenant_id, 200)
     for number in range(bounces):
         sent.bounce(number)
+    w = table(DueWork).c
+    with database.system_session() as session:
+        announced = select(func.count()).where(w.tenant_id == tenant_id, w.kind == Work.RATES)
+        assert session.scalar(announced) == 1
     assert look_at_rates(database, tenant_id, sent.run.id) is paused
     with database.tenant_session(tenant_id) as session:
         run = get_run(session, tenant_id, sent.run.id)

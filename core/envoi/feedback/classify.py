@@ -7,7 +7,7 @@ import re
 from envoi.feedback.rules import RULES, UNCLASSIFIED, Judgement
 
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]\d)")
-_CODE = re.compile(r"(?<![\d.])([45]\d\d)(?=[ #-])")
+_CODE = re.compile(r"(?<![\d.])([45]\d\d)(?=[ #:-])")
 _LONGEST_TEXT = 4_000
 
 

@@ -45,7 +45,7 @@ _RETURNED = re.compile(
     r"|return-path:|received: ).*",
     re.IGNORECASE | re.MULTILINE,
 )
-_TRANSCRIPT = re.compile(r"^.{0,200}((?<!\d)[45]\d\d[ -]|(?<![\d.])[45]\.\d\.\d).*$", re.MULTILINE)
+_TRANSCRIPT = re.compile(r"^.{0,200}((?<!\d)[45]\d\d[ :-]|(?<![\d.])[45]\.\d\.\d).*$", re.MULTILINE)
 
 
 class UnreadableError(EnvoiError):

@@ -19,6 +19,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -62,10 +63,27 @@ class Script:
 
 
 class SmtpSink:
-    """The server; a context manager."""
+    """The server; a context manager.
 
-    def __init__(self, script: Script | None = None, *, port: int = 0, record: Path | None = None):
+    Args:
+        script: How it behaves.
+        port: Where it listens; 0 is any free port.
+        record: A file for what was taken.
+        watch: Told how far a message is, before the client is: `mail`, `rcpt` and `data` were
+            read, the `body` has begun, the `dot` has come and the message is on the record, it
+            is `answered`.
+    """
+
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        port: int = 0,
+        record: Path | None = None,
+        watch: Callable[[str], None] = lambda stage: None,
+    ) -> None:
         self.script = script or Script()
+        self.watch = watch
         self.received: list[Received] = []
         self.connections = 0
         self.refusals = 0
@@ -209,6 +227,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _on_mail(self, rest: str) -> None:
         self._mail_from, self._rcpts = _path(rest), []
+        self._sink.watch("mail")
         self._say("250 2.1.0 ok")
 
     def _on_rcpt(self, rest: str) -> None:
@@ -219,6 +238,7 @@ class _Session(socketserver.StreamRequestHandler):
             self._say(action)
             return
         self._rcpts.append(_path(rest))
+        self._sink.watch("rcpt")
         self._say("250 2.1.5 ok")
 
     def _on_data(self, _rest: str) -> bool | None:
@@ -231,18 +251,21 @@ class _Session(socketserver.StreamRequestHandler):
             return False
         if action == "drop":
             return False
+        self._sink.watch("data")
         self._say("354 end with a dot")
         data = self._read_data()
         if action.startswith("final "):
             self._say(action.removeprefix("final "))
             return None
         self._take(data)
+        self._sink.watch("dot")
         if action == "drop_after":
             return False
         pause = 60 if action == "hang_after" else self._sink.delay()
         if pause:
             self._sink.stopping.wait(pause)
         self._say(f"250 2.0.0 queued as {len(self._sink.received)}")
+        self._sink.watch("answered")
         return None
 
     def _read_data(self) -> bytes:
@@ -251,6 +274,8 @@ class _Session(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline()) != b".\r\n" or not _ends_line(lines):
             if not line:
                 raise ConnectionError("cut off in the middle of the data")
+            if not lines:
+                self._sink.watch("body")
             is_stuffed = line.startswith(b".") and _ends_line(lines)
             lines.append(line[1:] if is_stuffed else line)
         return b"".join(lines)

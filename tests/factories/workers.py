@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from envoi.delivery import failpoints
+from envoi import failpoints
+from envoi.installation import open_installation
 from envoi.settings import Settings, load_settings
 from envoi_workers.main import run_worker
+from envoi_workers.scheduler import Scheduler
 
 # Forked from a process that has everything imported, so that a kill costs no second of starting.
 FORKS = multiprocessing.get_context("forkserver")
@@ -32,13 +35,15 @@ class Workers:
     settings: Settings
     count: int
     threads: int
+    queues: Sequence[str] = ("send",)
     processes: list[BaseProcess] = field(default_factory=list)
 
     def start(self) -> None:
         """Start what is missing."""
         self.processes = [p for p in self.processes if p.is_alive()]
         while len(self.processes) < self.count:
-            process = FORKS.Process(target=run_worker, args=(self.settings, ["send"], self.threads))
+            arguments = (self.settings, self.queues, self.threads)
+            process = FORKS.Process(target=run_worker, args=arguments)
             process.start()
             self.processes.append(process)
 
@@ -66,25 +71,45 @@ def worker_settings(postgres_url: str, redis_url: str, data_dir: Path) -> Settin
     )
 
 
-def die_at(place: str, settings: Settings) -> BaseProcess:
-    """Start a sender with one thread that is killed when it comes by a fail-point."""
-    process = FORKS.Process(target=_dying, args=(place, settings))
+def die_at(
+    place: failpoints.Place | None, settings: Settings, queues: Sequence[str] = ("send",)
+) -> BaseProcess:
+    """Start a worker with one thread that is killed when it comes by a fail-point."""
+    process = FORKS.Process(target=_dying, args=(place, settings, queues))
     process.start()
     return process
 
 
-def _dying(place: str, settings: Settings) -> None:
+def scheduler_dies_at(place: failpoints.Place, settings: Settings) -> BaseProcess:
+    """Start a scheduler that is killed when it comes by a fail-point."""
+    process = FORKS.Process(target=_dying_scheduler, args=(place, settings))
+    process.start()
+    return process
+
+
+def _dying(place: failpoints.Place | None, settings: Settings, queues: Sequence[str]) -> None:
+    if place:
+        failpoints.arm(place)
+    run_worker(settings, queues, 1)
+
+
+def _dying_scheduler(place: failpoints.Place, settings: Settings) -> None:
     failpoints.arm(place)
-    run_worker(settings, ["send"], 1)
+    Scheduler(open_installation(settings)).run(threading.Event())
 
 
 @contextmanager
 def workers(
-    postgres_url: str, redis_url: str, data_dir: Path, count: int, threads: int
+    postgres_url: str,
+    redis_url: str,
+    data_dir: Path,
+    count: int,
+    threads: int,
+    queues: Sequence[str] = ("send",),
 ) -> Iterator[Workers]:
     """So many sending processes, until the end of the block."""
     settings = worker_settings(postgres_url, redis_url, data_dir)
-    found = Workers(settings, count, threads)
+    found = Workers(settings, count, threads, queues)
     try:
         found.start()
         yield found

@@ -1,19 +1,18 @@
-"""Whole worker processes: with hints, without a queue, and dying at the worst places."""
+"""Whole worker processes: with hints, without a queue, restarted in the middle."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from psycopg import sql
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
-from envoi.db import Database, connect, table
-from envoi.delivery.models import Message, MessageState, Run, RunStatus
+from envoi.db import Database, connect
+from envoi.delivery.models import MessageState, Run, RunStatus
 from envoi.delivery.runs import get_run
 from envoi.embedded import EmbeddedPostgres
 from envoi.installation import Installation, open_installation
@@ -22,7 +21,7 @@ from envoi.plugins import Plugins
 from envoi.schema import migrate
 from envoi_workers.scheduler import Scheduler
 from factories.delivery import a_run, an_installation, smtp_gateway, states
-from factories.workers import die_at, worker_settings, workers
+from factories.workers import worker_settings, workers
 from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
@@ -133,34 +132,3 @@ def test_a_restart_in_the_middle_sends_nothing_twice(
         with workers(postgres_url, redis_url, tmp_path, 1, 2):
             wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
         assert len(sink.recipients) == len(set(sink.recipients)) == 200
-
-
-@pytest.mark.parametrize(
-    ("place", "may_come_twice"),
-    [("after_claim", 0), ("after_send", 1), ("before_record", 0), ("after_record", 0)],
-)
-def test_a_sender_may_die_anywhere(
-    database: Database,
-    plugins: Plugins,
-    tenant_id: int,
-    postgres_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    place: str,
-    may_come_twice: int,
-) -> None:
-    with SmtpSink() as sink:
-        run = prepared(database, plugins, tenant_id, tmp_path, sink.port, 50)
-        victim = die_at(place, worker_settings(postgres_url, redis_url, tmp_path))
-        victim.join(40)
-        assert victim.exitcode == -9
-        with workers(postgres_url, redis_url, tmp_path, 1, 2):
-            wait_until(lambda: is_sent(database, tenant_id, run), seconds=40, what="the run")
-        served = Counter(sink.recipients)
-    assert len(served) == 50
-    assert served.total() - 50 == may_come_twice
-    assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
-    c = table(Message).c
-    with database.tenant_session(tenant_id) as session:
-        query = select(func.count()).where(c.tenant_id == tenant_id, c.detail == "resent")
-        assert session.scalar(query.where(c.launched_on == run.launched_on)) == may_come_twice

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.reconcile import reconcile
+from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
 from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint
@@ -64,6 +65,7 @@ class Scheduler:
                     while lock is not None and not stopping.wait(TICK_SECONDS):
                         # The lock is the connection's: it must still be there.
                         lock.execute(select(literal(1)))
+                        hit(Place.SCHEDULER_TICK)
                         for chore in self._chores:
                             chore.do_if_due()
             except SQLAlchemyError as error:
@@ -83,6 +85,7 @@ class Scheduler:
                 tenant_id, kind, ref = mine[place % len(mine)]
                 if not hint(self._installation.broker, Work(kind), tenant_id, ref):
                     return
+                hit(Place.HINT_GIVEN)
 
     def reconcile(self) -> None:
         """Settle the affairs of dead senders."""

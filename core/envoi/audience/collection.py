@@ -34,6 +34,7 @@ from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatu
 from envoi.delivery.pace import Pace
 from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
 from envoi.errors import ConflictError, PluginError, ValidationFailedError
+from envoi.failpoints import Place, hit
 from envoi.plugins import Plugins
 
 _LARGE = 50_000
@@ -58,12 +59,14 @@ def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -
             if run.status != RunStatus.COLLECTING:
                 return None
             volume = _collect(session, plugins, run)
+            hit(Place.BEFORE_COLLECT_COMMIT)
     except (PluginError, ValidationFailedError, DataError, ProgrammingError) as error:
         reason = getattr(error, "orig", None) or error
         # Somebody may have paused or cancelled it meanwhile.
         with suppress(ConflictError), database.tenant_session(tenant_id) as session:
             pause_run(session, tenant_id, run_id, f"Working out who gets it failed: {reason}")
         return None
+    hit(Place.AFTER_COLLECT_COMMIT)
     if volume.segment > _LARGE:
         _analyze(database, volume.computed_at)
     return volume

@@ -12,12 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
-from envoi.delivery import failpoints
 from envoi.delivery.blocks import BlockKey, messages_of
 from envoi.delivery.models import BlockState, Message, MessageState, RunBlock, Sender
 from envoi.delivery.outcomes import Outcome, record
 from envoi.delivery.recorder import RecorderUnreadableError, Trace, dead_recorder
 from envoi.delivery.sender import recorder_folder
+from envoi.failpoints import Place, hit
 from envoi.tenants.models import Tenant
 
 log = structlog.get_logger()
@@ -45,18 +45,21 @@ def _settle(database: Database, sender_id: int, path: Path, gone_after: timedelt
     with _locked(database, sender_id) as heartbeat_at:
         if heartbeat_at is None:
             return False
+        hit(Place.RECONCILER_LOCKED)
         try:
             with dead_recorder(path) as traces:
                 if traces is None:
                     return False
+                hit(Place.RECONCILER_READ)
                 _restore_everywhere(database, sender_id, traces)
         except RecorderUnreadableError as error:
             if datetime.now(UTC) - heartbeat_at < gone_after:
                 return False
             log.warning("recorder_lost", sender=sender_id, error=str(error))
             _restore_everywhere(database, sender_id, None)
-        failpoints.hit("reconciled")
+        hit(Place.RECONCILED)
         _end(database, sender_id)
+    hit(Place.RECONCILER_ENDED)
     path.unlink(missing_ok=True)
     return True
 
@@ -94,6 +97,7 @@ def _restore_everywhere(database: Database, sender_id: int, traces: Sequence[Tra
                     outcomes = _known(key, traces, claimed_at)
                 rest_due_at = None if traces is None else datetime.now(UTC)
                 record(session, sender_id, key, outcomes, rest_due_at=rest_due_at)
+                hit(Place.BEFORE_RECONCILE_COMMIT)
 
 
 def _claimed_blocks(

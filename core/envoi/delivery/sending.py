@@ -11,7 +11,6 @@ from time import monotonic, perf_counter, sleep
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
-from envoi.delivery import failpoints
 from envoi.delivery.buckets import Buckets
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
@@ -33,6 +32,7 @@ from envoi.errors import (
     ProviderError,
     ValidationFailedError,
 )
+from envoi.failpoints import Place, hit
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
@@ -167,14 +167,14 @@ class Engine:
                     self._learn(plan, route, sheet)
                     self._settle(tenant_id, run_id)
                     return False
-                failpoints.hit("after_claim")
+                hit(Place.AFTER_CLAIM)
                 if claim.messages:
                     BLOCK_MESSAGES.observe(len(claim.messages), plan.channel)
                     slot.begin(tenant_id, run_id, claim.key.number)
                     sheet = self._work_through(plan, claim, people, slot, stop)
-                    failpoints.hit("before_record")
+                    hit(Place.BEFORE_RECORD)
                     self._record(plan, claim, people, sheet, stop)
-                    failpoints.hit("after_record")
+                    hit(Place.AFTER_RECORD_COMMIT)
         self._learn(plan, route, sheet)
         if sheet.pause_reason:
             self._plans.forget(tenant_id, run_id)
@@ -193,6 +193,7 @@ class Engine:
             customer_ids = [m.customer_id for m in claim.messages]
             people = plan.people.fetch(connection, customer_ids)
             unrecorded.enter_context(self._sender.unrecorded(slot))
+            hit(Place.BEFORE_CLAIM_COMMIT)
             return claim, people
 
     def _work_through(
@@ -213,6 +214,7 @@ class Engine:
         outflow = Outflow(self._throttle, plan.rates, claim.messages, people, ended, until)
         try:
             connection = self._connect(plan)
+            hit(Place.AFTER_CONNECT)
             for message in outflow:
                 person = people.get(message.customer_id)
                 outgoing = self._render(plan, message, person, sheet)
@@ -281,7 +283,7 @@ class Engine:
             # The contract does not allow it, so nobody knows whether the message has left.
             sheet.note(message, MessageState.UNCONFIRMED, detail=repr(error))
             raise plan.blame(self._plugins, "provider", plan.provider_name, error) from error
-        failpoints.hit("after_send")
+        hit(Place.AFTER_250)
         state = _STATES[result.status]
         code = result.code if 0 <= result.code <= MAX_CODE else 0
         slot.acknowledge(message.customer_id, state, code)
@@ -326,6 +328,7 @@ class Engine:
                         left = people.keys() - {o.customer_id for o in sheet.outcomes}
                         domains = [domain_of(people[customer_id]) for customer_id in left]
                         plan.quota.give_back(session.connection(), domains)
+                    hit(Place.BEFORE_RECORD_COMMIT)
             except (OperationalError, InterfaceError) as error:
                 if stop() or self._sender.has_ended:
                     raise
@@ -343,6 +346,7 @@ class Engine:
     def _settle(self, tenant_id: int, run_id: int, not_before: datetime | None = None) -> None:
         with self._database.tenant_session(tenant_id) as session:
             settle(session, tenant_id, run_id, not_before)
+            hit(Place.BEFORE_SETTLE_COMMIT)
 
 
 def _close(connection: Connection | None) -> None:

@@ -21,6 +21,7 @@ from envoi.delivery.runs import (
     resume_run,
 )
 from envoi.errors import ConflictError, Problem, ValidationFailedError
+from envoi.failpoints import Place, hit
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
 from envoi.mailings.approval import ask_again, has_outgrown, require_approved
@@ -138,6 +139,8 @@ def launch_due(installation: Installation, tenant_id: int, mailing_id: int) -> i
         if mailing.approval and not _still_approved(session, plugins, mailing, now):
             return None
         run_id = _launch(session, plugins, installation.settings, mailing, now)
+        hit(Place.BEFORE_LAUNCH_COMMIT)
+    hit(Place.AFTER_LAUNCH_COMMIT)
     hint(installation.broker, Work.COLLECT, tenant_id, run_id)
     return run_id
 

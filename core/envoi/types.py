@@ -232,6 +232,14 @@ class ChannelSpec(Descriptor):
     editor_template: str
     icon: str = "mail"
     order: int = 100
+    resends_unconfirmed: bool = False
+    """What is done with a message of unknown outcome where a company has not chosen: sent again,
+    so that nobody is left out, or held, so that nobody gets it twice."""
+
+    @property
+    def window_zone(self) -> str:
+        """By whose clock new mailings keep the sending window: a phone rings at night."""
+        return "company" if self.address_kind is AddressKind.EMAIL else "customer"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,7 @@ def test_a_lost_recorder_leaves_the_open_blocks_unconfirmed(
     with a_sink(record, "5-30") as port:
         run = prepare(database, plugins, tenant_id, data_dir, port, 600)
         with database.tenant_session(tenant_id) as session:
-            tenant_settings(session, tenant_id).unconfirmed_resend = False
+            tenant_settings(session, tenant_id).unconfirmed_resend = {"email": False}
         with workers(postgres_url, redis_url, data_dir, 1, THREADS) as found:
             (victim,) = found.processes
             wait_until(

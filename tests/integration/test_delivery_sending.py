@@ -63,7 +63,7 @@ def make_due(database: Database, tenant_id: int, run: Run) -> None:
 
 def hold(session: Session, tenant_id: int) -> None:
     """Let the tenant choose to hold what is unconfirmed."""
-    tenant_settings(session, tenant_id).unconfirmed_resend = False
+    tenant_settings(session, tenant_id).unconfirmed_resend = {"email": False}
 
 
 def course(database: Database, tenant_id: int, run: Run) -> RunStatus:

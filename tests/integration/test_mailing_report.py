@@ -100,6 +100,7 @@ def test_every_number_leads_to_that_many_customers(
         "clicked": found.funnel.clicked,
         "bought": found.funnel.bought,
         "unconfirmed": found.funnel.unconfirmed,
+        "resent": found.funnel.resent,
         "failed": 33,
         "blocked": 18,
         "unsubscribed": 0,

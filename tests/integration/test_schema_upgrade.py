@@ -73,6 +73,7 @@ class Old:
     ended_run: int
     running_run: int
     draft: int
+    resends: bool
 
 
 @pytest.fixture
@@ -132,6 +133,7 @@ def _check_mailings(database: Database, plugins: Plugins, old: Old) -> None:
         assert (sent.window_zone, sent.attribution_conditions, sent.tree) == ("company", {}, None)
         company = tenant_settings(session, old.tenant_id)
         assert company.test_customer_id == old.customers[0]
+        assert company.unconfirmed_resend == ({} if old.resends else {"email": False})
         shares = (company.pause_bounce_share, company.pause_complaint_share, company.pause_after)
         assert shares == (5.0, 0.3, 200)
         [row] = mailings_by_id(session, old.tenant_id, [old.sent])
@@ -185,7 +187,8 @@ def _company(database: Database, slug: str) -> Old:
             )
             for number, _ in enumerate(STATES)
         ]
-        add("tenant_settings", unconfirmed_resend=True, demo_customer_id=customers[0])
+        resends = slug == "fieldmarket"
+        add("tenant_settings", unconfirmed_resend=resends, demo_customer_id=customers[0])
         segment = add("segment", name="Berlin", tree=TREE, version=3)
         shared = {"channel": "email", "segment_id": segment, "strata": SETTINGS["strata"]}
         sent = add("mailing", name="Sent", state=MailingState.LAUNCHED, **shared)
@@ -214,7 +217,7 @@ def _company(database: Database, slug: str) -> Old:
         bought = {"customer_id": customers[3], "amount": 1_250}
         receipt = add("receipt", external_id="R-1", at=NOW, bucket=0, **bought)
         add("attribution", receipt_id=receipt, run_id=ended, on_day=NOW.date(), **bought)
-    return Old(tenant_id, customers, segment, sent, ended, running, draft)
+    return Old(tenant_id, customers, segment, sent, ended, running, draft, resends)
 
 
 _WITHOUT_ID = {"tenant_settings", "variant", "message", "attribution"}

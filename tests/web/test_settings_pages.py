@@ -38,8 +38,8 @@ def fields(page: str) -> dict[str, str]:
     ):
         chosen = re.search(r'value="([^"]*)" selected', options)
         found[name] = chosen[1] if chosen else ""
-    if re.search(r'name="unconfirmed_resend" value="1" checked', page):
-        found["unconfirmed_resend"] = "1"
+    if re.search(r'name="unconfirmed_resend" value="email" checked', page):
+        found["unconfirmed_resend"] = "email"
     return {name: unescape(value) for name, value in found.items()}
 
 
@@ -106,7 +106,7 @@ class TestGeneral:
             assert (stored.window_from, stored.window_until) == (540, 1230)
             assert stored.lifetime_minutes == 3 * 24 * 60
             assert stored.quiet_days[0] == {"date": "2026-12-25", "name": "Christmas"}
-            assert not stored.unconfirmed_resend
+            assert stored.unconfirmed_resend["email"] is False
             assert create_draft(session, tenant_id, channel="email", name="New").window_from == 540
 
     @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeEngine
 from envoi.db import table
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
 from envoi.delivery.pace import free_moment, pace_of
-from envoi.delivery.states import move
+from envoi.delivery.states import leave_unconfirmed, move
 
 CANCEL_BLOCKS = 200
 
@@ -114,14 +114,15 @@ def cancel_waiting(connection: Connection, tenant_id: int, run_id: int, launched
     numbers = list(connection.scalars(waiting.with_for_update(skip_locked=True)))
     if not numbers:
         return False
-    connection.execute(
-        move(MessageState.READY, MessageState.CANCELLED).where(
-            message.tenant_id == tenant_id,
-            message.run_id == run_id,
-            message.launched_on == launched_on,
-            message.block.in_(numbers),
+    for step in (leave_unconfirmed(), move(MessageState.READY, MessageState.CANCELLED)):
+        connection.execute(
+            step.where(
+                message.tenant_id == tenant_id,
+                message.run_id == run_id,
+                message.launched_on == launched_on,
+                message.block.in_(numbers),
+            )
         )
-    )
     done = table(RunBlock).update().where(*mine, block.number.in_(numbers))
     connection.execute(done.values(state=BlockState.DONE))
     return len(numbers) == CANCEL_BLOCKS

@@ -14,7 +14,7 @@ from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.pace import Pace, clear_jam
-from envoi.delivery.states import move
+from envoi.delivery.states import leave_unconfirmed, move
 
 
 class Recheck(Protocol):
@@ -46,10 +46,14 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A block that is ours; `messages` may be empty when nobody of it is to be sent to."""
+    """A block that is ours; `messages` may be empty when nobody of it is to be sent to.
+
+    None of them may leave at or after `expires_at`.
+    """
 
     key: BlockKey
     messages: Sequence[ClaimedMessage]
+    expires_at: datetime | None = None
 
 
 def claim_block(
@@ -73,7 +77,8 @@ def claim_block(
         return None
     key = BlockKey(tenant_id, run_id, found.number, found.launched_on)
     if found.expires_at and found.expires_at <= datetime.now(UTC):
-        connection.execute(move(MessageState.READY, MessageState.EXPIRED).where(messages_of(key)))
+        for step in (leave_unconfirmed(), move(MessageState.READY, MessageState.EXPIRED)):
+            connection.execute(step.where(messages_of(key)))
     else:
         verdicts = recheck(connection, _waiting(connection, key))
         _sort_out(connection, key, verdicts, found.expires_at)
@@ -84,7 +89,7 @@ def claim_block(
     if not messages:
         done = table(RunBlock).update().where(block_row(key))
         connection.execute(done.values(state=BlockState.DONE))
-    return Claim(key, messages)
+    return Claim(key, messages, found.expires_at)
 
 
 def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:
@@ -135,9 +140,10 @@ def _block(connection: Connection, key: BlockKey, verdicts: Sequence[Verdict]) -
         stage=([v.stage for v in verdicts], SmallInteger()),
         detail=([v.detail for v in verdicts], Text()),
     )
-    c = table(Message).c
+    theirs = (messages_of(key), table(Message).c.customer_id == why.c.customer_id)
     update = move(MessageState.READY, MessageState.BLOCKED, stage=why.c.stage, detail=why.c.detail)
-    connection.execute(update.where(messages_of(key), c.customer_id == why.c.customer_id))
+    for step in (leave_unconfirmed(), update):
+        connection.execute(step.where(*theirs))
 
 
 def _defer(

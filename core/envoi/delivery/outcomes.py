@@ -11,21 +11,24 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     DateTime,
+    Select,
     SmallInteger,
     TableValuedAlias,
     Text,
+    Update,
     case,
     event,
     func,
     select,
+    true,
 )
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
-from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
+from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.run_traffic import note_outcomes
-from envoi.delivery.states import move
+from envoi.delivery.states import RESENT, move
 from envoi.feedback.refusals import Refusal, note_refusals
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import MESSAGES
@@ -36,9 +39,6 @@ RETRY_MINUTES = (1, 5, 15, 30, 60)
 
 MAX_RESENDS = 5
 """What stays unconfirmed over and over is held in the end, whatever the tenant chose."""
-
-RESENT = "resent"
-"""In `message.detail`: an earlier attempt had no known outcome, so it may arrive twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,36 +151,48 @@ def _try_again(session: Session, key: BlockKey, refused: Sequence[Outcome]) -> N
     for attempt, outcomes in by_attempt.items():
         pause = RETRY_MINUTES[min(attempt, len(RETRY_MINUTES) - 1)]
         due_at = _within_lifetime(connection, key, datetime.now(UTC) + timedelta(minutes=pause))
-        _move_to_block(session, key, MessageState.CLAIMED, outcomes, due_at)
+        move_to_block(session, key, move_again(MessageState.CLAIMED), outcomes, due_at)
 
 
 def _resend(session: Session, key: BlockKey, unconfirmed: Sequence[Outcome]) -> None:
-    """Let messages of unknown outcome leave again, where the tenant has not chosen to hold."""
-    c = table(TenantSettings).c
-    query = select(c.unconfirmed_resend).where(c.tenant_id == key.tenant_id)
-    if session.scalar(query):
-        now = datetime.now(UTC)
-        _move_to_block(session, key, MessageState.UNCONFIRMED, unconfirmed, now, detail=RESENT)
+    """Let messages of unknown outcome leave again, where that is the rule and still of use."""
+    if session.scalar(_is_resent(key)):
+        again = move_again(MessageState.UNCONFIRMED, detail=RESENT)
+        few = again.where(table(Message).c.attempt < MAX_RESENDS)
+        move_to_block(session, key, few, unconfirmed, datetime.now(UTC))
 
 
-def _move_to_block(
-    session: Session,
-    key: BlockKey,
-    from_: MessageState,
-    outcomes: Sequence[Outcome],
-    due_at: datetime,
-    **changes: str,
-) -> None:
-    number = new_block(session.connection(), key, len(outcomes), due_at)
-    c = table(Message).c
-    theirs = _keys(outcomes)
-    again = move(
-        from_, MessageState.READY, attempt=c.attempt + 1, block=number, due_at=due_at, **changes
+def _is_resent(key: BlockKey) -> Select[bool]:
+    """By the company's choice for the channel, or else the channel's own contract.
+
+    Of a run that is cancelled or over, nothing leaves any more.
+    """
+    run, company = table(Run).c, table(TenantSettings).c
+    chosen = company.unconfirmed_resend[run.channel].as_boolean()
+    contract = run.settings["resends_unconfirmed"].as_boolean()
+    return (
+        select(func.coalesce(chosen, contract, true()))
+        .join_from(table(Run), table(TenantSettings), company.tenant_id == run.tenant_id)
+        .where(run.tenant_id == key.tenant_id, run.id == key.run_id)
+        .where(run.status != RunStatus.CANCELLED)
+        .where(func.coalesce(run.expires_at > func.now(), true()))
     )
-    if from_ is MessageState.UNCONFIRMED:
-        again = again.where(c.attempt < MAX_RESENDS)
+
+
+def move_again(from_: MessageState, **changes: str) -> Update:
+    """Begin the UPDATE of messages that are tried once more, for `move_to_block`."""
+    attempt = table(Message).c.attempt + 1
+    return move(from_, MessageState.READY, attempt=attempt, **changes)
+
+
+def move_to_block(
+    session: Session, key: BlockKey, again: Update, messages: Sequence[Outcome], due_at: datetime
+) -> None:
+    """Put messages of a block into a new one that falls due at a moment."""
+    number = new_block(session.connection(), key, len(messages), due_at)
+    c, theirs = table(Message).c, _keys(messages)
     session.execute(
-        again.where(
+        again.values(block=number, due_at=due_at).where(
             messages_of(key), c.customer_id == theirs.c.customer_id, c.step == theirs.c.step
         )
     )

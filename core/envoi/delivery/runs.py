@@ -51,7 +51,8 @@ class RunSettings(BaseModel):
     """Everything a run depends on, frozen when it begins; stored as `run.settings`.
 
     `tree` is the segment, None for runs whose recipients are named; `rules` are those of the
-    policy, as `{"kind": ..., "settings": {...}}`.
+    policy, as `{"kind": ..., "settings": {...}}`. `resends_unconfirmed` is the channel's contract,
+    which holds where the company has not chosen; runs of earlier releases are emails.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,6 +79,7 @@ class RunSettings(BaseModel):
     block_size: int = Field(250, ge=1, le=500)
     is_service: bool = False
     """A service message: goes before the company's other messages."""
+    resends_unconfirmed: bool = True
 
     def pace(self) -> Pace | None:
         """How the limit per minute is kept, where there is one."""

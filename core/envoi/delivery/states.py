@@ -16,11 +16,14 @@ LONGEST_LIFETIME = timedelta(days=61)
 _S = MessageState
 
 EDGES: dict[MessageState, frozenset[MessageState]] = {
-    _S.READY: frozenset({_S.CLAIMED, _S.BLOCKED, _S.EXPIRED, _S.CANCELLED}),
+    _S.READY: frozenset({_S.CLAIMED, _S.BLOCKED, _S.EXPIRED, _S.CANCELLED, _S.UNCONFIRMED}),
     _S.CLAIMED: frozenset({_S.ACCEPTED, _S.FAILED, _S.UNCONFIRMED, _S.READY}),
     _S.UNCONFIRMED: frozenset({_S.ACCEPTED, _S.FAILED, _S.READY}),
 }
 """From each state, where a message may go; the states that are no key here are final."""
+
+RESENT = "resent"
+"""In `message.detail`: an earlier attempt had no known outcome, so it may arrive twice."""
 
 OPEN_STATES = frozenset({_S.READY, _S.CLAIMED})
 """States in which a run still has work with a message."""
@@ -52,3 +55,13 @@ def move(from_: MessageState, to: MessageState | ColumnElement[int], **changes: 
             raise ValueError(f"A message cannot go from {from_.name} to {to.name}.")
         return update.values(state=literal(to, message.c.state.type), **changes)
     return update.where(to.in_(sorted(allowed))).values(state=to, **changes)
+
+
+def leave_unconfirmed() -> Update:
+    """Begin the UPDATE of messages that were to be sent again and are not after all.
+
+    They may have arrived the first time, so nobody may say of them that they were cancelled,
+    had expired or were blocked. The caller adds whose they are, and comes before those steps.
+    """
+    again = table(Message).c.detail == RESENT
+    return move(MessageState.READY, MessageState.UNCONFIRMED, detail=None).where(again)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, Stage
-from envoi.delivery.states import RECIPIENT_STATES
+from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
 
@@ -39,7 +39,11 @@ class ReportVolume:
 
 @dataclass(frozen=True, kw_only=True)
 class Funnel:
-    """How far the messages came; the states add up to the recipients."""
+    """How far the messages came; the states add up to the recipients.
+
+    `resent` were sent once more after an attempt of unknown outcome, so they may have arrived
+    twice; `resending` wait to be.
+    """
 
     states: dict[MessageState, int]
     delivered: int
@@ -53,6 +57,8 @@ class Funnel:
     clicks: int
     machine_opens: int
     machine_clicks: int
+    resent: int = 0
+    resending: int = 0
 
     @property
     def recipients(self) -> int:
@@ -109,6 +115,7 @@ def counts_of(session: Session, run: Run) -> list[Row[Any]]:
             func.count(m.clicked_at).label("clicked"),
             func.count(m.unsubscribed_at).label("unsubscribed"),
             func.count(m.complained_at).label("complained"),
+            func.count().filter(m.detail == RESENT).label("resent"),
         )
         .where(messages_of(run))
         .group_by(m.state, m.stage)
@@ -146,6 +153,7 @@ def funnel_of(session: Session, run: Run, counts: list[Row[Any]], bought: int) -
     accepted = [row for row in mine if row.state == MessageState.ACCEPTED]
     facts = ("opened", "clicked", "unsubscribed", "complained", "bounced")
     hits = _hits(session, run)
+    resending = sum(row.resent for row in mine if row.state in OPEN_STATES)
     return Funnel(
         states=states,
         delivered=sum(row.customers - row.bounced for row in accepted),
@@ -155,6 +163,8 @@ def funnel_of(session: Session, run: Run, counts: list[Row[Any]], bought: int) -
         clicks=hits.get((EventKind.CLICK, False), 0),
         machine_opens=hits.get((EventKind.OPEN, True), 0),
         machine_clicks=hits.get((EventKind.CLICK, True), 0),
+        resent=sum(row.resent for row in mine) - resending,
+        resending=resending,
     )
 
 

@@ -270,6 +270,7 @@ def _run_settings(
         links_url=settings.links_url,
         block_size=_block_size(settings, gateway),
         is_service=category is not None and category.exempt,
+        resends_unconfirmed=plugins.channels[mailing.channel].resends_unconfirmed,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, Stage
-from envoi.delivery.states import RECIPIENT_STATES
+from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.errors import ConflictError, NotFoundError
 from envoi.mailings import service
 from envoi.mailings.funnel import messages_of
@@ -181,6 +181,7 @@ def _bought(run: Run) -> ColumnElement[bool]:
 
 
 _S = MessageState
+_SENT_ONCE_MORE = RECIPIENT_STATES - OPEN_STATES
 _CONDITIONS: dict[str, Callable[[Run], ColumnElement[bool]]] = {
     "customers": lambda _run: true(),
     "good": _in(_S.CONTROL, *RECIPIENT_STATES),
@@ -198,6 +199,7 @@ _CONDITIONS: dict[str, Callable[[Run], ColumnElement[bool]]] = {
     "not_sent": _in(*RECIPIENT_STATES - {_S.ACCEPTED, _S.READY, _S.CLAIMED}),
     "failed": _in(_S.FAILED),
     "unconfirmed": _in(_S.UNCONFIRMED),
+    "resent": lambda _run: and_(table(Message).c.detail == RESENT, _in(*_SENT_ONCE_MORE)(_run)),
     "blocked": _in(_S.BLOCKED),
     "expired": _in(_S.EXPIRED),
     "cancelled": _in(_S.CANCELLED),

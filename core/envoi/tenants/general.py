@@ -145,7 +145,7 @@ class General(BaseModel):
     quiet_days: tuple[QuietDay, ...] = Field((), max_length=_MOST_QUIET_DAYS)
     watcher_group_id: int | None = None
     test_customer_id: int | None = None
-    unconfirmed_resend: bool = True
+    unconfirmed_resend: dict[str, bool] = Field(default_factory=dict)
     pause_bounce_share: float = Field(5.0, ge=0, le=100, allow_inf_nan=False)
     pause_complaint_share: float = Field(0.3, ge=0, le=100, allow_inf_nan=False)
     pause_after: int = Field(PAUSE_AFTER, ge=1, le=1_000_000)

@@ -49,6 +49,8 @@ class TenantSettings(SQLModel, table=True):
     of the company's day; `daily_limit` is the load a day may carry; `quiet_days` lists
     `{"date": ..., "name": ...}`; `design` is a `Design` document of the public pages. Above
     `approval_from` recipients a senior starts a mailing, `approval_always` a second person.
+    `unconfirmed_resend` tells by channel whether messages of unknown outcome are sent again; a
+    channel that is not there keeps its own contract.
     """
 
     __tablename__ = "tenant_settings"
@@ -65,7 +67,7 @@ class TenantSettings(SQLModel, table=True):
         default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
     )
     attribution_days: int = small(14)
-    unconfirmed_resend: bool = Field(default=True, nullable=False)
+    unconfirmed_resend: dict[str, bool] = document()
     test_customer_id: int | None = big(nullable=True)
     site: str = words()
     contact_name: str = words()

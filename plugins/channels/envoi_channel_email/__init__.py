@@ -24,6 +24,7 @@ def register_channels() -> Iterable[ChannelSpec]:
             compile=compile_email,
             preview=preview_email,
             editor_template="mailings/editors/email.html",
+            resends_unconfirmed=True,
             icon="mail",
             order=10,
         )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from envoi.audience.volume import Volume
 from envoi.delivery.models import MessageState, Run
 from envoi.delivery.runs import Progress
+from envoi.delivery.unconfirmed import resends_by_itself
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.live import LiveFigures, confirmed_by, gateway_name, live_figures
@@ -117,7 +118,7 @@ def _live(
 
 def _wrong(session: Session, run: Run, live: LiveFigures) -> list[dict[str, Any]]:
     """Why messages did not leave, in the gateway's own words, and what happens with them next."""
-    resend = tenant_settings(session, run.tenant_id).unconfirmed_resend
+    resend = resends_by_itself(tenant_settings(session, run.tenant_id), run)
     return [
         {
             "reason": held_reason(found)[0],

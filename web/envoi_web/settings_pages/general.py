@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -40,7 +40,7 @@ _TEXTS = (
 )
 _OTHERS = (
     *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
-    *("watcher_group_id", "test_customer", "unconfirmed_resend", "approval_always"),
+    *("watcher_group_id", "test_customer", "approval_always"),
 )
 _LONGEST_CLOCK = 10
 _NUMBERS = (
@@ -75,10 +75,12 @@ def save_general_settings() -> Response:
     return see_other(url_for("settings.general"))
 
 
-def _typed(form: Form) -> dict[str, str]:
+def _typed(form: Form) -> dict[str, Any]:
     """What was typed, as the form shows it again; a field that is missing is empty."""
+    names = (*_TEXTS, *_NUMBERS, *_SHARES, *_OTHERS, *UTM_NAMES)
     return {
-        name: form.get(name, "") for name in (*_TEXTS, *_NUMBERS, *_SHARES, *_OTHERS, *UTM_NAMES)
+        **{name: form.get(name, "") for name in names},
+        "unconfirmed_resend": form.getlist("unconfirmed_resend"),
     }
 
 
@@ -103,7 +105,7 @@ def _given(session: Session, form: Form) -> dict[str, Any]:
         "utm": {name: form[name].strip() for name in UTM_NAMES if form.get(name, "").strip()},
         "watcher_group_id": form.get("watcher_group_id", None, type=int),
         "test_customer_id": _test_customer(session, form),
-        "unconfirmed_resend": form.get("unconfirmed_resend") == "1",
+        "unconfirmed_resend": _by_channel(form.getlist("unconfirmed_resend")),
         "approval_always": form.get("approval_always") == "1",
     }
 
@@ -167,8 +169,21 @@ def _shown(session: Session, stored: General) -> dict[str, Any]:
         **{name: stored.utm.get(name, "") for name in UTM_NAMES},
         "watcher_group_id": stored.watcher_group_id,
         "test_customer": customer.external_id if customer else "",
-        "unconfirmed_resend": "1" if stored.unconfirmed_resend else "",
+        "unconfirmed_resend": [
+            channel.name
+            for channel in current.plugins.channels.values()
+            if stored.unconfirmed_resend.get(channel.name, channel.resends_unconfirmed)
+        ],
         "approval_always": "1" if stored.approval_always else "",
+    }
+
+
+def _by_channel(chosen: Collection[str]) -> dict[str, bool]:
+    """What was chosen against the contracts of the channels."""
+    return {
+        name: name in chosen
+        for name, channel in current.plugins.channels.items()
+        if (name in chosen) != channel.resends_unconfirmed
     }
 
 
@@ -201,6 +216,7 @@ def _page(
         ),
         groups=[("", _("None")), *((str(group.id), group.name) for group in groups)],
         utm_names=UTM_NAMES,
+        channels=sorted(current.plugins.channels.values(), key=lambda channel: channel.order),
         installation=current.settings,
         problems=problems,
         errors={problem.field: problem.message for problem in problems},

@@ -128,3 +128,10 @@ CREATE TABLE gateway_minute (
     refused INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_gateway_minute PRIMARY KEY (tenant_id, gateway_id, slot)
 );
+
+-- By channel instead of for all; email was the only one.
+ALTER TABLE tenant_settings
+    ALTER COLUMN unconfirmed_resend DROP DEFAULT,
+    ALTER COLUMN unconfirmed_resend TYPE JSONB USING
+        CASE WHEN unconfirmed_resend THEN '{}'::jsonb ELSE '{"email": false}'::jsonb END,
+    ALTER COLUMN unconfirmed_resend SET DEFAULT '{}';

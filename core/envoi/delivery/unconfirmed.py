@@ -1,0 +1,116 @@
+"""What a person does with messages of unknown outcome: send them again, or leave them.
+
+By itself a run does what the company chose for the channel (`envoi.delivery.outcomes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.blocks import BlockKey
+from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
+from envoi.delivery.outcomes import Outcome, move_again, move_to_block
+from envoi.delivery.runs import RunSettings, finish_if_done, get_run
+from envoi.delivery.states import RESENT, leave_unconfirmed, move
+from envoi.errors import ConflictError
+from envoi.jobs import Work, announce
+from envoi.tenants.models import TenantSettings
+
+_ENDED = (RunStatus.CANCELLED, RunStatus.FAILED)
+
+
+def resends_by_itself(settings: TenantSettings, run: Run) -> bool:
+    """Whether a run sends unconfirmed messages again without being asked."""
+    contract = bool(run.settings.get("resends_unconfirmed", True))
+    return settings.unconfirmed_resend.get(run.channel, contract)
+
+
+def can_resend(run: Run, now: datetime) -> bool:
+    """Whether anything of a run may still leave."""
+    return run.status not in _ENDED and (run.expires_at is None or now < run.expires_at)
+
+
+def resend(session: Session, tenant_id: int, run_id: int, due_at: datetime) -> int:
+    """Let what is unconfirmed leave again from a moment on, and return how many messages.
+
+    Until a sender has claimed them, `leave` takes it back. What has shown a sign of life since,
+    an open for example, has arrived and is not sent again.
+
+    Raises:
+        ConflictError: The run was cancelled, or its messages' lifetime is over.
+    """
+    run = get_run(session, tenant_id, run_id, lock=True)
+    if not can_resend(run, datetime.now(UTC)):
+        raise ConflictError(
+            "Nothing of this mailing can be sent any more: it was cancelled, or the lifetime of"
+            " its messages is over. What is unconfirmed stays so."
+        )
+    session.execute(_arrived(run))
+    found = 0
+    while some := _some_unconfirmed(session, run):
+        for block in {row.block for row in some}:
+            key = BlockKey(tenant_id, run_id, block, run.launched_on)
+            theirs = [_again(row) for row in some if row.block == block]
+            again = move_again(MessageState.UNCONFIRMED, detail=RESENT)
+            move_to_block(session, key, again, theirs, due_at)
+        found += len(some)
+    if found and run.status == RunStatus.SENT:
+        run.status, run.finished_at = RunStatus.SENDING, None
+    announce(session, tenant_id, Work.REPORT, run_id)
+    return found
+
+
+def leave(session: Session, tenant_id: int, run_id: int) -> int:
+    """Take back what was to be sent again and has not been claimed; return how many messages."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    m, block = table(Message).c, table(RunBlock)
+    waiting = select(m.block).where(_of(run), m.state == MessageState.READY, m.detail == RESENT)
+    mine = (block.c.tenant_id == tenant_id, block.c.run_id == run_id)
+    numbers = session.scalars(
+        select(block.c.number)
+        .where(*mine, block.c.state == BlockState.READY, block.c.number.in_(waiting))
+        .with_for_update(skip_locked=True)
+    ).all()
+    left = leave_unconfirmed().where(_of(run), m.block.in_(numbers)).returning(m.customer_id)
+    found = len(session.execute(left).all())
+    still = select(m.block).where(_of(run), m.block.in_(numbers), m.state == MessageState.READY)
+    empty = block.update().where(*mine, block.c.number.in_(numbers), block.c.number.not_in(still))
+    session.execute(empty.values(state=BlockState.DONE))
+    finish_if_done(session, tenant_id, run_id)
+    announce(session, tenant_id, Work.REPORT, run_id)
+    return found
+
+
+def _of(run: Run) -> ColumnElement[bool]:
+    m = table(Message).c
+    return (
+        (m.tenant_id == run.tenant_id) & (m.run_id == run.id) & (m.launched_on == run.launched_on)
+    )
+
+
+def _arrived(run: Run) -> Any:
+    """Whoever opened, clicked or unsubscribed has got the message."""
+    m = table(Message).c
+    signs = (m.delivered_at, m.bounced_at, m.opened_at, m.clicked_at, m.unsubscribed_at)
+    at = func.least(*signs)
+    taken = move(MessageState.UNCONFIRMED, MessageState.ACCEPTED, accepted_at=at)
+    return taken.where(_of(run), or_(*(sign.is_not(None) for sign in signs)))
+
+
+def _some_unconfirmed(session: Session, run: Run) -> Sequence[Any]:
+    m = table(Message).c
+    size = RunSettings.model_validate(run.settings).block_size
+    query = select(m.customer_id, m.step, m.block).where(
+        _of(run), m.state == MessageState.UNCONFIRMED
+    )
+    return session.execute(query.order_by(m.block).limit(size)).all()
+
+
+def _again(row: Any) -> Outcome:
+    return Outcome(row.customer_id, row.step, MessageState.UNCONFIRMED)

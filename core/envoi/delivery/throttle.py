@@ -15,6 +15,8 @@ GOOD_SECONDS = 0.04
 """A slot not used so soon is given up, so that what is late never leaves together."""
 PATIENCE_SECONDS = 1.0
 """Who would wait longer for a gateway gives the block back; others may need the place."""
+LATER_SECONDS = 60.0
+"""For so long at most a block is put off that holds messages to domains at their limit."""
 NAP_SECONDS = 0.05
 """How long a sender waits at most before it looks whether it is to stop."""
 
@@ -59,8 +61,8 @@ class Throttle:
 class Outflow:
     """The messages of a block in the order in which limits let them go; iterate once.
 
-    Messages to a domain at its limit wait until all others have gone. What is not given out
-    has to wait beyond the block's time: `opens_at` tells until when.
+    Messages to a domain at its limit stay behind while all others go. What is not given out has
+    to wait beyond the block's time: `opens_at` tells until when.
 
     Args:
         ended: Whether the work on the block is to end.
@@ -116,8 +118,13 @@ class Outflow:
         )
 
     def _wait_for_a_domain(self, messages: Sequence[ClaimedMessage]) -> bool:
+        """Wait in a block that has nothing else; another one is given back, for others' sake."""
         buckets = {bucket for message in messages for bucket in self._buckets_of(message)}
         wait = min(self._throttle.wait_for(bucket) for bucket in buckets)
+        if not all(self._buckets_of(message) for message in self._messages):
+            longest = max(bucket.spacing for bucket in buckets) * len(messages)
+            self.opens_at = _in(max(wait, min(longest, LATER_SECONDS)))
+            return False
         if monotonic() + wait >= self._until:
             self.opens_at = _in(wait)
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -178,6 +179,15 @@ def test_seven_soft_bounces_within_a_month_exhaust_an_address(
     with database.tenant_session(tenant_id) as session:
         apply(session, eighth.refs[0], again, Door.WEBHOOK)
     assert eighth.customer().email_quality == Quality.EXHAUSTED
+
+
+def test_seven_at_once_are_seven(database: Database, tenant_id: int) -> None:
+    sents = [_sent(database, tenant_id, 1)]
+    customers = [sents[0].refs[0].customer_id]
+    sents += [_sent(database, tenant_id, customers) for _ in range(6)]
+    with ThreadPoolExecutor(7) as pool:
+        list(pool.map(lambda one: one.bounce(status="4.2.2"), sents))
+    assert sents[0].customer().email_quality == Quality.EXHAUSTED
 
 
 def test_a_changed_address_is_not_blamed_for_the_old_one(sent: Sent) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import smtplib
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +42,7 @@ from envoi.tracking.tokens import TokenSigner, signer_of
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 from factories.feedback import messages, sample
 from imap_server import ImapServer
+from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
 
@@ -173,6 +178,36 @@ def test_while_the_database_is_away_the_other_side_tries_again(
         client.sendmail("", ["b@envoi.test"], b"Subject: x\r\n\r\nx")
     assert refused.value.smtp_code == 451
     away.engine.dispose()
+
+
+def test_the_listener_as_a_process(
+    installation: Installation, postgres_url: str, tmp_path: Path
+) -> None:
+    port = installation.settings.inbound_port
+    environment = {
+        **os.environ,
+        "ENVOI_DATABASE_URL": postgres_url,
+        "ENVOI_DATA_DIR": str(tmp_path),
+        "ENVOI_INBOUND_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "envoi", "listener"]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        wait_until(lambda: answers(port), seconds=60, what="the listener")
+        with smtplib.LMTP("127.0.0.1", port) as client:
+            assert client.sendmail("", ["b@envoi.test"], b"Subject: x\r\n\r\nx") == {}
+    finally:
+        process.terminate()
+        status = process.wait(15)
+    assert status == 0
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_the_listener_says_that_it_lives(database: Database, intake: Intake) -> None:

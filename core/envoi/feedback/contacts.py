@@ -54,6 +54,9 @@ def judge_contact(session: Session, tenant_id: int, address: str) -> None:
     """
     if not address:
         return
+    # One at a time: two bounces at once would each be judged without the other.
+    key = func.hashtextextended(f"envoi.address:{address}", tenant_id)
+    session.execute(select(func.pg_advisory_xact_lock(key)))
     found = _quality(session, tenant_id, address)
     c = table(Customer).c
     theirs = update(table(Customer)).where(

@@ -20,7 +20,7 @@ from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
 from envoi.delivery.states import move
 from envoi.feedback.classify import details, judge
 from envoi.feedback.contacts import judge_contact
-from envoi.feedback.models import Bounce, Door
+from envoi.feedback.models import Bounce, Door, Fault
 from envoi.jobs import Work, announce
 from envoi.subscriptions.service import Source, opt_out, suppress
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
@@ -61,17 +61,19 @@ def apply(
     found = _find(session, ref, reported)
     if found is None or event.type == EventType.DEFERRED:
         return False
+    blamed: Fault | None = None
     if door is not Door.HANDOVER:
         _confirm(session, found.ref, event.occurred_at)
     if event.type == EventType.DELIVERED:
         _fill(session, found.ref, "delivered_at", event.occurred_at)
     elif event.type == EventType.BOUNCED:
-        _bounce(session, found, event, door)
+        blamed = _bounce(session, found, event, door)
     elif event.type == EventType.COMPLAINED:
         _complain(session, found, event.occurred_at)
     else:
         return False
-    judge_contact(session, ref.tenant_id, found.address)
+    if blamed is not Fault.SENDER:
+        judge_contact(session, ref.tenant_id, found.address)
     if found.sending:
         due_at = datetime.now(UTC) + LOOK_AT_RATES
         announce(session, ref.tenant_id, Work.RATES, ref.run_id, due_at)
@@ -113,8 +115,8 @@ def _fill(session: Session, ref: MessageRef, name: str, at: datetime) -> None:
     )
 
 
-def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> None:
-    """Keep the gravest bounce of a message; of two as grave the earlier."""
+def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> Fault:
+    """Keep the gravest bounce of a message, of two as grave the earlier; say whom this blames."""
     judgement = judge(event.status, event.code, event.reason)
     status, code = details(event.status, event.code, event.reason)
     bounce = table(Bounce)
@@ -142,6 +144,7 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
     )
     if door is not Door.HANDOVER:
         _fill(session, found.ref, "bounced_at", event.occurred_at)
+    return judgement.fault
 
 
 def _complain(session: Session, found: Reported, at: datetime) -> None:

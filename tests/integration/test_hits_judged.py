@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
+from envoi.cli.counters import counters as commands
 from envoi.db import Database, table
 from envoi.jobs import Work
 from envoi.tenants.models import DueWork
@@ -193,3 +197,31 @@ def test_runs_of_an_earlier_version_are_judged_again_by_themselves(
         assert scalar(session, "SELECT classifier FROM run WHERE id = :r", r=run.run_id) == VERSION
     assert facts(database, run, customers[0]).clicked_at is None
     assert facts(database, run, customers[1]).clicked_at == OPENED
+
+
+def test_the_command_finds_rebuilds_and_judges(
+    database: Database,
+    postgres_url: str,
+    run: LedgerRun,
+    customers: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("ENVOI_DATABASE_URL", postgres_url)
+    monkeypatch.setenv("ENVOI_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("ENVOI_DATA_DIR", str(tmp_path))
+    put(database, run, click(run, customers[0], 0, 0, SCANNER), click(run, customers[1], 0, 0))
+    with database.tenant_session(run.tenant_id) as session:
+        slug = scalar(session, "SELECT slug FROM tenant WHERE id = :t", t=run.tenant_id)
+        session.execute(text("UPDATE event_counter SET hits = hits + 1 WHERE machine"))
+    arguments = ["--tenant", slug, "--mailing", str(run.mailing_id)]
+    found = CliRunner().invoke(commands, ["check", *arguments])
+    assert found.exit_code == 1
+    ((wrong,),) = json.loads(found.output)["differences"].values()
+    assert (wrong["machine"], wrong["counted"], wrong["rows"]) == (True, 2, 1)
+    assert CliRunner().invoke(commands, ["rebuild", *arguments]).exit_code == 0
+    assert CliRunner().invoke(commands, ["check", *arguments]).exit_code == 0
+    _turn_verdicts_round(database, run)
+    judged = CliRunner().invoke(commands, ["judge", *arguments])
+    assert json.loads(judged.output) == {"runs": 1, "changed": 2}
+    assert CliRunner().invoke(commands, ["check", *arguments]).exit_code == 0

@@ -1,4 +1,4 @@
-"""The buffer of opens and clicks: 200 of them or a moment, then one write.
+"""The buffer of opens and clicks: a thousand of them or a moment, then one write.
 
 A hit costs microseconds instead of a transaction. What a killed process takes with it are the
 hits of at most 200 milliseconds; a process that is asked to end writes everything first.
@@ -7,7 +7,7 @@ hits of at most 200 milliseconds; a process that is asked to end writes everythi
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from datetime import date
 
@@ -16,11 +16,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from envoi.db import Database
+from envoi.operations.metrics import HITS, HITS_LOST
 from envoi.tracking.ledger import Hit, write
 
 log = structlog.get_logger()
 
-SIZE = 200
+SIZE = 1_000
 INTERVAL = 0.1
 """Half of the 200 milliseconds that a kill may cost; the other half is for the write itself."""
 
@@ -66,6 +67,10 @@ class HitWriter:
         if len(self._hits) >= self._size and not self._full.is_set():
             self._full.set()
 
+    def waiting(self) -> int:
+        """How many hits are not written yet."""
+        return len(self._hits)
+
     def close(self) -> None:
         """Write what is left and stop; safe to repeat."""
         self._closing.set()
@@ -98,6 +103,7 @@ class HitWriter:
     def _tell_lost(self) -> None:
         if self.lost > self._told:
             log.error("hits_lost", count=self.lost - self._told)
+            HITS_LOST.add(self.lost - self._told)
             self._told = self.lost
 
     def _write_all(self) -> bool:
@@ -121,6 +127,8 @@ class HitWriter:
         """
         try:
             write(self._database, tenant_id, launched_on, hits)
+            for kind, count in Counter(hit.kind for hit in hits).items():
+                HITS.add(count, kind.name.lower())
         except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
             log.warning("hits_kept", count=len(self._hits) + len(hits), error=str(error))
             return list(hits)

@@ -18,12 +18,17 @@ from sqlalchemy import select, text
 from envoi.cli.counters import counters as commands
 from envoi.db import Database, table
 from envoi.jobs import Work
+from envoi.plugins import Plugins
 from envoi.tenants.models import DueWork
 from envoi.tracking import counters
 from envoi.tracking.classify import VERSION, Mark
 from envoi.tracking.judging import announce_outdated, reclassify
 from envoi.tracking.ledger import Hit, write
 from envoi.tracking.models import EventKind
+from envoi_workers.actors import perform
+from envoi_workers.scheduler import Scheduler
+from envoi_workers.workshop import Workshop
+from factories.delivery import an_installation
 from ledger_rows import NOW, LedgerRun, add_customers, add_messages, add_run, facts, scalar
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -178,7 +183,12 @@ def due_kinds(database: Database, tenant_id: int) -> set[str]:
 
 
 def test_runs_of_an_earlier_version_are_judged_again_by_themselves(
-    database: Database, run: LedgerRun, customers: list[int], tenant_id: int
+    database: Database,
+    run: LedgerRun,
+    customers: list[int],
+    tenant_id: int,
+    plugins: Plugins,
+    tmp_path: Path,
 ) -> None:
     put(database, run, click(run, customers[0], 0, 0, SCANNER), click(run, customers[1], 0, 0))
     _turn_verdicts_round(database, run)
@@ -187,10 +197,10 @@ def test_runs_of_an_earlier_version_are_judged_again_by_themselves(
         session.execute(
             text("UPDATE run SET classifier = 1 WHERE tenant_id = :t"), {"t": tenant_id}
         )
-    with database.tenant_session(tenant_id) as session:
-        assert announce_outdated(session, tenant_id) == 1
+    installation = an_installation(database, plugins, tmp_path)
+    assert Scheduler(installation).judge_again() >= 1
     assert due_kinds(database, tenant_id) == {Work.JUDGE}
-    assert reclassify(database, tenant_id, run.run_id) == 2
+    assert perform(Workshop(installation, 1), Work.JUDGE, tenant_id, run.run_id)
     assert due_kinds(database, tenant_id) == {Work.ATTRIBUTE}
     with database.tenant_session(tenant_id) as session:
         assert announce_outdated(session, tenant_id) == 0

@@ -16,7 +16,7 @@ from envoi.delivery.runs import Progress
 from envoi.delivery.unconfirmed import resends_by_itself
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
-from envoi.mailings.live import LiveFigures, confirmed_by, gateway_name, live_figures
+from envoi.mailings.live import LiveFigures, confirmed_by, gateway_of, live_figures
 from envoi.mailings.models import Mailing
 from envoi.mailings.report import Reason
 from envoi.mailings.status import FINISHED, Status
@@ -25,8 +25,9 @@ from envoi.webkit import allowed, current, page, permission, require_author, see
 from envoi.webkit.formats import clock, moment, number
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import STAGE_LABELS, crumbs, home_url
+from envoi_web.mailings.limit_words import running_words
 from envoi_web.mailings.reasons import held_reason
-from envoi_web.mailings.speed import figures, speed_chart
+from envoi_web.mailings.speed import figures, speed_chart, stands_in
 
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""
@@ -99,6 +100,7 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "customers": _customers(mailing, run, volume) if volume else [],
         "phases": _phases(session, mailing, run, status, _end(run, counted, status)),
         "seconds_left": _seconds_left(mailing, status),
+        "limits": running_words(session, run) if run and status is Status.SENDING else None,
         "ready": _ready(_end(run, counted, status), now),
         "confirmed_by": confirmed_by(session, mailing),
         **(_live(session, run, live, status, now) if run and live else {}),
@@ -111,7 +113,7 @@ def _live(
 ) -> dict[str, Any]:
     return {
         "chart": speed_chart(run, live, now),
-        "figures": figures(run, live, status, gateway_name(session, run), now),
+        "figures": figures(run, live, status, gateway_of(session, run), now),
         "wrong": _wrong(session, run, live),
     }
 
@@ -231,8 +233,10 @@ def _through(session: Session, run: Run | None, status: Status) -> str:
         return ""
     if status is Status.PAUSED and run.paused_at:
         return str(_("since %(time)s", time=moment(run.paused_at)))
-    name = gateway_name(session, run)
-    return str(_("through %(gateway)s", gateway=name)) if name else ""
+    used = gateway_of(session, run)
+    if used.instead_of:
+        return str(_("through %(gateway)s", gateway=used.name)) + f", {stands_in(used)}"
+    return str(_("through %(gateway)s", gateway=used.name)) if used.name else ""
 
 
 def _seconds_left(mailing: Mailing, status: Status) -> int | None:

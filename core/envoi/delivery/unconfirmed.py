@@ -107,7 +107,7 @@ def _some_unconfirmed(session: Session, run: Run) -> Sequence[Any]:
     m = table(Message).c
     size = RunSettings.model_validate(run.settings).block_size
     query = select(m.customer_id, m.step, m.block).where(
-        _of(run), m.state == MessageState.UNCONFIRMED
+        _of(run), m.block.is_not(None), m.state == MessageState.UNCONFIRMED
     )
     return session.execute(query.order_by(m.block).limit(size)).all()
 

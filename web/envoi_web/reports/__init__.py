@@ -1,6 +1,6 @@
 """Reports of mailings, and the customers behind their numbers."""
 
-from envoi_web.reports import behind, compare, heat, views
+from envoi_web.reports import behind, compare, heat, unconfirmed, views
 from envoi_web.reports.blueprint import reports
 
-__all__ = ["behind", "compare", "heat", "reports", "views"]
+__all__ = ["behind", "compare", "heat", "reports", "unconfirmed", "views"]

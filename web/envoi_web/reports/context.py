@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,8 @@ from flask import url_for
 from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
 
-from envoi.delivery.models import MessageState
+from envoi.delivery.models import MessageState, Run
+from envoi.delivery.unconfirmed import can_resend
 from envoi.mailings.engagement import by_target
 from envoi.mailings.outcomes import CustomerOutcome
 from envoi.mailings.report import DaySales, MailingReport, Reason
@@ -158,6 +159,22 @@ def funnel(report: MailingReport) -> list[dict[str, Any]]:
         }
         for name, count, note, rate in steps
     ]
+
+
+def unconfirmed(report: MailingReport, run: Run) -> dict[str, Any] | None:
+    """What nobody knows, and what may be done about it; None where everything is known."""
+    counted = report.funnel
+    if not (counted.unconfirmed or counted.resent or counted.resending):
+        return None
+    names = (("unconfirmed", counted.unconfirmed), ("resent", counted.resent))
+    lines = [(str(OUTCOMES[n]), number(k), customers_url(report, n, k)) for n, k in names]
+    may = allowed("mailings.start")
+    return {
+        "lines": lines,
+        "resending": counted.resending,
+        "can_resend": may and counted.unconfirmed and can_resend(run, datetime.now(UTC)),
+        "can_leave": may and counted.resending,
+    }
 
 
 def _rate(count: int, base: int, words: str) -> str:

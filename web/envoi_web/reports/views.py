@@ -56,6 +56,7 @@ def report(mailing_id: int) -> Response:
         hours=context.hours(found, period),
         readers=context.readers(found),
         domains=context.domains(found),
+        unconfirmed=context.unconfirmed(found, run),
         crumbs=[*crumbs(), (_("Report: %(name)s", name=found.name), "")],
     )
 

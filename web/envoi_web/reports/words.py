@@ -33,6 +33,7 @@ OUTCOMES = {
     "not_sent": lazy_gettext("Not sent"),
     "failed": lazy_gettext("Failed"),
     "unconfirmed": lazy_gettext("Unconfirmed"),
+    "resent": lazy_gettext("Possibly twice"),
     "blocked": lazy_gettext("Blocked"),
     "expired": lazy_gettext("Expired"),
     "cancelled": lazy_gettext("Cancelled"),

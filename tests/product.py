@@ -119,13 +119,13 @@ def _answers(product: Product) -> bool:
 
 
 def _free_ports() -> int:
-    """Find a port that is free together with the next: pages, tracking, demo mail, listener."""
+    """Find a port that is free together with the next: pages, tracking, demo mail, ..."""
     while True:
         with socket.socket() as first:
             first.bind(("127.0.0.1", 0))
             port = int(first.getsockname()[1])
         try:
-            for number in (port + 1, port + 2, port + 3):
+            for number in range(port + 1, port + 5):
                 with socket.socket() as other:
                     other.bind(("127.0.0.1", number))
         except OSError:

@@ -12,7 +12,7 @@ from jinja2 import StrictUndefined
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
 from envoi.settings import Settings
-from envoi.webkit import access, errors, formats, htmx, pages, security, sign_in
+from envoi.webkit import access, errors, formats, htmx, observing, pages, security, sign_in
 from envoi.webkit.current import current
 
 LANGUAGES = ("en", "ru")
@@ -34,6 +34,7 @@ def create_app(installation: Installation) -> Flask:
     switched = {b.name: info.name for info, b in brought if not info.always_on}
     _languages(app, blueprints)
     _templates(app)
+    observing.init_app(app)
     htmx.init_app(app)
     security.init_app(app)
     errors.init_app(app)

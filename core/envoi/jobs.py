@@ -18,8 +18,10 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from structlog.contextvars import get_contextvars
 
 from envoi.db import table
+from envoi.operations.metrics import HINTS_LOST
 from envoi.tenants.models import DueWork
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "hint",
     "is_announced",
     "lease",
+    "waiting_hints",
     "withdraw",
 ]
 
@@ -171,17 +174,34 @@ def connect_broker(url: str) -> Broker | None:
     return RedisBroker(url=url, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]
 
 
+def waiting_hints(broker: Broker | None) -> dict[str, int] | None:
+    """Count the hints that wait in each queue; None when the broker is away."""
+    if not isinstance(broker, RedisBroker):
+        return None
+    queues = sorted(set(QUEUES.values()))
+    try:
+        return {name: int(broker.client.llen(f"{broker.namespace}:{name}")) for name in queues}
+    except (RedisError, OSError):
+        return None
+
+
 def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options: Any) -> bool:
     """Wake a worker; false when the broker is away, which never fails the caller."""
     if broker is None:
         return False
     message: Message[Any] = Message(
-        queue_name=QUEUES[kind], actor_name=kind.value, args=(tenant_id, ref), kwargs={}, options={}
+        queue_name=QUEUES[kind],
+        actor_name=kind.value,
+        args=(tenant_id, ref),
+        kwargs={},
+        # Whatever the hint leads to is logged under the request that it came from.
+        options={"request": get_contextvars().get("request")},
     )
     try:
         broker.declare_queue(QUEUES[kind])
         broker.enqueue(message, **options)
     except (BrokerConnectionError, RedisError, OSError) as error:
+        HINTS_LOST.add(1)
         log.warning("hint_lost", work=kind.value, tenant=tenant_id, ref=ref, error=str(error))
         return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -94,6 +95,19 @@ class Settings(BaseSettings):
         description="Messages a second to a recipients' domain, of all companies together, a JSON"
         ' object such as {"gmail.com": 20}.',
     )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that the metrics for Prometheus are served on."
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of the metrics; 0 is the web port plus 4."
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that a scrape must send; may be empty on 127.0.0.1 only.",
+    )
+    log_format: Literal["", "json", "text"] = Field(
+        "", description="json or text; empty writes JSON unless a terminal reads it."
+    )
     undo_seconds: int = Field(
         60, ge=0, le=3600, description="Grace after the start is confirmed, to undo it."
     )
@@ -128,6 +142,11 @@ class Settings(BaseSettings):
     def effective_inbound_port(self) -> int:
         """The port the listener for bounces really listens on."""
         return self.inbound_port or self.port + 3
+
+    @cached_property
+    def effective_metrics_port(self) -> int:
+        """The port the metrics are really served on."""
+        return self.metrics_port or self.port + 4
 
     @cached_property
     def links_url(self) -> str:

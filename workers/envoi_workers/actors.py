@@ -10,6 +10,7 @@ import structlog
 from dramatiq import Broker, actor
 from sqlalchemy import func
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from envoi.audience.collection import collect as collect_audience
 from envoi.customers.import_run import run_import
@@ -21,6 +22,7 @@ from envoi.feedback.rates import look_at_rates
 from envoi.jobs import QUEUES, Work, hint
 from envoi.mailings.kept import count_report
 from envoi.mailings.launch import launch_due
+from envoi.operations.metrics import WORK, WORK_SECONDS
 from envoi.receipts.attribution import attribute_when_due
 from envoi.segments.figures import refresh_figures
 from envoi.target_audiences.pending import change_pending
@@ -203,11 +205,16 @@ def _bind(broker: Broker, kind: Work) -> None:
 @contextmanager
 def _resting_on_failure(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> Iterator[None]:
     """Log what fails unforeseen and let it rest a while: the database still says it is due."""
-    try:
-        yield
-    except Exception:
-        log.exception("work_failed", work=kind.value, tenant=tenant_id, ref=ref)
-        _rest(workshop, kind, tenant_id, ref)
+    began, result = monotonic(), "done"
+    with bound_contextvars(work=kind.value, tenant=tenant_id, ref=ref):
+        try:
+            yield
+        except Exception:
+            log.exception("work_failed")
+            result = "failed"
+            _rest(workshop, kind, tenant_id, ref)
+    WORK.add(1, kind.value, result)
+    WORK_SECONDS.observe(monotonic() - began, kind.value)
 
 
 def _rest(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> None:

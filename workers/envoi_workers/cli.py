@@ -9,6 +9,8 @@ import threading
 import click
 
 from envoi.installation import open_installation
+from envoi.operations.endpoint import serving_metrics
+from envoi.operations.reporter import Reporter
 from envoi.secrets import environment_of, with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi.supervisor import ChildSpec, Supervisor
@@ -42,12 +44,16 @@ def worker() -> None:
 
 @click.command()
 def scheduler() -> None:
-    """Wake workers when work falls due; of several schedulers one works."""
+    """Wake workers when work falls due, and serve metrics; of several schedulers one works."""
     from envoi_workers.scheduler import Scheduler
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     installation = open_installation(load_settings())
-    Scheduler(installation).run(stopping)
+    reporter = Reporter(installation, "scheduler")
+    with serving_metrics(installation):
+        reporter.start()
+        Scheduler(installation).run(stopping)
+        reporter.close()
     installation.database.engine.dispose()

@@ -19,6 +19,7 @@ from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
 from envoi.installation import open_installation
 from envoi.jobs import QUEUES, Work, due
+from envoi.operations.reporter import Reporter
 from envoi.settings import Settings
 from envoi_workers.actors import perform
 from envoi_workers.workshop import Workshop
@@ -48,6 +49,9 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
             sender = stack.enter_context(session)
             engine = Engine(installation, sender)
             stack.callback(engine.connections.close_idle, 0)
+        reporter = Reporter(installation, "-".join(queues))
+        stack.callback(reporter.close)
+        reporter.start()
         workshop = Workshop(installation, threads, engine)
         broker.add_middleware(workshop)
         installation.plugins.register_actors(broker)

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from envoi.db import table
+from envoi.db import Database, table
 from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.reconcile import reconcile
 from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
 from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint
+from envoi.operations.chores import SIGN_SECONDS, note_chore
 from envoi.schema import make_months
 from envoi.tenants.models import DueWork, Tenant
 from envoi.tracking.judging import announce_outdated
@@ -49,12 +50,12 @@ class Scheduler:
         self._installation = installation
         self._database = installation.database
         self._chores: list[_Chore] = [
-            _Chore(TICK_SECONDS, self.give_hints),
-            _Chore(RECONCILE_SECONDS, self.reconcile),
-            _Chore(SWEEP_SECONDS, self.sweep),
-            _Chore(MONTHS_SECONDS, self.make_months),
-            _Chore(MONTHS_SECONDS, self.clean),
-            _Chore(JUDGE_SECONDS, self.judge_again),
+            _Chore(self._database, TICK_SECONDS, self.give_hints),
+            _Chore(self._database, RECONCILE_SECONDS, self.reconcile),
+            _Chore(self._database, SWEEP_SECONDS, self.sweep),
+            _Chore(self._database, MONTHS_SECONDS, self.make_months),
+            _Chore(self._database, MONTHS_SECONDS, self.clean),
+            _Chore(self._database, JUDGE_SECONDS, self.judge_again),
         ]
 
     def run(self, stopping: threading.Event) -> None:
@@ -150,15 +151,23 @@ class Scheduler:
 
 
 class _Chore:
-    def __init__(self, every: float, work: Callable[[], object]) -> None:
+    def __init__(self, database: Database, every: float, work: Callable[[], object]) -> None:
+        self._database = database
         self._every = every
         self._work = work
-        self._next = 0.0
+        self._next = self._note_at = 0.0
 
     def do_if_due(self) -> None:
         if monotonic() >= self._next:
-            self._next = monotonic() + self._every
+            began = monotonic()
+            self._next = began + self._every
             self._work()
+            self._note(monotonic() - began)
+
+    def _note(self, seconds: float) -> None:
+        if monotonic() >= self._note_at:
+            self._note_at = monotonic() + SIGN_SECONDS
+            note_chore(self._database, self._work.__name__, seconds)
 
 
 def _unannounced(session: Session, tenant_id: int) -> list[tuple[int, Work]]:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import structlog
 from dramatiq import Broker, Middleware
+from dramatiq.broker import MessageProxy
 from sqlalchemy import func, select
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
@@ -43,6 +45,12 @@ class Workshop(Middleware):
         if self._engine is None:
             raise ConfigurationError("This process does not send. Start it with the queue `send`.")
         return self._engine
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002
+        """Log what follows under the request that the hint came from, if a person gave it."""
+        clear_contextvars()
+        if request := message.options.get("request"):
+            bind_contextvars(request=request)
 
     @contextmanager
     def seat(self) -> Iterator[bool]:

@@ -25,6 +25,8 @@ from envoi.feedback.webhook import PATH as WEBHOOK_PATH
 from envoi.feedback.webhook import Webhooks
 from envoi.installation import open_installation
 from envoi.library.addresses import PATH
+from envoi.operations.metrics import WEBHOOKS
+from envoi.operations.reporter import Reporter
 from envoi.plugins import Plugins
 from envoi.secrets import with_secret_key
 from envoi.settings import load_settings
@@ -124,7 +126,9 @@ class TrackingApp:
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         stamp = environ.get("HTTP_X_ENVOI_TIMESTAMP", "")
         signature = environ.get("HTTP_X_ENVOI_SIGNATURE", "")
-        return REPORTED[self._webhooks(key, media_type, stamp, signature, body)]
+        status = self._webhooks(key, media_type, stamp, signature, body)
+        WEBHOOKS.add(1, status)
+        return REPORTED[status]
 
     def _open(self, environ: Environ, rest: str) -> Answer:
         self._add(environ, self._read(rest.removesuffix(".gif"), TokenKind.OPEN), EventKind.OPEN)
@@ -191,4 +195,8 @@ def application() -> TrackingApp:
     app = TrackingApp(installation.database, signer_of(settings), installation.plugins)
     # Servers fork their workers, and forked processes end without `atexit`, but not without this.
     Finalize(None, app.close, exitpriority=10)
+    reporter = Reporter(installation, "tracking", app.hits.waiting)
+    reporter.start()
+    # After the last hits are written, so that they are counted.
+    Finalize(None, reporter.close, exitpriority=5)
     return app

@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, redirect, request, url_for
 
 from envoi.accounts.permissions import OWN_ONLY, PERMISSIONS, allows
 from envoi.errors import ForbiddenError, NotFoundError
-from envoi.webkit import htmx
+from envoi.webkit import htmx, observing
 from envoi.webkit.current import current
 
 log = structlog.get_logger(__name__)
@@ -104,6 +104,7 @@ def _guard() -> Response | None:
         raise ForbiddenError("This page declares no permission, so nobody may see it.")
     if current.employee is None:
         return _sign_in_first()
+    observing.bind_employee(current.tenant_id, current.employee.account_id)
     require(access)
     _require_switched_on()
     return None

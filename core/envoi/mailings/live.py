@@ -13,6 +13,7 @@ from envoi.accounts.models import Account
 from envoi.db import table
 from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Gateway, Message, MessageState, Run
+from envoi.delivery.routes import GatewayInUse, gateway_in_use
 from envoi.delivery.runs import Progress
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.mailings.models import Mailing
@@ -94,7 +95,9 @@ def confirmed_by(session: Session, mailing: Mailing) -> str:
     return (account.name or account.email) if account else ""
 
 
-def gateway_name(session: Session, run: Run) -> str:
-    """What the gateway of a run is called; empty where it was deleted."""
+def gateway_of(session: Session, run: Run) -> GatewayInUse:
+    """The gateway that a run goes through now, or belonged to; no name where it was deleted."""
+    if run.finished_at is None:
+        return gateway_in_use(session, run.tenant_id, run.id)
     gateway = session.get(Gateway, (run.tenant_id, run.gateway_id)) if run.gateway_id else None
-    return gateway.name if gateway else ""
+    return GatewayInUse(gateway.name if gateway else "")

@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from envoi.delivery.models import Run
+from envoi.delivery.routes import GatewayInUse
 from envoi.mailings.live import LiveFigures
 from envoi.mailings.status import FINISHED, Status
 from envoi.webkit import current
@@ -52,11 +53,12 @@ def speed_chart(run: Run, live: LiveFigures, now: datetime) -> dict[str, Any] | 
 
 
 def figures(
-    run: Run, live: LiveFigures, status: Status, gateway: str, now: datetime
+    run: Run, live: LiveFigures, status: Status, gateway: GatewayInUse, now: datetime
 ) -> list[dict[str, str]]:
     """Speed, delivered, opened, gateway."""
     sent = live.progress.accepted
     working, tone = _gateway_state(live, status, now)
+    note = f"{gateway.name}, {stands_in(gateway)}" if gateway.instead_of else gateway.name
     return [
         _speed(run, live, status),
         {
@@ -69,8 +71,13 @@ def figures(
             "value": number(live.opened),
             "note": _("%(share)s of delivered", share=_share(live.opened, live.delivered)),
         },
-        {"label": _("Gateway"), "value": working, "note": gateway, "tone": tone},
+        {"label": _("Gateway"), "value": working, "note": note, "tone": tone},
     ]
+
+
+def stands_in(gateway: GatewayInUse) -> str:
+    """Say in whose place a gateway sends."""
+    return str(_("in place of %(gateway)s, which does not answer", gateway=gateway.instead_of))
 
 
 def _speed(run: Run, live: LiveFigures, status: Status) -> dict[str, str]:

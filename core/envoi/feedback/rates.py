@@ -83,7 +83,7 @@ def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
         run.paused_bounce_share = rates.bounce_share
         share, bounces, tried = f"{rates.bounce_share:.1f}", rates.bounces, rates.tried
         reasons.append(
-            f"{share} % of the messages bounced ({bounces} of {tried}). See in the report why, then"
+            f"{share} percent of the messages bounced ({bounces} of {tried}). See in the report why, then"
             " resume or cancel."
         )
     if rates.complaint_share >= _limit(limits.pause_complaint_share, run.paused_complaint_share):
@@ -91,7 +91,7 @@ def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
         share = f"{rates.complaint_share:.2f}"
         complaints, accepted = rates.complaints, rates.accepted
         reasons.append(
-            f"{share} % of the recipients reported the mailing as spam ({complaints} of"
+            f"{share} percent of the recipients reported the mailing as spam ({complaints} of"
             f" {accepted}). Ask who gets it and why, then resume or cancel."
         )
     return reasons

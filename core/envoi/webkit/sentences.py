@@ -16,6 +16,10 @@ def _(text: str) -> str:
 
 
 WITH_VALUES = (
+    # Limits of gateways.
+    _("{name} is no domain. Write one such as gmail.com."),
+    _("The rate of {name} must be above 0, at most 100,000 a second."),
+    _("No enabled plugin brings the limit {name}. Enable one in Settings, Plugins."),
     # Imports: why a row or a file is refused, and what is doubtful.
     _("There is no customer '{number}'. Import the customer first."),
     _("There is no customer with the number '{number}'."),
@@ -63,11 +67,11 @@ WITH_VALUES = (
     ),
     # Why a mailing has paused by itself.
     _(
-        "{share} % of the messages bounced ({bounces} of {tried}). See in the report why, then"
+        "{share} percent of the messages bounced ({bounces} of {tried}). See in the report why, then"
         " resume or cancel."
     ),
     _(
-        "{share} % of the recipients reported the mailing as spam ({complaints} of {accepted}). Ask"
+        "{share} percent of the recipients reported the mailing as spam ({complaints} of {accepted}). Ask"
         " who gets it and why, then resume or cancel."
     ),
     # Templates, MJML and pictures of a message.
@@ -109,6 +113,8 @@ WITH_VALUES = (
     # What a mail server answered, which pauses a mailing.
     _("The SMTP server {host} is not ready: {reply}. Try again later."),
     _("The SMTP server {host} refuses us: {reply}. Check the gateway's settings."),
+    _("A gateway has a name of 1 to {most} characters."),
+    _("The gateway refused {count} messages in a row: {reply}"),
     _("The SMTP server {host} cannot be reached. Check host, port and network."),
     _("The SMTP server {host} broke off while greeting. Try again later."),
     _("The SMTP server takes no more messages now: {reply}. Try again later."),

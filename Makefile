@@ -3,9 +3,9 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
-SOURCES := $(wildcard core plugins web workers tests bench tools)
+SOURCES := $(wildcard core plugins web workers tests bench chaos tools)
 
-.PHONY: help run test bench lint types format lock clean install install-dev
+.PHONY: help run test bench chaos lint types format lock clean install install-dev
 
 help: ## Show this list
 	@echo "Envoi: mass messaging for loyalty programmes."
@@ -23,6 +23,9 @@ test: install-dev ## Set everything up and run every check and test
 
 bench: install-dev ## Measure: a table and var/bench.json (ONLY=send runs one group)
 	@$(PY) -m bench $(if $(ONLY),--only "$(ONLY)")
+
+chaos: install-dev ## Break things while mailings are sent: a table and var/chaos.json (ONLY=kills)
+	@$(PY) -m chaos $(if $(ONLY),--only "$(ONLY)") $(if $(SCALE),--scale "$(SCALE)")
 
 lint: install-dev ## Check style, formatting, imports and templates
 	@printf '\n== Style (ruff check)\n'

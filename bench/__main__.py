@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from bench import audience, estimate, imports, pages, sending, tracking
-from bench.figures import Figure
+from bench.figures import Figure, keep, show
 from bench.stage import Stage, stage
 
 Group = Callable[[Stage], Iterable[Figure]]
@@ -41,24 +38,9 @@ def main() -> int:
         Console(stderr=True).print(f"[dim]{name} ...[/]")
         with stage() as here:
             figures += GROUPS[name](here)
-    _print(figures)
-    _write(figures, Path("var") / "bench.json")
+    show(figures)
+    keep(figures, Path("var") / "bench.json")
     return 0 if all(figure.ok for figure in figures) else 1
-
-
-def _print(figures: list[Figure]) -> None:
-    table = Table(box=None)
-    for heading in ("figure", "value", "unit", "bound", ""):
-        table.add_column(heading, justify="right" if heading == "value" else "left")
-    for figure in figures:
-        mark = "[green]ok[/]" if figure.ok else "[red]missed[/]"
-        table.add_row(figure.name, f"{figure.value:,.6g}", figure.unit, figure.bound, mark)
-    Console().print(table)
-
-
-def _write(figures: list[Figure], path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
 
 
 if __name__ == "__main__":

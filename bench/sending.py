@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from bench import mailing
 from bench.audience import make_contacts
 from bench.baseline import best_rate
-from bench.figures import Figure
+from bench.figures import Figure, at_least, at_most, info
 from bench.processes import cpu_seconds, peak_megabytes, postmaster, smtp_sink, wait_for, workers
 from bench.stage import Stage
 from envoi.audience.recheck import recheck_of_run
@@ -63,14 +63,14 @@ def send(
         baseline = best_rate(port, size)
     rate = people / _sending_seconds(stage, run)
     return [
-        _at_least("send.rate", rate, "messages/s", SEND_RATE),
-        _info("send.baseline", baseline, "messages/s"),
-        _at_least("send.ratio", rate / baseline, "x smtplib", SEND_RATIO),
+        at_least("send.rate", rate, "messages/s", SEND_RATE),
+        info("send.baseline", baseline, "messages/s"),
+        at_least("send.ratio", rate / baseline, "x smtplib", SEND_RATIO),
         *(
-            _info(f"send.cpu_ms.{name}", 1000 * seconds / people, "ms/message")
+            info(f"send.cpu_ms.{name}", 1000 * seconds / people, "ms/message")
             for name, seconds in used.items()
         ),
-        _info("send.bytes", size, "bytes/message"),
+        info("send.bytes", size, "bytes/message"),
     ]
 
 
@@ -88,11 +88,11 @@ def ledger(stage: Stage, people: int = LEDGER_PEOPLE) -> list[Figure]:
     run = mailing.collected_run(stage, tenant_id, None, mailing.email(), [CAP])
     capped = _turn_over(stage, run)
     return [
-        _at_most("ledger.cpu_us", plain.cpu_us, "us/message", LEDGER_CPU_US),
-        _info("ledger.cpu_us.with_cap", capped.cpu_us, "us/message"),
-        _info("ledger.cpu_us.hits", hits, "us/hit"),
-        _at_most("ledger.row_bytes", row_bytes, "bytes/message", LEDGER_ROW_BYTES),
-        _info("ledger.wal_bytes", plain.wal_bytes, "bytes/message"),
+        at_most("ledger.cpu_us", plain.cpu_us, "us/message", LEDGER_CPU_US),
+        info("ledger.cpu_us.with_cap", capped.cpu_us, "us/message"),
+        info("ledger.cpu_us.hits", hits, "us/hit"),
+        at_most("ledger.row_bytes", row_bytes, "bytes/message", LEDGER_ROW_BYTES),
+        info("ledger.wal_bytes", plain.wal_bytes, "bytes/message"),
     ]
 
 
@@ -111,8 +111,8 @@ def memory(stage: Stage, people: Sequence[int] = MEMORY_PEOPLE) -> list[Figure]:
                 peaks.append(max(peak_megabytes(pid) for pid in senders))
     small, large = peaks
     return [
-        _at_most("memory.ratio", large / small, "x small run", MEMORY_RATIO),
-        _info("memory.peak", large, "MB"),
+        at_most("memory.ratio", large / small, "x small run", MEMORY_RATIO),
+        info("memory.peak", large, "MB"),
     ]
 
 
@@ -221,15 +221,3 @@ def _wal_position(stage: Stage) -> int:
 def _scalar(stage: Stage, statement: Any) -> Any:
     with stage.database.system_session() as session:
         return session.scalar(statement)
-
-
-def _at_least(name: str, value: float, unit: str, bound: float) -> Figure:
-    return Figure(name=name, value=value, unit=unit, bound=f">= {bound}", ok=value >= bound)
-
-
-def _at_most(name: str, value: float, unit: str, bound: float) -> Figure:
-    return Figure(name=name, value=value, unit=unit, bound=f"<= {bound}", ok=value <= bound)
-
-
-def _info(name: str, value: float, unit: str) -> Figure:
-    return Figure(name=name, value=value, unit=unit, bound="-", ok=True)

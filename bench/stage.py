@@ -22,10 +22,11 @@ from envoi.tenants.service import create_tenant
 
 @dataclass(frozen=True)
 class Stage:
-    """A running installation for one group of benchmarks."""
+    """A running installation for one group of benchmarks, or one row of chaos."""
 
     installation: Installation
     postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
 
     @property
     def database(self) -> Database:
@@ -55,6 +56,6 @@ def stage() -> Iterator[Stage]:
         owner.engine.dispose()
         installation = open_installation(with_secret_key(settings))
         try:
-            yield Stage(installation, postgres)
+            yield Stage(installation, postgres, valkey)
         finally:
             installation.database.engine.dispose()

@@ -1,0 +1,67 @@
+"""`python -m chaos [--only ROW]`: a table and `var/chaos.json`; status 1 for a missed bound."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.figures import Figure, at_most, keep, show
+from bench.stage import stage
+from chaos import kills, outages, sharing
+from chaos.course import Row
+
+ROWS: dict[str, Callable[[Row], list[Figure]]] = {
+    "kills": kills.kills,
+    "kills_held": kills.kills_held,
+    "burns": kills.burns,
+    "storm": kills.storm,
+    "valkey_wiped": outages.valkey_wiped,
+    "valkey_down": outages.valkey_down,
+    "postgres_stopped": outages.postgres_stopped,
+    "restarts": outages.restarts,
+    "limit": sharing.limit,
+    "tenants": sharing.tenants,
+    "opt_outs": sharing.opt_outs,
+    "start": sharing.start,
+}
+CI_SCALE = 0.2
+
+
+def main() -> int:
+    """Run the rows asked for and tell whether every bound was kept."""
+    parser = argparse.ArgumentParser(prog="chaos")
+    parser.add_argument("--only", choices=sorted(ROWS), help="one row instead of all")
+    parser.add_argument("--ci", type=int, help="one row whose turn it is, at a smaller scale")
+    parser.add_argument("--scale", type=float, default=1.0, help="1 is as promised")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    given = parser.parse_args()
+    names, scale = [given.only] if given.only else list(ROWS), given.scale
+    if given.ci is not None:
+        names, scale = [names[given.ci % len(names)]], CI_SCALE
+    figures: list[Figure] = []
+    for name in names:
+        Console(stderr=True).print(f"[dim]{name} (--seed {given.seed} --scale {scale}) ...[/]")
+        figures += run(name, scale, given.seed)
+    show(figures)
+    keep(figures, Path("var") / "chaos.json")
+    return 0 if all(figure.ok for figure in figures) else 1
+
+
+def run(name: str, scale: float, seed: int) -> list[Figure]:
+    """Run one row on servers of its own; what does not end in time misses its bound."""
+    with stage() as here:
+        try:
+            return ROWS[name](Row(here, scale, random.Random(seed)))
+        except TimeoutError as error:
+            Console(stderr=True).print(f"[red]{name}[/]: {error}")
+            return [at_most(f"{name}.unfinished", 1, "rows", 0)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

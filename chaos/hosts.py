@@ -1,0 +1,198 @@
+"""Hosts: groups of worker processes with a data folder of their own, killed and started anew."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bench.stage import Stage
+from envoi.db import table
+from envoi.delivery.models import Sender
+from envoi.delivery.recorder import RecorderUnreadableError, dead_recorder
+from envoi.delivery.sender import recorder_folder
+from envoi.embedded.guard import PR_SET_PDEATHSIG, libc_call
+from envoi.installation import open_installation
+from envoi.settings import Settings
+from envoi_workers.main import run_worker
+from envoi_workers.scheduler import Scheduler
+
+# Forked from a process that has everything imported, so that a kill costs no second of starting.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        *("envoi_workers.main", "envoi_workers.scheduler", "envoi.mailings.launch"),
+        *("envoi_web.plugin", "envoi_channel_email", "envoi_segment_builtin"),
+        *("envoi_policy_frequency_cap", "envoi_policy_quiet_hours", "envoi_limit_warmup"),
+    ]
+)
+_LOOK_SECONDS = 0.1
+_STOP_SECONDS = 30.0
+
+SCHEDULER = "scheduler"
+"""Stands among the queues of a host for a process that schedules."""
+
+
+@dataclass
+class Host:
+    """Processes of one machine; whatever ends is started again, as by a supervisor.
+
+    Args:
+        stage: The servers they use.
+        folder: Their data folder.
+        queues: What each process works on, one entry a process.
+        threads: How much each does at a time.
+    """
+
+    stage: Stage
+    folder: Path
+    queues: Sequence[tuple[str, ...]]
+    threads: int
+    _processes: list[BaseProcess | None] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Host:
+        self._processes = [None] * len(self.queues)
+        self._start_missing()
+        self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+        self._supervisor.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._supervisor.join()
+        running = [process for process in self._processes if process]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join(_STOP_SECONDS)
+            if process.is_alive():
+                process.kill()
+
+    def senders(self) -> list[BaseProcess]:
+        """The processes that send."""
+        return [
+            p
+            for p, queues in zip(self._processes, self.queues, strict=True)
+            if p and queues == ("send",)
+        ]
+
+    def kill(self, victim: BaseProcess) -> int:
+        """End a process as the kernel does, and return how many messages it had on the wire."""
+        with self._open_recorder(victim) as recorder:
+            victim.kill()
+            victim.join()
+            return _on_wire(recorder) if recorder else 0
+
+    def kill_scheduler(self) -> None:
+        """End the process that schedules."""
+        for process, queues in zip(self._processes, self.queues, strict=True):
+            if process and SCHEDULER in queues:
+                process.kill()
+
+    def burn_down(self, folder: Path) -> Sequence[int]:
+        """Kill all processes at once, delete their recorders, and go on on a new machine.
+
+        Returns:
+            The senders that are lost.
+        """
+        with self._lock:
+            running = [process for process in self._processes if process]
+            lost = _senders(self.stage, [process.pid for process in running])
+            for process in running:
+                process.kill()
+            for process in running:
+                process.join()
+            for recorder in recorder_folder(self.folder).glob("*.rec"):
+                recorder.unlink()
+            self.folder = folder
+        return [sender.id for sender in lost]
+
+    def restart(self, process: BaseProcess) -> float:
+        """Ask a process to end and return how long it took, in seconds."""
+        began = time.monotonic()
+        process.terminate()
+        process.join(_STOP_SECONDS)
+        return time.monotonic() - began
+
+    @contextmanager
+    def _open_recorder(self, process: BaseProcess) -> Iterator[Path | None]:
+        """Hold a process's recorder open, so that a reconciler cannot take it away unread."""
+        with ExitStack() as stack:
+            found = None
+            for sender in _senders(self.stage, [process.pid]):
+                with suppress(FileNotFoundError):
+                    file = os.open(recorder_folder(self.folder) / sender.recorder, os.O_RDONLY)
+                    stack.callback(os.close, file)
+                    found = Path(f"/proc/self/fd/{file}")
+            yield found
+
+    def _supervise(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self._start_missing()
+
+    def _start_missing(self) -> None:
+        with self._lock:
+            settings = self.stage.installation.settings.model_copy(update={"data_dir": self.folder})
+            log = self.stage.installation.settings.data_dir / "processes.log"
+            for place, process in enumerate(self._processes):
+                if process is None or not process.is_alive():
+                    arguments = (settings, self.queues[place], self.threads, log)
+                    fresh = FORKS.Process(target=_work, args=arguments, daemon=True)
+                    fresh.start()
+                    self._processes[place] = fresh
+
+
+def a_host(
+    stage: Stage, processes: int, threads: int, *, name: str = "host", others: bool = False
+) -> Host:
+    """A machine with so many senders; the first one has what else an installation needs.
+
+    Args:
+        others: Whether it has a scheduler and workers for the other queues as well.
+    """
+    more: list[tuple[str, ...]] = [(SCHEDULER,), ("quick", "bulk")] if others else []
+    queues = [*([("send",)] * processes), *more]
+    return Host(stage, stage.installation.settings.data_dir / name, queues, threads)
+
+
+def _work(settings: Settings, queues: Sequence[str], threads: int, log: Path) -> None:
+    libc_call("prctl", PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if SCHEDULER in queues:
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        Scheduler(open_installation(settings)).run(stopping)
+    else:
+        run_worker(settings, queues, threads)
+
+
+def _senders(stage: Stage, pids: Sequence[int | None]) -> Sequence[Sender]:
+    """The open sessions of processes."""
+    c = table(Sender).c
+    with stage.database.system_session() as session:
+        return session.scalars(select(Sender).where(c.pid.in_(pids), c.ended_at.is_(None))).all()
+
+
+def _on_wire(recorder: Path) -> int:
+    while True:
+        try:
+            with dead_recorder(recorder) as traces:
+                if traces is not None:
+                    return sum(trace.on_wire is not None for trace in traces)
+        except RecorderUnreadableError:
+            return 0
+        # A reconciler holds its lock.
+        time.sleep(_LOOK_SECONDS)

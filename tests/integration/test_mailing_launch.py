@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from envoi.audience.collection import collect
 from envoi.audience.estimate import customers_behind
 from envoi.db import Database, table
-from envoi.delivery.gateways import set_gateway
+from envoi.delivery.gateways import default_gateway, set_gateway
+from envoi.delivery.limits import set_limits
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.installation import Installation
@@ -25,6 +26,7 @@ from envoi.mailings.status import Status
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
 from envoi.settings import Settings
+from envoi.subscriptions.models import MailingCategory
 from envoi.tenants.models import DueWork
 from factories.customers import make_customers
 
@@ -113,6 +115,30 @@ def test_another_number_than_the_screen_showed_starts_nothing(
         confirm(7)
     assert status(installation, tenant_id, mailing) is Status.DRAFT
     assert due(installation, tenant_id) == set()
+
+
+def test_what_a_run_takes_from_category_and_gateway(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+) -> None:
+    """A category of service messages makes it go first, a slow gateway makes its blocks small."""
+    with installation.database.tenant_session(tenant_id) as session:
+        category = MailingCategory(
+            tenant_id=tenant_id, code="receipt", name="Receipts", exempt=True
+        )
+        session.add(category)
+        session.flush()
+        found = service.get_mailing(session, tenant_id, mailing)
+        found.category_id = category.id
+        gateway = default_gateway(session, tenant_id, "email")
+        assert gateway is not None
+        set_limits(session, installation.plugins, tenant_id, gateway.id, {"per_second": 40})
+    confirm()
+    assert launch.launch_due(installation, tenant_id, mailing)
+    with installation.database.tenant_session(tenant_id) as session:
+        run = service.get_run(session, service.get_mailing(session, tenant_id, mailing))
+    assert run is not None
+    assert run.settings["is_service"] is True
+    assert run.settings["block_size"] == 2 * 40 / 8
 
 
 def test_pressed_fifty_times_it_starts_once(
@@ -316,3 +342,49 @@ def test_a_segment_that_is_gone_cannot_be_chosen(
 
     with pytest.raises(ValidationFailedError, match="no such segment"):
         choose(999_999)
+
+
+def be_late(installation: Installation, tenant_id: int, mailing: int, minutes: int) -> None:
+    """Let a confirmed mailing be due so long ago, as after a weekend without power."""
+    with installation.database.tenant_session(tenant_id) as session:
+        found = service.get_mailing(session, tenant_id, mailing)
+        found.lifetime_minutes = 60
+        found.starts_at = datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+def test_later_than_its_lifetime_it_starts_only_when_a_person_says_so(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+) -> None:
+    confirm()
+    be_late(installation, tenant_id, mailing, 60)
+    assert launch.launch_due(installation, tenant_id, mailing) is None
+    assert status(installation, tenant_id, mailing) is Status.CREATED
+    assert due(installation, tenant_id) == set()
+    with installation.database.tenant_session(tenant_id) as session:
+        launch.start_now(session, tenant_id, mailing)
+    assert due(installation, tenant_id) == {Work.LAUNCH}
+    assert launch.launch_due(installation, tenant_id, mailing) is not None
+    with (
+        installation.database.tenant_session(tenant_id) as session,
+        pytest.raises(ConflictError, match="has not missed"),
+    ):
+        launch.start_now(session, tenant_id, mailing)
+
+
+def test_late_within_its_lifetime_it_starts_by_itself(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+) -> None:
+    confirm()
+    be_late(installation, tenant_id, mailing, 59)
+    assert launch.launch_due(installation, tenant_id, mailing) is not None
+
+
+def test_one_that_was_missed_can_become_a_draft_again(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+) -> None:
+    confirm()
+    be_late(installation, tenant_id, mailing, 600)
+    launch.launch_due(installation, tenant_id, mailing)
+    with installation.database.tenant_session(tenant_id) as session:
+        launch.undo(session, installation.settings, tenant_id, mailing)
+    assert status(installation, tenant_id, mailing) is Status.DRAFT

@@ -9,19 +9,21 @@ from uuid import uuid4
 
 import pytest
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from envoi.db import Database, connect
+from envoi.db import Database, connect, table
 from envoi.delivery.models import Run, RunStatus
-from envoi.delivery.runs import get_run
+from envoi.delivery.runs import get_run, pause_run, resume_run, settle
 from envoi.embedded import EmbeddedPostgres
 from envoi.installation import open_installation
 from envoi.jobs import Work, announce, due, withdraw
 from envoi.plugins import Plugins
 from envoi.schema import migrate
+from envoi.tenants.models import DueWork
 from envoi.tenants.service import create_tenant
 from envoi_workers.scheduler import Scheduler
 from envoi_workers.turns import Turns
+from factories.customers import customer_ids
 from factories.delivery import a_run, an_installation, smtp_gateway
 from factories.workers import worker_settings, workers
 from processes import wait_until
@@ -136,6 +138,37 @@ def test_who_sends_the_last_block_comes_back(database: Database) -> None:
     assert turns.next() == (1, 10)
     turns.drop((1, 10))
     assert turns.next() is None
+
+
+def urgent_runs(database: Database, tenant_id: int) -> list[int]:
+    c = table(DueWork).c
+    query = select(c.ref).where(c.tenant_id == tenant_id, c.kind == "send", c.urgent)
+    with database.system_session() as session:
+        return list(session.scalars(query))
+
+
+def test_service_messages_go_before_the_companys_others(
+    database: Database, plugins: Plugins, tmp_path: Path
+) -> None:
+    company, factory = a_company(database), an_installation(database, plugins, tmp_path)
+    with SmtpSink() as sink, database.tenant_session(company) as session:
+        gateway = smtp_gateway(session, factory, company, sink.port)
+        mass = a_run(session, company, gateway, 10)
+        people = customer_ids(session, company)
+        service = a_run(session, company, gateway, people, is_service=True)
+    turns = Turns(database)
+    assert turns.next() == (company, service.id)
+    with turns.taken((company, service.id)):
+        assert turns.next() == (company, service.id), "a second thread helps with it"
+    with database.tenant_session(company) as session:
+        pause_run(session, company, service.id, "Lunch")
+    assert Turns(database).next() == (company, mass.id)
+    with database.tenant_session(company) as session:
+        resume_run(session, company, service.id)
+    assert urgent_runs(database, company) == [service.id]
+    with database.tenant_session(company) as session:
+        settle(session, company, service.id)
+    assert urgent_runs(database, company) == [service.id], "whatever it is announced for"
 
 
 def is_sent(database: Database, tenant_id: int, run: Run) -> bool:

@@ -42,7 +42,7 @@ class GatewayLimits(BaseModel):
         cleaned = {name.strip().lower(): rate for name, rate in value.items()}
         for name, rate in cleaned.items():
             if "." not in name.strip(".") or " " in name or "@" in name:
-                raise ValueError(f"{name!r} is no domain. Write one such as gmail.com.")
+                raise ValueError(f"{name} is no domain. Write one such as gmail.com.")
             if not 0 < rate <= 100_000:
                 raise ValueError(f"The rate of {name} must be above 0, at most 100,000 a second.")
         return cleaned

@@ -19,9 +19,16 @@ class WarmUp(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: date = Field(title="First day", description="By the company's calendar.")
+    start: date = Field(
+        title="First day",
+        description="By the company's calendar. Before it nothing leaves through this gateway.",
+    )
     first_day: int = Field(
-        400, ge=1, le=1_000_000, title="Messages on the first day", description="All domains."
+        400,
+        ge=1,
+        le=1_000_000,
+        title="Messages on the first day",
+        description="To all domains together.",
     )
     growth: float = Field(
         1.5,
@@ -41,7 +48,8 @@ class WarmUp(BaseModel):
     domains: dict[str, int] = Field(
         default_factory=dict,
         title="First day of some domains",
-        description="Messages on the first day by the recipients' domain; they grow alike.",
+        description="One domain a line with its messages on the first day, such as gmail.com 50."
+        " They grow alike.",
     )
 
     @field_validator("domains")

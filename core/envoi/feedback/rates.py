@@ -83,8 +83,8 @@ def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
         run.paused_bounce_share = rates.bounce_share
         share, bounces, tried = f"{rates.bounce_share:.1f}", rates.bounces, rates.tried
         reasons.append(
-            f"{share} percent of the messages bounced ({bounces} of {tried}). See in the report why, then"
-            " resume or cancel."
+            f"{share} percent of the messages bounced ({bounces} of {tried}). See in the"
+            " report why, then resume or cancel."
         )
     if rates.complaint_share >= _limit(limits.pause_complaint_share, run.paused_complaint_share):
         run.paused_complaint_share = rates.complaint_share

@@ -67,12 +67,12 @@ WITH_VALUES = (
     ),
     # Why a mailing has paused by itself.
     _(
-        "{share} percent of the messages bounced ({bounces} of {tried}). See in the report why, then"
-        " resume or cancel."
+        "{share} percent of the messages bounced ({bounces} of {tried}). See in the"
+        " report why, then resume or cancel."
     ),
     _(
-        "{share} percent of the recipients reported the mailing as spam ({complaints} of {accepted}). Ask"
-        " who gets it and why, then resume or cancel."
+        "{share} percent of the recipients reported the mailing as spam ({complaints} of"
+        " {accepted}). Ask who gets it and why, then resume or cancel."
     ),
     # Templates, MJML and pictures of a message.
     _("There is no picture number {number}. Choose another one."),

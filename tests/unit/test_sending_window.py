@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from envoi.audience.window import SendingWindow
+from envoi.mailings.calendar import local_moment
 
 ZONES = ["Europe/Berlin", "UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
 MINUTES = st.integers(0, 24 * 60 - 1)
@@ -74,3 +75,39 @@ def test_one_that_crosses_midnight() -> None:
     ]
     assert SendingWindow(21 * 60, 3 * 60).covers(night)
     assert not night.covers(SendingWindow(8 * 60, 21 * 60))
+
+
+@given(
+    wall=st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1)).map(
+        lambda moment: moment.replace(second=0, microsecond=0)
+    ),
+    zone=st.sampled_from(sorted(available_timezones())).map(ZoneInfo),
+)
+def test_a_start_is_at_the_time_that_was_chosen_or_where_clocks_skip_it_later(
+    wall: datetime, zone: ZoneInfo
+) -> None:
+    moment = local_moment(wall.date(), wall.time(), zone)
+    shown = moment.astimezone(zone).replace(tzinfo=None)
+    exists = any(
+        wall.replace(tzinfo=zone, fold=fold).astimezone(UTC).astimezone(zone).replace(tzinfo=None)
+        == wall
+        for fold in (0, 1)
+    )
+    assert shown == wall if exists else wall < shown <= wall + timedelta(hours=24)
+    assert local_moment(shown.date(), shown.time(), zone) == moment, "saving it again moves nothing"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "zone", "starts"),
+    [
+        ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:30+00:00"),
+        ("2026-10-25T02:30", "Europe/Berlin", "2026-10-25T00:30+00:00"),
+        ("2026-10-25T03:00", "Europe/Berlin", "2026-10-25T02:00+00:00"),
+        ("2026-03-08T02:15", "America/New_York", "2026-03-08T07:15+00:00"),
+        ("2026-10-04T02:10", "Australia/Lord_Howe", "2026-10-03T15:40+00:00"),
+    ],
+)
+def test_starts_on_days_on_which_clocks_change(chosen: str, zone: str, starts: str) -> None:
+    wall = datetime.fromisoformat(chosen)
+    found = local_moment(wall.date(), wall.time(), ZoneInfo(zone))
+    assert found == datetime.fromisoformat(starts)

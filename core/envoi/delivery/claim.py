@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, Connection, SmallInteger, Text, func, literal, select
@@ -54,6 +55,12 @@ class Claim:
     key: BlockKey
     messages: Sequence[ClaimedMessage]
     expires_at: datetime | None = None
+
+    def seconds_left(self) -> float:
+        """How long the messages may still leave."""
+        if self.expires_at is None:
+            return inf
+        return (self.expires_at - datetime.now(UTC)).total_seconds()
 
 
 def claim_block(

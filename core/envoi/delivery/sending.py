@@ -205,7 +205,7 @@ class Engine:
         stop: Callable[[], bool],
     ) -> _Sheet:
         sheet = _Sheet()
-        until = monotonic() + BLOCK_SECONDS
+        until = monotonic() + min(BLOCK_SECONDS, claim.seconds_left())
         connection: Connection | None = None
 
         def ended() -> bool:

@@ -24,7 +24,7 @@ from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.failpoints import Place, hit
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
-from envoi.mailings.approval import ask_again, has_outgrown, require_approved
+from envoi.mailings.approval import ask_again, most_recipients, require_approved
 from envoi.mailings.audience import audience_request, estimate_mailing, require_few_strata
 from envoi.mailings.content import final_content
 from envoi.mailings.copies import copy_to_watchers
@@ -118,6 +118,29 @@ def undo(session: Session, settings: Settings, tenant_id: int, mailing_id: int) 
     return mailing
 
 
+def is_missed(mailing: Mailing, now: datetime) -> bool:
+    """Whether a confirmed mailing is later than its messages' lifetime.
+
+    Nobody wants yesterday's breakfast offer: it does not start by itself any more, for example
+    after the installation was down; a person may start it, or take it back.
+    """
+    if mailing.state != MailingState.CREATED or mailing.starts_at is None:
+        return False
+    return now >= mailing.starts_at + timedelta(minutes=mailing.lifetime_minutes)
+
+
+def start_now(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
+    """Start a confirmed mailing that has missed its time; its lifetime begins now."""
+    now = datetime.now(UTC)
+    mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
+    if not is_missed(mailing, now):
+        raise ConflictError("This mailing has not missed its start, so nothing was changed.")
+    mailing.starts_at = now
+    mailing.version += 1
+    announce(session, tenant_id, Work.LAUNCH, mailing_id)
+    return mailing
+
+
 def launch_due(installation: Installation, tenant_id: int, mailing_id: int) -> int | None:
     """Launch a confirmed mailing whose time has come and return its run, or None.
 
@@ -136,7 +159,10 @@ def launch_due(installation: Installation, tenant_id: int, mailing_id: int) -> i
             return None
         if mailing.starts_at and mailing.starts_at > now:
             return None
-        if mailing.approval and not _still_approved(session, plugins, mailing, now):
+        if is_missed(mailing, now):
+            withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
+            return None
+        if _has_outgrown(session, plugins, mailing, now):
             return None
         run_id = _launch(session, plugins, installation.settings, mailing, now)
         hit(Place.BEFORE_LAUNCH_COMMIT)
@@ -191,14 +217,20 @@ def cancel(session: Session, tenant_id: int, mailing_id: int) -> None:
     cancel_run(session, tenant_id, mailing.run_id)
 
 
-def _still_approved(session: Session, plugins: Plugins, mailing: Mailing, now: datetime) -> bool:
-    """Count an approved mailing once more; one that has outgrown its approval asks again."""
+def _has_outgrown(session: Session, plugins: Plugins, mailing: Mailing, now: datetime) -> bool:
+    """Count once more what may not grow; a mailing that has is a draft that asks for approval."""
+    most = most_recipients(session, mailing)
+    if most is None:
+        return False
     recipients = estimate_mailing(session, plugins, mailing.tenant_id, mailing.id, now).recipients
-    if not has_outgrown(mailing, recipients):
-        return True
+    if recipients <= most:
+        return False
+    confirmed_by = mailing.confirmed_by
+    # The chosen moment has come: who approves it starts it then.
+    mailing.starts_at = None
     _back_to_draft(session, mailing)
-    ask_again(mailing, recipients)
-    return False
+    ask_again(mailing, recipients, confirmed_by)
+    return True
 
 
 def _back_to_draft(session: Session, mailing: Mailing) -> None:
@@ -271,6 +303,7 @@ def _run_settings(
         block_size=_block_size(settings, gateway),
         is_service=category is not None and category.exempt,
         resends_unconfirmed=plugins.channels[mailing.channel].resends_unconfirmed,
+        most_recipients=most_recipients(session, mailing),
     )
 
 

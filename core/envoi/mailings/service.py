@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from envoi.audience.window import COMPANY
 from envoi.db import table
 from envoi.delivery.models import Run
 from envoi.delivery.runs import cancel_run
@@ -43,11 +44,13 @@ def create_draft(
     tree: dict[str, Any] | None = None,
     starts_at: datetime | None = None,
     account_id: int | None = None,
+    window_zone: str = COMPANY,
 ) -> Mailing:
     """Make a draft with one empty variant, the default policy and the company's defaults.
 
     It goes to a segment, to a target audience, or to the customers of `tree`; of several given
-    the last counts. `starts_at` is the start that a person chose, in the calendar for example.
+    the last counts. `starts_at` is the start that a person chose, in the calendar for example;
+    `window_zone` is the channel's (`ChannelSpec.window_zone`).
     """
     who = {"segment_id": segment_id, "audience_id": audience_id, "tree": tree}
     given = checked({"name": name.strip() or UNTITLED, "starts_at": starts_at, **who})
@@ -63,6 +66,7 @@ def create_draft(
         limit_per_minute=defaults.limit_per_minute,
         window_from=defaults.window_from,
         window_until=defaults.window_until,
+        window_zone=window_zone if defaults.window_from is not None else COMPANY,
         watcher_group_id=defaults.watcher_group_id,
         created_by=account_id,
     )

@@ -160,6 +160,7 @@ def _mailing_from(session: Session, template: Template | StartingTemplate) -> Re
         channel=template.channel,
         name=template.name,
         account_id=current.account_id,
+        window_zone=current.plugins.channels[template.channel].window_zone,
     )
     service.use_template(session, current.tenant_id, draft.id, draft.version, template)
     toast(_("Mailing created from the template. Choose who gets it, or write on."))

@@ -68,6 +68,7 @@ def create() -> Response:
             **source_of(_source(request.form)),
             starts_at=_start_on(request.form.get("date", "")),
             account_id=current.account_id,
+            window_zone=current.plugins.channels[channel].window_zone,
         )
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))

@@ -49,6 +49,16 @@ def progress(mailing_id: int) -> Response:
     return answer
 
 
+@mailings.post("/<int:mailing_id>/start")
+@permission("mailings.start")
+def start_missed(mailing_id: int) -> Response:
+    """Start a mailing after all that has missed its time."""
+    with current.session() as session:
+        launch.start_now(session, current.tenant_id, mailing_id)
+    hint(current.installation.broker, Work.LAUNCH, current.tenant_id, mailing_id)
+    return see_other(url_for("mailings.progress", mailing_id=mailing_id))
+
+
 @mailings.post("/<int:mailing_id>/pause")
 @permission("mailings.pause")
 def pause(mailing_id: int) -> Response:
@@ -100,6 +110,7 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "customers": _customers(mailing, run, volume) if volume else [],
         "phases": _phases(session, mailing, run, status, _end(run, counted, status)),
         "seconds_left": _seconds_left(mailing, status),
+        "missed": launch.is_missed(mailing, now),
         "limits": running_words(session, run) if run and status is Status.SENDING else None,
         "ready": _ready(_end(run, counted, status), now),
         "confirmed_by": confirmed_by(session, mailing),

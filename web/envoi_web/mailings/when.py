@@ -120,7 +120,7 @@ def undo(mailing_id: int) -> Response:
 def _save(mailing_id: int) -> None:
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        company = _company_window(session)
+        company = _company_window(session, mailing)
         where = (current.company.zone, company, current.company.currency)
         changes = when_changes(request.form, *where)
         _require_window(mailing, company, changes)
@@ -136,9 +136,11 @@ def _conflict(mailing_id: int) -> Response:
         return conflict_page(session, mailing, rows, target="when-form", theirs_url=here)
 
 
-def _company_window(session: Session) -> SendingWindow | None:
+def _company_window(session: Session, mailing: Mailing) -> SendingWindow | None:
+    """The company's interval, by the clock that the channel keeps."""
     settings = tenant_settings(session, current.tenant_id)
-    return SendingWindow.of(settings.window_from, settings.window_until)
+    zone = current.plugins.channels[mailing.channel].window_zone
+    return SendingWindow.of(settings.window_from, settings.window_until, zone)
 
 
 def _require_window(mailing: Mailing, company: SendingWindow | None, changes: Any) -> None:
@@ -161,7 +163,7 @@ def _differences(session: Session, mailing: Mailing) -> Iterator[tuple[str, str,
 
 def _values(session: Session, mailing: Mailing) -> dict[str, str]:
     values = when_values(mailing, current.company.zone, current.company.currency)
-    company = _company_window(session)
+    company = _company_window(session, mailing)
     mine = SendingWindow.of(mailing.window_from, mailing.window_until, mailing.window_zone)
     return values | ({"window": "company"} if company and mine == company else {})
 
@@ -173,7 +175,7 @@ def _when_context(
     broken = {check.name for check in failed(checks)}
     recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
     large = is_large(session, mailing.tenant_id, recipients)
-    company = _company_window(session)
+    company = _company_window(session, mailing)
     account = session.get(Account, current.account_id) if current.account_id else None
     values = _values(session, mailing) | (request.form.to_dict() if problems else {})
     undo_for = launch.undo_window(session, current.settings, current.tenant_id)

@@ -28,6 +28,10 @@ CORE_WORDS = (
     _("This mailing has already been confirmed."),
     _("The recipients are not counted yet. Count them, then ask."),
     _("Nobody waits for an approval of this mailing any more."),
+    _(
+        "This large mailing is to start at the time that was approved. Undo its start, choose"
+        " another one in its third step, then ask for approval again."
+    ),
     _("Say why, so that it can be mended."),
     _(
         "By the company's clock the sending window opens only after the messages' lifetime has"
@@ -256,4 +260,66 @@ CORE_WORDS = (
     # Help.
     _("There is no such page of the help. Choose one from its contents."),
     _("There is no such picture."),
+    # The warm-up of a gateway, and what is wrong with limits.
+    _("Warm-up"),
+    _("First day"),
+    _("By the company's calendar. Before it nothing leaves through this gateway."),
+    _("Messages on the first day"),
+    _("To all domains together."),
+    _("Growth"),
+    _("Each day so many times the messages of the day before."),
+    _("Days"),
+    _("After them nothing is limited any more."),
+    _("Count only days on which messages left"),
+    _("An idle day is then no step of the ramp."),
+    _("First day of some domains"),
+    _(
+        "One domain a line with its messages on the first day, such as gmail.com 50. They grow"
+        " alike."
+    ),
+    _("A domain's first day has 1 to 1,000,000 messages."),
+    _("Write a domain such as gmail.com."),
+    # Gateways and the settings of an SMTP server.
+    _("Server"),
+    _("Its name, such as smtp.example.com."),
+    _("Port"),
+    _("587 with STARTTLS, 465 with TLS."),
+    _("Security"),
+    _("Check the server's certificate"),
+    _("Without it anybody on the way can read the password."),
+    _("User name"),
+    _("Password"),
+    _("Introduce as"),
+    _("The name given with EHLO. Empty: the name of this machine."),
+    _("Messages per connection"),
+    _("After so many a new one is opened."),
+    _("DKIM domain"),
+    _("The domain that signs, best that of the sender address. Empty: nothing is signed here."),
+    _("DKIM selector"),
+    _("Names the key, such as envoi2026."),
+    _("DKIM private key"),
+    _("In PEM form, RSA of 2048 bits or Ed25519."),
+    _("Time to connect"),
+    _("In seconds."),
+    _("Time to answer a command"),
+    _("Time to take a message's data"),
+    _("Time to confirm a message"),
+    _("In seconds. It may rightly take 10 minutes; a shorter wait makes duplicates."),
+    _("Not protected"),
+    _("Mailbox providers check the DKIM signature with it."),
+    _("DKIM needs a domain, a selector and a private key. Fill in all."),
+    _(
+        "This is no private key without a password in PEM form. It begins with"
+        " -----BEGIN PRIVATE KEY-----."
+    ),
+    _("DKIM knows RSA and Ed25519 keys. Make one of them."),
+    _("The key is shorter than 1024 bits, which nobody accepts. Use 2048 bits."),
+    _("There is a gateway of this name already. Choose another name."),
+    _("Somebody else saved this gateway while you were editing. Look at it again, then save."),
+    _(
+        "Mailings that are being sent use this gateway. Wait until they have ended, or"
+        " switch it off: the gateways that stand in take over."
+    ),
+    _("Write a number from 1 to 1,000, or nothing for no limit."),
+    _("No enabled plugin brings this provider. Enable one in Plugins."),
 )

@@ -72,7 +72,7 @@ def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) 
     if kind is SecretStr:
         return Field(**shared | {"required": False}, kind="secret", value=bool(value))
     if isinstance(kind, type) and issubclass(kind, Enum):
-        options = [(str(m.value), translated(str(m.value).capitalize())) for m in kind]
+        options = [(str(m.value), translated(_label(m))) for m in kind]
         return Field(**shared, kind="select", value=getattr(value, "value", value), options=options)
     if _is_list(kind):
         chosen = [str(item) for item in value or ()]
@@ -83,7 +83,7 @@ def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) 
     if kind in (int, float):
         return Field(**shared, kind="number", value=value, attributes=_bounds(info, kind))
     if _is_pairs(kind):
-        return Field(**shared, kind="pairs", value=_lines(value))
+        return Field(**shared, kind="pairs", value=shown_pairs(value))
     if kind is date:
         return Field(**shared, kind="date", value=str(value or ""))
     if kind is time:
@@ -91,6 +91,11 @@ def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) 
         return Field(**shared, kind="time", value=str(value or "")[:5])
     attributes = {"maxlength": most} if (most := _longest(info)) else {}
     return Field(**shared, kind="text", value=value, attributes=attributes)
+
+
+def _label(member: Enum) -> str:
+    """What a choice is called: its own label, or its value."""
+    return str(getattr(member, "label", str(member.value).capitalize()))
 
 
 def _typed(info: FieldInfo, given: list[str]) -> Any:
@@ -101,18 +106,24 @@ def _typed(info: FieldInfo, given: list[str]) -> Any:
         return bool(given)
     typed = given[0].strip() if given else ""
     if _is_pairs(kind):
-        return dict(_pair(line) for line in typed.splitlines() if line.strip())
+        return read_pairs(typed)
     return None if not typed and kind is not str and _allows_none(info) else typed
+
+
+def read_pairs(typed: str) -> dict[str, str]:
+    """Read lines of a name and a value, such as `gmail.com 20`; the model checks them."""
+    return dict(_pair(line) for line in typed.splitlines() if line.strip())
+
+
+def shown_pairs(pairs: Any) -> str:
+    """Write pairs as lines."""
+    items = pairs.items() if isinstance(pairs, Mapping) else ()
+    return "\n".join(f"{name} {value}" for name, value in items)
 
 
 def _pair(line: str) -> tuple[str, str]:
     name, _, value = line.strip().rpartition(" ")
     return (name.strip(" :="), value) if name else (value, "")
-
-
-def _lines(value: Any) -> str:
-    pairs = value.items() if isinstance(value, Mapping) else ()
-    return "\n".join(f"{name} {one}" for name, one in pairs)
 
 
 def _area_lines(info: FieldInfo) -> int:

@@ -15,7 +15,14 @@ from envoi.db import table
 from envoi.delivery.circuit import forget
 from envoi.delivery.models import Gateway
 from envoi.delivery.runs import resume_waiting
-from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError, problems_of
+from envoi.errors import (
+    ConfigurationError,
+    NotFoundError,
+    PluginError,
+    Problem,
+    ValidationFailedError,
+    problems_of,
+)
 from envoi.installation import Installation
 from envoi.plugins import Plugins, fence
 from envoi.secrets import SecretBox
@@ -91,7 +98,7 @@ def store_account(
         problem = f"{spec.label} sends {spec.channel}, not {channel}. Choose another provider."
         raise ValidationFailedError([Problem("provider", problem)])
     box = SecretBox(settings)
-    kept = _secrets(box, gateway) if gateway and gateway.provider == spec.name else {}
+    kept = _readable(box, gateway) if gateway and gateway.provider == spec.name else {}
     secret = secret_fields(spec)
     given = {k: v for k, v in account.values.items() if v != "" or k not in secret}
     checked = _checked(spec, {**kept, **given})
@@ -228,15 +235,22 @@ def _secrets(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
     return found
 
 
+def _readable(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
+    """The secrets, or none when the key is lost: then they are to be entered again."""
+    try:
+        return _secrets(box, gateway)
+    except ConfigurationError:
+        return {}
+
+
 def _place(gateway: Gateway) -> str:
     return f"{gateway.tenant_id}:gateway:{gateway.id}:secrets"
 
 
 def secrets_set(settings: Settings, gateway: Gateway) -> frozenset[str]:
-    """The names of a gateway's secrets that have a value."""
-    return frozenset(
-        name for name, value in _secrets(SecretBox(settings), gateway).items() if value
-    )
+    """The names of a gateway's secrets that have a value and can be decrypted."""
+    found = _readable(SecretBox(settings), gateway)
+    return frozenset(name for name, value in found.items() if value)
 
 
 def secret_fields(spec: ProviderSpec) -> frozenset[str]:

@@ -19,6 +19,11 @@ class Security(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
 
+    @property
+    def label(self) -> str:
+        """What a person chooses."""
+        return "Not protected" if self is Security.NONE else self.value.upper()
+
 
 class SmtpSettings(BaseModel):
     """An SMTP server and how to talk to it; the time-outs are those of RFC 5321, in seconds."""

@@ -27,7 +27,7 @@ from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import STAGE_LABELS, crumbs, home_url
 from envoi_web.mailings.limit_words import running_words
 from envoi_web.mailings.reasons import held_reason
-from envoi_web.mailings.speed import figures, speed_chart, stands_in
+from envoi_web.mailings.speed import figures, speed_chart, stands_in, stands_in
 
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""

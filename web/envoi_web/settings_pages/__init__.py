@@ -5,6 +5,8 @@ from envoi_web.settings_pages import (  # noqa: F401 (they add their routes)
     categories,
     design,
     fields,
+    gateway_form,
+    gateways,
     general,
     watchers,
 )

@@ -12,10 +12,8 @@ from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
-from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.reconcile import reconcile
 from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
@@ -23,8 +21,9 @@ from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint
 from envoi.operations.chores import SIGN_SECONDS, note_chore
 from envoi.schema import make_months
-from envoi.tenants.models import DueWork, Tenant
+from envoi.tenants.models import Tenant
 from envoi.tracking.judging import announce_outdated
+from envoi_workers.lost import lost_work
 
 log = structlog.get_logger()
 
@@ -35,12 +34,6 @@ MONTHS_SECONDS = 3600.0
 JUDGE_SECONDS = 3600.0
 OTHER_HINTS = 4
 """Hints that may wait in a queue other than `send`."""
-
-_OPEN_RUNS = {
-    RunStatus.COLLECTING: Work.COLLECT,
-    RunStatus.SENDING: Work.SEND,
-    RunStatus.CANCELLED: Work.SEND,
-}
 
 
 class Scheduler:
@@ -119,10 +112,10 @@ class Scheduler:
 
     def _sweep(self, tenant_id: int) -> int:
         with self._database.tenant_session(tenant_id) as session:
-            lost = _unannounced(session, tenant_id)
-            for run_id, kind in lost:
-                log.error("work_lost", tenant=tenant_id, run=run_id, work=kind.value)
-                announce(session, tenant_id, kind, run_id)
+            lost = lost_work(session, tenant_id)
+            for kind, ref, due_at in lost:
+                log.error("work_lost", tenant=tenant_id, ref=ref, work=kind.value)
+                announce(session, tenant_id, kind, ref, due_at)
         return len(lost)
 
     def _room(self, queue: str) -> int:
@@ -168,16 +161,3 @@ class _Chore:
         if monotonic() >= self._note_at:
             self._note_at = monotonic() + SIGN_SECONDS
             note_chore(self._database, self._work.__name__, seconds)
-
-
-def _unannounced(session: Session, tenant_id: int) -> list[tuple[int, Work]]:
-    run, work = table(Run).c, table(DueWork).c
-    open_runs = select(run.id, run.status).where(
-        run.tenant_id == tenant_id, run.status.in_(list(_OPEN_RUNS)), run.finished_at.is_(None)
-    )
-    announced = select(work.kind, work.ref).where(work.tenant_id == tenant_id)
-    known = {(kind, ref) for kind, ref in session.execute(announced)}
-    kinds = [
-        (run_id, _OPEN_RUNS[RunStatus(status)]) for run_id, status in session.execute(open_runs)
-    ]
-    return [(run_id, kind) for run_id, kind in kinds if (kind.value, run_id) not in known]

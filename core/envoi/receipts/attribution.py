@@ -181,6 +181,17 @@ def announce_attribution(
     announce(session, tenant_id, Work.ATTRIBUTE, run_id, due_at)
 
 
+def runs_to_attribute(session: Session, tenant_id: int, now: datetime) -> list[int]:
+    """List the collected runs whose purchases are still decided."""
+    windows, run = _decided(session.connection(), tenant_id, None, now), table(Run).c
+    query = select(run.id).where(
+        run.tenant_id == tenant_id,
+        run.id.in_([window.run_id for window in windows]),
+        run.collected_at.is_not(None),
+    )
+    return list(session.scalars(query))
+
+
 def _attribute(session: Session, tenant_id: int, run_id: int | None, now: datetime) -> int:
     connection = session.connection()
     decided = _decided(connection, tenant_id, run_id, now)

@@ -1,0 +1,113 @@
+"""Open work of a tenant that nobody has announced, kind by kind.
+
+Announcements are made in the transaction of what they belong to, so there is none to find, but
+for a bug, a restored backup or a hand in the database; and lost work is what nobody notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from sqlalchemy import Integer, func, select
+from sqlalchemy.orm import Session
+
+from envoi.customers.models import Import, ImportState
+from envoi.db import table
+from envoi.delivery.models import Circuit, Run, RunStatus
+from envoi.exports.models import Export, ExportState
+from envoi.jobs import Work
+from envoi.mailings.launch import is_missed
+from envoi.mailings.models import Mailing, MailingState
+from envoi.receipts.attribution import runs_to_attribute
+from envoi.segments.models import Segment
+from envoi.target_audiences.models import TargetAudience
+from envoi.tenants.models import DueWork
+
+Lost = tuple[Work, int, datetime | None]
+"""The kind of work, what it is about, and when it falls due; None is now."""
+
+_OPEN_RUNS = {
+    RunStatus.COLLECTING: Work.COLLECT,
+    RunStatus.SENDING: Work.SEND,
+    RunStatus.CANCELLED: Work.SEND,
+}
+
+
+def lost_work(session: Session, tenant_id: int) -> list[Lost]:
+    """List what is open and not announced."""
+    work = table(DueWork).c
+    query = select(work.kind, work.ref).where(work.tenant_id == tenant_id)
+    known = {(kind, ref) for kind, ref in session.execute(query)}
+    found = (lost for look in _LOOKS for lost in look(session, tenant_id))
+    return [lost for lost in found if (lost[0].value, lost[1]) not in known]
+
+
+def _launches(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Confirmed mailings; one that has missed its time waits for a person."""
+    now, c = datetime.now(UTC), table(Mailing).c
+    created = select(Mailing).where(c.tenant_id == tenant_id, c.state == MailingState.CREATED)
+    for mailing in session.scalars(created):
+        if not is_missed(mailing, now):
+            yield Work.LAUNCH, mailing.id, mailing.starts_at
+
+
+def _runs(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Runs at work; those whose volume lists copies are sent as such."""
+    c = table(Run).c
+    copies = c.volume.has_key("copies")
+    query = select(c.id, c.status, copies).where(
+        c.tenant_id == tenant_id, c.status.in_(list(_OPEN_RUNS)), c.finished_at.is_(None)
+    )
+    for run_id, status, has_copies in session.execute(query):
+        yield Work.COPIES if has_copies else _OPEN_RUNS[RunStatus(status)], run_id, None
+
+
+def _attributions(session: Session, tenant_id: int) -> Iterator[Lost]:
+    for run_id in runs_to_attribute(session, tenant_id, datetime.now(UTC)):
+        yield Work.ATTRIBUTE, run_id, None
+
+
+def _imports(session: Session, tenant_id: int) -> Iterator[Lost]:
+    c = table(Import).c
+    under_way = (ImportState.WAITING, ImportState.RUNNING)
+    query = select(c.id).where(c.tenant_id == tenant_id, c.state.in_(under_way))
+    for import_id in session.scalars(query):
+        yield Work.IMPORT, import_id, None
+
+
+def _exports(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Files to be written, and written ones, which are deleted one day."""
+    c = table(Export).c
+    is_open = c.state.in_((ExportState.WAITING, ExportState.RUNNING)) | (c.path != "")
+    for export_id in session.scalars(select(c.id).where(c.tenant_id == tenant_id, is_open)):
+        yield Work.EXPORT, export_id, None
+
+
+def _figures(session: Session, tenant_id: int) -> Iterator[Lost]:
+    c = table(Segment).c
+    counted = c.figures["version"].as_string().cast(Integer)
+    query = select(c.id).where(c.tenant_id == tenant_id, counted.is_distinct_from(c.version))
+    for segment_id in session.scalars(query):
+        yield Work.FIGURES, segment_id, None
+
+
+def _probes(session: Session, tenant_id: int) -> Iterator[Lost]:
+    c = table(Circuit).c
+    query = select(c.gateway_id, c.next_try_at).where(
+        c.tenant_id == tenant_id, c.opened_at.is_not(None)
+    )
+    for gateway_id, next_try_at in session.execute(query):
+        yield Work.PROBE, gateway_id, next_try_at
+
+
+def _audiences(session: Session, tenant_id: int) -> Iterator[Lost]:
+    c = table(TargetAudience).c
+    waiting = func.jsonb_array_length(c.pending) > 0
+    for audience_id in session.scalars(select(c.id).where(c.tenant_id == tenant_id, waiting)):
+        yield Work.AUDIENCE, audience_id, None
+
+
+_LOOKS: tuple[Callable[[Session, int], Iterator[Lost]], ...] = (
+    *(_launches, _runs, _attributions, _imports, _exports, _figures, _probes, _audiences),
+)

@@ -79,6 +79,7 @@ SECTIONS = (
             Entry(_("Plugins"), "plugins_page.index"),
             Entry(_("Gateways"), "settings.gateways"),
             Entry(_("Bounces and complaints"), "settings.bounces"),
+            Entry(_("Operations"), "settings.operations"),
             Entry(_("Communication policies"), "policies.index"),
             Entry(_("Mailing categories"), "settings.categories"),
             Entry(_("Watchers"), "settings.watchers"),

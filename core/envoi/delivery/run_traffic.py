@@ -73,17 +73,24 @@ def counted_of(
             accepted=row.accepted,
             refused=row.refused,
             unconfirmed=row.unconfirmed,
-            per_second=_per_second(row, now),
+            per_second=rate_of(row.minute, row.this_minute, row.last_minute, now),
         )
         for row in session.scalars(query)
     }
 
 
-def _per_second(row: RunTraffic, now: datetime) -> float:
-    """The last sixty seconds: this minute, and of the one before it what they still cover."""
-    into = (now - row.minute).total_seconds()
+def rate_of(minute: datetime, this_minute: int, last_minute: int, now: datetime) -> float:
+    """Messages a second of the last sixty: of the earlier minute only what they still cover.
+
+    Args:
+        minute: When `this_minute` began; it may be over.
+        this_minute: What left in it.
+        last_minute: What left in the minute before.
+        now: When the rate is asked for.
+    """
+    into = (now - minute).total_seconds()
     if into < 0 or into >= 120:
         return 0.0
     if into >= 60:
-        return row.this_minute * (120 - into) / 60 / 60
-    return (row.this_minute + row.last_minute * (60 - into) / 60) / 60
+        return this_minute * (120 - into) / 60 / 60
+    return (this_minute + last_minute * (60 - into) / 60) / 60

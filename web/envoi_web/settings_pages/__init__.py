@@ -8,6 +8,7 @@ from envoi_web.settings_pages import (  # noqa: F401 (they add their routes)
     gateway_form,
     gateways,
     general,
+    operations,
     watchers,
 )
 from envoi_web.settings_pages.blueprint import settings

@@ -3,7 +3,7 @@
 //   data-ev-dismiss     removes the toast         data-ev-submit    submits its form when changed
 //   data-ev-number="n"  on a form: the button with data-ev-confirm waits until n is typed
 //   data-ev-focus       takes the focus when it comes into the page
-//   data-ev-poll        a strip that polls; asks less often while the tab is hidden
+//   data-ev-poll        a strip that polls; asks less often while the tab is hidden, or not at all if it is "visible"
 const TOAST_MS = 8000;
 const HIDDEN_POLL_MS = 10000;
 
@@ -19,7 +19,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const strip = event.detail.elt;
   if (!strip.matches("[data-ev-poll]") || !document.hidden) return;
   const last = Number(strip.dataset.evAsked || 0);
-  if (Date.now() - last < HIDDEN_POLL_MS) event.preventDefault();
+  if (strip.dataset.evPoll === "visible" || Date.now() - last < HIDDEN_POLL_MS) event.preventDefault();
   else strip.dataset.evAsked = Date.now();
 });
 

@@ -13,6 +13,7 @@ import pytest
 from desk import Desk, Shown
 from drafts import stored
 from envoi.accounts.permissions import Role
+from envoi.audience.collection import collect
 from envoi.db import Database
 from envoi.mailings import launch, service, variants
 from envoi.plugins import Plugins
@@ -265,6 +266,97 @@ class TestConfirm:
         assert launch.launch_due(site, tenant_id, draft) is None
         assert "waits for approval" in senior.get("/mailings/").words
         assert senior.post(f"/mailings/{draft}/confirm", recipients=42).status == 303
+
+    @pytest.mark.parametrize("chosen", [None, timedelta(hours=2)])
+    def test_a_small_one_of_a_marketer_does_not_grow_large(
+        self,
+        signed_in: SignIn,
+        database: Database,
+        plugins: Plugins,
+        tenant_id: int,
+        draft: int,
+        tmp_path: Path,
+        chosen: timedelta | None,
+    ) -> None:
+        """Confirmed for a few, and then the segment is made larger before the start."""
+        self.threshold(database, tenant_id)
+        with database.tenant_session(tenant_id) as session:
+            tenant_settings(session, tenant_id).approval_from = 39
+            mailing = service.get_mailing(session, tenant_id, draft)
+            mailing.starts_at = datetime.now(UTC) + chosen if chosen else None
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        assert marketer.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+        with database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, 1, prefix="late-")
+            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
+        site = an_installation(database, plugins, tmp_path)
+        assert launch.launch_due(site, tenant_id, draft) is None
+        asked = senior.get(f"/mailings/{draft}/when").words
+        assert "asks for approval" in asked
+        assert "It starts now" in asked
+        assert marketer.post(f"/mailings/{draft}/confirm", recipients=40).status == 403
+        assert senior.post(f"/mailings/{draft}/confirm", recipients=40).status == 303
+
+    def test_a_senior_who_started_it_alone_is_not_asked_again(
+        self,
+        signed_in: SignIn,
+        database: Database,
+        plugins: Plugins,
+        tenant_id: int,
+        draft: int,
+        tmp_path: Path,
+    ) -> None:
+        self.threshold(database, tenant_id)
+        senior = Desk(signed_in(Role.SENIOR_MARKETER))
+        assert senior.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
+        with database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, 5, prefix="late-")
+            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
+        site = an_installation(database, plugins, tmp_path)
+        assert launch.launch_due(site, tenant_id, draft) is not None
+
+    def test_growth_between_the_start_and_the_collection_pauses_it(
+        self,
+        signed_in: SignIn,
+        database: Database,
+        plugins: Plugins,
+        tenant_id: int,
+        draft: int,
+        tmp_path: Path,
+    ) -> None:
+        self.threshold(database, tenant_id)
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        marketer.get(f"/mailings/{draft}/when")
+        marketer.post(f"/mailings/{draft}/approval")
+        senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        with database.tenant_session(tenant_id) as session:
+            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
+        run = launch.launch_due(an_installation(database, plugins, tmp_path), tenant_id, draft)
+        assert run is not None
+        with database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, 3, prefix="late-")
+        for _ in range(2):
+            assert collect(database, plugins, tenant_id, run) is None
+            assert (
+                "There are 42 recipients now" in marketer.get(f"/mailings/{draft}/progress").words
+            )
+            marketer.post(f"/mailings/{draft}/resume")
+
+    def test_the_approved_start_is_moved_by_who_may_approve(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        self.threshold(database, tenant_id)
+        soon = datetime.now(UTC) + timedelta(days=3)
+        with database.tenant_session(tenant_id) as session:
+            service.get_mailing(session, tenant_id, draft).starts_at = soon
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        later = {"date": (soon + timedelta(days=1)).date().isoformat(), "time": "03:00"}
+        refused = marketer.post(f"/calendar/reschedule/{draft}", **later)
+        assert refused.status == 403
+        assert "the time that was approved" in refused.words
+        assert stored(database, tenant_id, draft).starts_at == soon
+        assert senior.post(f"/calendar/reschedule/{draft}", **later).status == 303
 
     def test_only_some_ignore_the_companys_interval(
         self, signed_in: SignIn, database: Database, tenant_id: int, draft: int

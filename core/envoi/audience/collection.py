@@ -38,6 +38,8 @@ from envoi.failpoints import Place, hit
 from envoi.plugins import Plugins
 
 _LARGE = 50_000
+_STOPPING = (PluginError, ValidationFailedError, ConflictError, DataError, ProgrammingError)
+"""What keeps an audience from being written down: its run pauses with the reason."""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('envoi_collect'), :tenant)")
 
 
@@ -60,7 +62,7 @@ def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -
                 return None
             volume = _collect(session, plugins, run)
             hit(Place.BEFORE_COLLECT_COMMIT)
-    except (PluginError, ValidationFailedError, DataError, ProgrammingError) as error:
+    except _STOPPING as error:
         reason = getattr(error, "orig", None) or error
         # Somebody may have paused or cancelled it meanwhile.
         with suppress(ConflictError), database.tenant_session(tenant_id) as session:
@@ -97,9 +99,20 @@ def _collect(session: Session, plugins: Plugins, run: Run) -> Volume:
     statement = collection_statement(session, plugins, run, request)
     rows = run_statement(session.connection(), plugins, request, statement)
     volume = account(rows, request)
+    _require_approved(run, volume)
     run.volume, run.collected_at = volume.as_document(), now
     start_sending(session, run.tenant_id, run.id)
     return volume
+
+
+def _require_approved(run: Run, volume: Volume) -> None:
+    """Stop where an audience has grown beyond what was approved since it was counted last."""
+    most = RunSettings.model_validate(run.settings).most_recipients
+    if most is not None and volume.recipients > most:
+        raise ConflictError(
+            f"There are {volume.recipients:,} recipients now, more than the {most:,} that need no"
+            " other approval. Cancel the mailing and copy it, then ask for approval of the copy."
+        )
 
 
 def _analyze(database: Database, moment: datetime) -> None:

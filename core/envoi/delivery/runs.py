@@ -80,6 +80,8 @@ class RunSettings(BaseModel):
     is_service: bool = False
     """A service message: goes before the company's other messages."""
     resends_unconfirmed: bool = True
+    most_recipients: int | None = None
+    """More than these were not approved; collecting stops there."""
 
     def pace(self) -> Pace | None:
         """How the limit per minute is kept, where there is one."""

@@ -8,6 +8,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from envoi.accounts.models import Membership
+from envoi.accounts.permissions import Role, allows
 from envoi.errors import ConflictError, ForbiddenError, Problem, ValidationFailedError
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import editable_draft, get_mailing
@@ -121,19 +123,54 @@ def decline(
     mailing.approval = declined.model_dump(mode="json")
 
 
-def has_outgrown(mailing: Mailing, recipients: int) -> bool:
-    """Whether a mailing that a second person approved goes to clearly more than approved."""
-    approved = mailing.confirmed_count
-    return (
-        bool(mailing.approval)
-        and approved is not None
-        and recipients > approved * (1 + MOST_GROWTH)
-    )
+def most_recipients(session: Session, mailing: Mailing) -> int | None:
+    """Return how many may get a confirmed mailing at most before it asks (again).
+
+    None where who confirmed it may start any number alone. A segment can be changed between
+    the confirmation and the start, also by somebody who may not start large mailings.
+    """
+    settings = tenant_settings(session, mailing.tenant_id)
+    alone = not settings.approval_always and _starts_large(session, mailing)
+    if mailing.confirmed_count is None or (alone and not mailing.approval):
+        return None
+    if mailing.confirmed_count <= settings.approval_from:
+        return settings.approval_from
+    return int(mailing.confirmed_count * (1 + MOST_GROWTH))
 
 
-def ask_again(mailing: Mailing, recipients: int) -> None:
-    """Make an outgrown mailing a draft that asks once more, with the new number."""
+def require_moved_alone(
+    session: Session, mailing: Mailing, account_id: int | None, *, may_start_large: bool
+) -> None:
+    """Raise `ForbiddenError` where somebody else approved the start that is to be moved."""
+    if mailing.confirmed_count is None:
+        return
+    large = is_large(session, mailing.tenant_id, mailing.confirmed_count)
+    if large and needs_another(session, mailing, account_id, may_start_large=may_start_large):
+        raise ForbiddenError(
+            "This large mailing is to start at the time that was approved. Undo its start, choose"
+            " another one in its third step, then ask for approval again."
+        )
+
+
+def ask_again(mailing: Mailing, recipients: int, account_id: int | None) -> None:
+    """Have an outgrown mailing, a draft again, ask with the new number.
+
+    Who asked before asks again; where nobody had to, it is `account_id`, who confirmed it.
+    """
     before = Approval.of(mailing)
-    assert before is not None
-    renewed = {"asked_at": datetime.now(UTC), "version": mailing.version, "recipients": recipients}
-    mailing.approval = before.model_copy(update=renewed).model_dump(mode="json")
+    renewed = Approval(
+        asked_by=before.asked_by if before else account_id or 0,
+        asked_at=datetime.now(UTC),
+        version=mailing.version,
+        recipients=recipients,
+        comment=before.comment if before else "",
+    )
+    mailing.approval = renewed.model_dump(mode="json")
+
+
+def _starts_large(session: Session, mailing: Mailing) -> bool:
+    """Whether who confirmed a mailing may start large ones; the command line may."""
+    if mailing.confirmed_by is None:
+        return True
+    membership = session.get(Membership, (mailing.tenant_id, mailing.confirmed_by))
+    return membership is not None and allows(Role(membership.role), "mailings.start_large")

@@ -15,6 +15,7 @@ from envoi.db import table
 from envoi.delivery.models import Run
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, announce, withdraw
+from envoi.mailings.approval import require_moved_alone
 from envoi.mailings.models import Mailing, MailingState
 from envoi.mailings.service import get_mailing
 from envoi.mailings.status import Status, status_column
@@ -128,11 +129,24 @@ def first_start(day: date, now: datetime, zone: ZoneInfo) -> datetime | None:
 
 
 def reschedule(
-    session: Session, tenant_id: int, mailing_id: int, at: datetime, now: datetime | None = None
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    at: datetime,
+    now: datetime | None = None,
+    *,
+    account_id: int | None = None,
+    may_start_large: bool = True,
 ) -> Mailing:
     """Move the start of a mailing that has not started; of a confirmed one the launch as well.
 
+    Args:
+        at: The new start.
+        account_id: Who moves it.
+        may_start_large: Whether they may start mailings above the company's threshold.
+
     Raises:
+        ForbiddenError: Another person approved the start.
         ConflictError: It has started, has ended, or has no start that could be moved.
         ValidationFailedError: The new start has passed.
     """
@@ -145,6 +159,8 @@ def reschedule(
         )
     if mailing.starts_at == at:
         return mailing
+    if mailing.state == MailingState.CREATED:
+        require_moved_alone(session, mailing, account_id, may_start_large=may_start_large)
     mailing.starts_at, mailing.updated_at = at, now
     mailing.version += 1
     if mailing.state == MailingState.CREATED:

@@ -153,6 +153,10 @@ WITH_VALUES = (
         " Ask for approval: a Senior marketer or an Administrator starts it then. Nothing was"
         " sent."
     ),
+    _(
+        "There are {count} recipients now, more than the {most} that need no other approval."
+        " Cancel the mailing and copy it, then ask for approval of the copy."
+    ),
     # Policies and settings; what a rule says of itself.
     _("At most {sentence} in any {period}; more are {then}"),
     _("Quiet from {begin} to {end} by the customer's clock; messages {then}"),

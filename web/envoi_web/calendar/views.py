@@ -16,7 +16,7 @@ from envoi.mailings import service
 from envoi.mailings.calendar import Day
 from envoi.mailings.models import Mailing, MailingState
 from envoi.tenants.service import tenant_settings
-from envoi.webkit import Blueprint, current, page, permission, see_other, toast
+from envoi.webkit import Blueprint, allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import moment, translated
 from envoi_web.calendar.words import full_day, month_name, week_name, weekday_name
 from envoi_web.mailings.context import home_url
@@ -111,7 +111,14 @@ def reschedule(mailing_id: int) -> Response:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         try:
             wanted = _moment(day, at)
-            planning.reschedule(session, current.tenant_id, mailing_id, wanted)
+            planning.reschedule(
+                session,
+                current.tenant_id,
+                mailing_id,
+                wanted,
+                account_id=current.account_id,
+                may_start_large=allowed("mailings.start_large"),
+            )
         except ValidationFailedError as error:
             return _form(session, mailing, day, at, error.problems)
         name = mailing.name

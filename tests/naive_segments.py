@@ -227,7 +227,8 @@ class Naive:
         if name in {"product", "category"}:
             key = {"product": "products", "category": "categories"}[name]
             lines = [line for r in receipts for line in _lines({key: s["values"]}, r)]
-            return bool(lines) is (s["operator"] == "in")
+            bought = {product if name == "product" else PRODUCTS[product] for product, *_ in lines}
+            return _set_holds(s["operator"], bought, set(s["values"]))
         with_lines = [r for r in receipts if _lines(s, r)]
         if name in {"first", "last"}:
             return _moment_holds(s, [r.at for r in with_lines])
@@ -240,11 +241,17 @@ class Naive:
         return number_holds(s, len(lines) if name == "lines" else sum(q for _, q, _ in lines))
 
     def _messages(self, s: Settings, person: Shopper) -> bool:
+        if s["criterion"].startswith("mailings_"):
+            one = s | {"criterion": s["criterion"].removeprefix("mailings_"), "operator": "once"}
+            having = {n for n in s["values"] if self._messages(one | {"mailing": n}, person)}
+            return _set_holds(s["operator"], having, set(s["values"]))
         got = [m for m in person.messages if self._meant(s, m)]
         moments = [m.accepted_at or m.due_at for m in got]
         if s["criterion"] == "days_since":
             days = min(((TODAY - _day(at)).days for at in moments), default=None)
             return days is None if s["operator"] == "never" else number_holds(s, days)
+        if s["criterion"] in {"first", "last"}:
+            return _moment_holds(s, moments)
         if s["criterion"] != "received":
             found = [getattr(m, f"{s['criterion']}_at") for m in got]
             moments = [at for at in found if at is not None and at <= NOW]
@@ -270,8 +277,17 @@ class Naive:
         return inside is (s["operator"] == "in")
 
     def _audience(self, s: Settings, person: Shopper) -> bool:
+        if "audiences" in s:
+            asked = {self.shop.audiences.index(int(number)) for number in s["audiences"]}
+            return _set_holds(s["operator"], person.audiences, asked)
         inside = self.shop.audiences.index(int(s["audience"])) in person.audiences
         return inside is (s["operator"] == "in")
+
+
+def _set_holds(operator: str, found: set[Any], wanted: set[Any]) -> bool:
+    if operator == "all_of":
+        return wanted <= found
+    return bool(wanted & found) is (operator in {"in", "any_of"})
 
 
 def _lines(s: Settings, receipt: Bought) -> list[tuple[str, float, int]]:

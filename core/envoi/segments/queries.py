@@ -120,13 +120,18 @@ def _users(session: Session, tenant_id: int) -> dict[int, list[SegmentUse]]:
 
 
 def references(tree: object, setting: str) -> set[int]:
-    """The numbers that a stored tree's conditions name by a setting: `segment`, `audience`."""
+    """The numbers that a stored tree's conditions name by a setting: `segment`, `audience`.
+
+    Several are named by the plural: `audiences`.
+    """
     try:
         found = conditions(parse(tree))
     except ValidationFailedError:
         return set()
-    numbers = (str(condition.settings.get(setting, "")) for _, condition in found)
-    return {int(number) for number in numbers if number.isdecimal()}
+    named = [condition.settings for _, condition in found]
+    numbers = [settings.get(setting, "") for settings in named]
+    numbers += [number for settings in named for number in settings.get(f"{setting}s", ())]
+    return {int(number) for number in map(str, numbers) if number.isdecimal()}
 
 
 def sampled_customers(

@@ -206,6 +206,16 @@ def any_of(*offered: Choice) -> tuple[Operator, ...]:
     )
 
 
+def sets(values: Input) -> tuple[Operator, ...]:
+    """Operators of what a customer can have several of."""
+    said = f"{{{values.name}}}"
+    return (
+        Operator(name="in", label="any of", phrase=f"any of: {said}", inputs=(values,)),
+        Operator(name="all_of", label="all of", phrase=f"all of: {said}", inputs=(values,)),
+        Operator(name="not_in", label="none of", phrase=f"none of: {said}", inputs=(values,)),
+    )
+
+
 YES_OR_NO = (
     Operator(name="yes", label="yes", phrase="yes"),
     Operator(name="no", label="no", phrase="no"),

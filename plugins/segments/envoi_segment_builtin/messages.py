@@ -7,19 +7,23 @@ period, how long since the last one, whether somebody got a certain mailing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
 from envoi.sql import CustomerIds, Membership, Outside, SourceColumns, func, select
 from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
-from envoi_segment_builtin.comparisons import numbers
+from envoi_segment_builtin.comparisons import numbers, sets
 from envoi_segment_builtin.records import (
+    MOMENTS,
     NEVER,
     PERIOD,
     Recorded,
     ago_period,
     measured,
+    moments,
     named,
+    of_sets,
     period,
 )
 
@@ -65,6 +69,8 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
             before="by the channel",
         ),
     )
+    chosen = replace(of[0], name="values", label="Values", kind=InputKind.CHOICES, before="")
+    mailings = sets(replace(chosen, required=True))
     often = (_ONCE, NEVER, *numbers(kind=InputKind.WHOLE))
     days = (*numbers("days", InputKind.WHOLE), NEVER)
     return (
@@ -76,18 +82,39 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
         Criterion(
             name="days_since", label="Days since the last message", operators=days, inputs=of
         ),
+        Criterion(name="last", label="Last message", operators=MOMENTS, inputs=of),
+        Criterion(name="first", label="First message", operators=MOMENTS, inputs=of),
+        Criterion(
+            name="mailings_received", label="Mailings received", operators=mailings, inputs=PERIOD
+        ),
+        Criterion(
+            name="mailings_opened", label="Mailings opened", operators=mailings, inputs=PERIOD
+        ),
+        Criterion(
+            name="mailings_clicked", label="Mailings clicked", operators=mailings, inputs=PERIOD
+        ),
     )
 
 
 def _messages(asked: MessageSettings, columns: SourceColumns) -> Membership:
-    if asked.criterion == "days_since":
-        return _days_since(asked, columns)
+    if asked.criterion.startswith("mailings_"):
+        return _mailings(asked, columns)
+    if asked.criterion in {"days_since", "last", "first"}:
+        return _last_or_first(asked, columns)
     ids = _within(asked, columns)
     if asked.operator == "never":
         return Outside(ids)
     if asked.operator == "once":
         return ids
     return measured(ids.group_by(ids.selected_columns[0]), func.count(), asked)
+
+
+def _mailings(asked: MessageSettings, columns: SourceColumns) -> Membership:
+    """Compare by mailing: each of them reads no more than the days on which it went out."""
+    of_one = asked.model_copy(update={"criterion": asked.criterion.removeprefix("mailings_")})
+    numbers = [int(value) for value in asked.values]
+    sets = {n: _within(of_one.model_copy(update={"mailing": n}), columns) for n in numbers}
+    return of_sets(sets, asked.operator)
 
 
 def _within(asked: MessageSettings, columns: SourceColumns) -> CustomerIds:
@@ -102,11 +129,13 @@ def _within(asked: MessageSettings, columns: SourceColumns) -> CustomerIds:
     return ids.where(message.channel == asked.channel) if asked.channel else ids
 
 
-def _days_since(asked: MessageSettings, columns: SourceColumns) -> Membership:
+def _last_or_first(asked: MessageSettings, columns: SourceColumns) -> Membership:
     message = columns.messages(mailing=asked.mailing).c
     ids = select(message.customer_id)
     if asked.channel:
         ids = ids.where(message.channel == asked.channel)
+    if asked.criterion != "days_since":
+        return moments(ids, message.at, asked, columns)
     if asked.operator == "never":
         return Outside(ids)
     last = ago_period(asked, columns).holds(func.max(message.at))

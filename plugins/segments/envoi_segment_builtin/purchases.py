@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from envoi.errors import Problem, ValidationFailedError
-from envoi.sql import Membership, Outside, SourceColumns, SqlCondition, func, select
-from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
-from envoi_segment_builtin.comparisons import any_of, numbers
-from envoi_segment_builtin.receipts import goods, moments
+from envoi.sql import Membership, SourceColumns, SqlCondition, func, select
+from envoi.types import Catalogue, Criterion, Input, InputKind, SegmentSourceSpec
+from envoi_segment_builtin.comparisons import numbers, sets
+from envoi_segment_builtin.receipts import goods
 from envoi_segment_builtin.records import (
     MOMENTS,
     PERIOD,
@@ -17,6 +18,8 @@ from envoi_segment_builtin.records import (
     in_minor_units,
     measured,
     measured_of_some,
+    moments,
+    of_set,
     period,
 )
 
@@ -28,15 +31,12 @@ class PurchaseSettings(Recorded):
     categories: tuple[str, ...] = ()
 
 
-_NUMBERS = (Input(name="values", label="Product numbers", kind=InputKind.TEXTS),)
-_PRODUCTS = (
-    Operator(name="in", label="any of", phrase="any of: {values}", inputs=_NUMBERS),
-    Operator(name="not_in", label="none of", phrase="none of: {values}", inputs=_NUMBERS),
-)
+_PRODUCTS = Input(name="values", label="Product numbers", kind=InputKind.TEXTS)
 
 
 def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
     of = goods(catalogue)
+    categories = replace(of[1], name="values", label="Values", required=True, before="")
     measures = (
         ("lines", "Number of purchases", numbers(kind=InputKind.WHOLE)),
         ("quantity", "Quantity bought", numbers()),
@@ -44,11 +44,13 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
         ("share", "Share of receipts", numbers("per cent")),
     )
     return (
-        Criterion(name="product", label="Products bought", operators=_PRODUCTS, inputs=PERIOD),
+        Criterion(
+            name="product", label="Products bought", operators=sets(_PRODUCTS), inputs=PERIOD
+        ),
         Criterion(
             name="category",
             label="Categories bought",
-            operators=any_of(*of[1].choices),
+            operators=sets(categories),
             inputs=PERIOD,
         ),
         *(
@@ -63,14 +65,19 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
 def _purchases(asked: PurchaseSettings, columns: SourceColumns) -> Membership:
     match asked.criterion:
         case "product" | "category":
-            key = "products" if asked.criterion == "product" else "categories"
-            ids = _lines(asked.model_copy(update={key: asked.values}), columns)
-            return Outside(ids) if asked.negated else ids
+            return _bought(asked, columns)
         case "last" | "first":
             return moments(_lines(asked, columns), columns.receipts.c.at, asked, columns)
         case "share":
             return _share(asked, columns)
     return _measured(asked, columns)
+
+
+def _bought(asked: PurchaseSettings, columns: SourceColumns) -> Membership:
+    product = columns.products.c
+    bought = product.external_id if asked.criterion == "product" else product.category
+    ids = _lines(asked, columns).where(bought.in_(asked.values))
+    return of_set(ids, bought, asked.operator, asked.values)
 
 
 def _lines(asked: PurchaseSettings, columns: SourceColumns) -> Any:

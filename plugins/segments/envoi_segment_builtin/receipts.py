@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envoi.sql import (
-    CustomerIds,
     Membership,
-    Outside,
     SourceColumns,
     SqlCondition,
     distinct,
@@ -22,11 +20,10 @@ from envoi_segment_builtin.records import (
     PERIOD,
     Recorded,
     in_minor_units,
-    last_days,
     measured,
     measured_of_some,
     minor,
-    moment_period,
+    moments,
     period,
 )
 
@@ -158,21 +155,6 @@ def receipts_with(column: str, wanted: Sequence[str], columns: SourceColumns) ->
         .join_from(columns.receipt_lines, columns.products, product.id == line.product_id)
         .where(product[column].in_(wanted))
     )
-
-
-def moments(ids: CustomerIds, at: Any, asked: Recorded, columns: SourceColumns) -> Membership:
-    """Compare the first or last moment of a customer's records."""
-    if asked.operator == "never":
-        return Outside(ids)
-    last = asked.criterion.startswith("last")
-    if last and asked.asserted == "in_last":
-        ids = ids.where(*last_days(asked.days or 0, columns).holds(at))
-    else:
-        found = func.max(at) if last else func.min(at)
-        ids = ids.group_by(ids.selected_columns[0]).having(
-            *moment_period(asked, columns).holds(found)
-        )
-    return Outside(ids) if asked.negated else ids
 
 
 RECEIPTS = SegmentSourceSpec(

@@ -1,4 +1,4 @@
-"""What conditions on receipts, purchases and messages share: periods, moments, numbers of them.
+"""What conditions on receipts, purchases and messages share: periods, moments, sets, numbers.
 
 Days are the company's. A measure such as a number of records is nothing for customers without
 any record, so a comparison that nothing keeps is said of those who break it: everybody else.
@@ -6,11 +6,23 @@ any record, so a comparison that nothing keeps is said of those who break it: ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from envoi.errors import Problem, ValidationFailedError
-from envoi.sql import CustomerIds, Membership, Outside, SourceColumns, SqlCondition
+from envoi.sql import (
+    CustomerIds,
+    Membership,
+    Outside,
+    SourceColumns,
+    SqlCondition,
+    distinct,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from envoi.types import Choice, Input, InputKind, Operator
 from envoi_segment_builtin.comparisons import (
     Comparison,
@@ -137,6 +149,37 @@ def ago_period(asked: Comparison, columns: SourceColumns) -> Period:
 
 def _day(value: str | float | None) -> date:
     return date.fromisoformat(value) if isinstance(value, str) else date(2000, 1, 1)
+
+
+def moments(ids: CustomerIds, at: Any, asked: Recorded, columns: SourceColumns) -> Membership:
+    """Compare the first or last moment of a customer's records."""
+    if asked.operator == "never":
+        return Outside(ids)
+    last = asked.criterion.startswith("last")
+    if last and asked.asserted == "in_last":
+        ids = ids.where(*last_days(asked.days or 0, columns).holds(at))
+    else:
+        found = func.max(at) if last else func.min(at)
+        ids = ids.group_by(ids.selected_columns[0]).having(
+            *moment_period(asked, columns).holds(found)
+        )
+    return Outside(ids) if asked.negated else ids
+
+
+def of_set(ids: CustomerIds, value: Any, operator: str, wanted: Sequence[Any]) -> Membership:
+    """Compare the values of a customer's records, which are all among the wanted ones."""
+    if operator == "not_in":
+        return Outside(ids)
+    if operator == "in" or len(wanted) == 1:
+        return ids
+    return ids.group_by(ids.selected_columns[0]).having(func.count(distinct(value)) == len(wanted))
+
+
+def of_sets(sets: Mapping[int, CustomerIds], operator: str) -> Membership:
+    """Compare in which of some sets of customers somebody is."""
+    piles = [ids.add_columns(literal(number).label("set")) for number, ids in sets.items()]
+    pile = union_all(*piles).subquery()
+    return of_set(select(pile.c[0]), pile.c.set, operator, tuple(sets))
 
 
 def in_minor_units(asked: Comparison, columns: SourceColumns) -> Comparison:

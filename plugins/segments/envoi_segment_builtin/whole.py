@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
 from envoi.sql import Membership, Outside, SourceColumns, true
 from envoi.types import (
     Catalogue,
-    Choice,
     Criterion,
     Input,
     InputKind,
     Operator,
     SegmentSourceSpec,
 )
+from envoi_segment_builtin.comparisons import sets
+from envoi_segment_builtin.records import named, of_sets
+
+_OF_SEVERAL = {"any_of": "in", "all_of": "all_of", "none_of": "not_in"}
+"""How operators of several audiences are named among those of sets."""
 
 
 class SegmentSettings(BaseModel):
@@ -29,13 +34,14 @@ class SegmentSettings(BaseModel):
 
 
 class AudienceSettings(BaseModel):
-    """Membership of a target audience, by its number."""
+    """Membership of a target audience, or of some of several, by their numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     criterion: str
     operator: str
-    audience: int
+    audience: int | None = None
+    audiences: tuple[int, ...] = ()
 
 
 class AllSettings(BaseModel):
@@ -52,13 +58,24 @@ def _segments(catalogue: Catalogue) -> Sequence[Criterion]:
 
 
 def _audiences(catalogue: Catalogue) -> Sequence[Criterion]:
-    sets = catalogue.audiences
-    return (_membership("audience", "Target audience", "other than {audience}", sets),)
+    one = _membership("audience", "Target audience", "other than {audience}", catalogue.audiences)
+    return (replace(one, operators=(*one.operators, *_several(catalogue.audiences))),)
 
 
-def _membership(name: str, label: str, outside: str, sets: Mapping[int, str]) -> Criterion:
-    offered = tuple(Choice(value=str(number), label=named) for number, named in sets.items())
-    chosen = (Input(name=name, label=label, kind=InputKind.CHOICE, choices=offered),)
+def _several(offered: Mapping[int, str]) -> tuple[Operator, ...]:
+    """Operators of several audiences, whose settings are others than those of one."""
+    chosen = Input(
+        name="audiences",
+        label="Target audiences",
+        kind=InputKind.CHOICES,
+        choices=named(offered),
+    )
+    operators = {operator.name: operator for operator in sets(chosen)}
+    return tuple(replace(operators[same], name=name) for name, same in _OF_SEVERAL.items())
+
+
+def _membership(name: str, label: str, outside: str, offered: Mapping[int, str]) -> Criterion:
+    chosen = (Input(name=name, label=label, kind=InputKind.CHOICE, choices=named(offered)),)
     return Criterion(
         name=name,
         label=label,
@@ -75,8 +92,11 @@ def _segment(asked: SegmentSettings, columns: SourceColumns) -> Membership:
 
 
 def _audience(asked: AudienceSettings, columns: SourceColumns) -> Membership:
-    ids = columns.audience(asked.audience)
-    return Outside(ids) if asked.operator == "not_in" else ids
+    if asked.audience is not None:
+        ids = columns.audience(asked.audience)
+        return Outside(ids) if asked.operator == "not_in" else ids
+    found = {number: columns.audience(number) for number in asked.audiences}
+    return of_sets(found, _OF_SEVERAL[asked.operator])
 
 
 def _all(_catalogue: Catalogue) -> Sequence[Criterion]:

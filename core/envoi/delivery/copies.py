@@ -11,17 +11,21 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from time import sleep
 
 import structlog
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from envoi.delivery.buckets import Buckets
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.models import Run, RunStatus
 from envoi.delivery.plan import Plan, make_plan
 from envoi.delivery.recipients import Person
+from envoi.delivery.restored import may_send
 from envoi.delivery.routes import likely_route
 from envoi.delivery.runs import get_run
+from envoi.delivery.throttle import shared_buckets
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
@@ -33,6 +37,8 @@ log = structlog.get_logger()
 NOBODY = 0
 """Stands for the customer of a copy that is rendered for none."""
 _STEPS = 15
+MOST_SECONDS = 10.0
+"""How long a copy waits for its turn at a gateway with a limit."""
 
 
 class CopyState(StrEnum):
@@ -96,19 +102,30 @@ def send_copies(installation: Installation, tenant_id: int, run_id: int) -> None
     The caller sees to it that no two processes do this at the same time.
     """
     with installation.database.tenant_session(tenant_id) as session:
+        if not may_send(session):
+            return
         kept = copies_of(get_run(session, tenant_id, run_id))
     try:
         with installation.database.tenant_session(tenant_id) as session:
             route = likely_route(session, installation.plugins, tenant_id, run_id)
         plan = make_plan(installation, tenant_id, run_id, route)
         person = _person(installation, plan, kept.customer_id)
+        buckets = shared_buckets(installation)
         with closing(_connect(installation.plugins, plan)) as connection:
             for place, copy in enumerate(kept.copies):
+                _wait_for_slot(buckets, plan)
                 _send(installation, plan, connection, person, place, copy)
     except EnvoiError as error:
         log.warning("copies_failed", tenant=tenant_id, run=run_id, error=str(error))
         _fail_rest(installation, tenant_id, run_id, str(error))
     _finish(installation, tenant_id, run_id)
+
+
+def _wait_for_slot(buckets: Buckets, plan: Plan) -> None:
+    """Keep to the gateway's rate, but not for long: a person waits for these few."""
+    if plan.rates.gateway is not None:
+        grant = buckets.take(plan.rates.gateway, 1, MOST_SECONDS)
+        sleep(min(grant.wait, MOST_SECONDS))
 
 
 def _connect(plugins: Plugins, plan: Plan) -> Connection:

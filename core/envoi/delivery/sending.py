@@ -11,7 +11,6 @@ from time import monotonic, perf_counter, sleep
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 
-from envoi.delivery.buckets import Buckets
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
 from envoi.delivery.connections import Connections
@@ -22,9 +21,9 @@ from envoi.delivery.recipients import Person
 from envoi.delivery.recorder import Slot
 from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
-from envoi.delivery.sender import SenderEndedError, SenderSession, live_senders
+from envoi.delivery.sender import SenderEndedError, SenderSession
 from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
-from envoi.delivery.throttle import Outflow, Throttle, domain_of
+from envoi.delivery.throttle import Outflow, Throttle, domain_of, shared_buckets
 from envoi.delivery.traffic import note_traffic
 from envoi.errors import (
     ConflictError,
@@ -99,8 +98,7 @@ class Engine:
         self._processes = max(1, installation.settings.worker_processes)
         self._streaks = Streaks()
         self.connections = Connections()
-        redis_url = installation.settings.redis_url.get_secret_value()
-        self._throttle = Throttle(Buckets(redis_url, lambda: live_senders(self._database)))
+        self._throttle = Throttle(shared_buckets(installation))
 
     def send_run(
         self,

@@ -10,6 +10,8 @@ from time import monotonic, sleep
 from envoi.delivery.buckets import Bucket, Buckets
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.recipients import Person
+from envoi.delivery.sender import live_senders
+from envoi.installation import Installation
 
 GOOD_SECONDS = 0.04
 """A slot not used so soon is given up, so that what is late never leaves together."""
@@ -178,6 +180,12 @@ class _Slots:
         if self._left:
             return max(1, self._taken - self._left)
         return min(max(1, 2 * self._taken), self._bucket.batch)
+
+
+def shared_buckets(installation: Installation) -> Buckets:
+    """Return the way to the limits that all processes of an installation share."""
+    url = installation.settings.redis_url.get_secret_value()
+    return Buckets(url, lambda: live_senders(installation.database))
 
 
 def domain_of(person: Person) -> str:

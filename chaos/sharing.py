@@ -41,8 +41,8 @@ def limit(row: Row) -> list[Figure]:
         with a_host(row.stage, LIMIT_PROCESSES, 2, others=True):
             course.wait_for_a_message(0)
             time.sleep(seconds + 2)
-    # The first second and the last are not whole.
-    found = witness.by_second()[2 : seconds + 2]
+        # The first second and the last are not whole.
+        found = witness.by_second()[2 : seconds + 2]
     return [
         at_most("limit.most", max(found), "messages/s", OVER * PER_SECOND),
         at_least("limit.used", sum(found) / len(found) / PER_SECOND, "of the limit", USED),

@@ -15,6 +15,9 @@ from envoi.errors import Problem, ValidationFailedError
 MAX_TEXT = 500
 """Characters of a subject or name; longer ones are cut, since no mailbox shows them."""
 
+MAX_FILE_NAME = 70
+"""A line has 998 bytes (RFC 5322), and a character up to 12 of them when it is quoted."""
+
 _LINE = 72
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
@@ -50,10 +53,15 @@ def mailbox(name: str, address: str) -> str:
 
 def file_name(name: str) -> str:
     """The parameter of an attachment's name, by RFC 2231 where it is not ASCII."""
-    plain = _CONTROLS.sub(" ", name)
+    plain = _short(_CONTROLS.sub(" ", name))
     if plain.isascii():
         return 'filename="{}"'.format(plain.replace("\\", "_").replace('"', "_"))
-    return f"filename*=utf-8''{quote(plain, safe='')}"
+    return f"filename*=utf-8''{quote(plain.encode(errors='replace'), safe='')}"
+
+
+def _short(name: str) -> str:
+    """Cut the middle out of a long name, so that its line is one and its end is kept."""
+    return name if len(name) <= MAX_FILE_NAME else f"{name[:40]}{name[40 - MAX_FILE_NAME :]}"
 
 
 def sendable(address: str) -> str:

@@ -13,7 +13,9 @@ from envoi_channel_email.dkim import DkimSigner
 from envoi_channel_email.settings import SmtpSettings
 
 # A local part and a domain without anything that could end the command or the path.
-_PATH = re.compile(r"[^\x00-\x20\x7f-\xa0<>,;\"()\\@]{1,64}@[A-Za-z0-9.\[\]:_-]{1,255}")
+_PATH = re.compile(
+    r"[^\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff<>,;\"()\\@]{1,64}@[A-Za-z0-9.\[\]:_-]{1,255}"
+)
 _ACCOUNT_CODES = (530, 535, 538)
 """Replies that concern our login, whatever message they were given for."""
 
@@ -100,7 +102,7 @@ class SmtpConnection:
     @staticmethod
     def _unsendable(message: Outgoing) -> str:
         for path in (message.sender, message.address):
-            if not _PATH.fullmatch(path):
+            if not _PATH.fullmatch(path) or (path is message.sender and not path.isascii()):
                 return f"501 5.1.3 {path[:100]!r} is not an address"
         payload = message.payload
         if not payload.count(b"\r\n") == payload.count(b"\n") == payload.count(b"\r"):

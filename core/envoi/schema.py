@@ -43,6 +43,7 @@ TABLES_WITHOUT_RLS = {
     "inbound_route": "finds the tenant of a webhook by an opaque key",
     "time_zone": "a dictionary, the same for everybody",
     "sender": "a sending process works for every tenant",
+    "instance": "tells a restored copy from the database that sends; holds one row",
     "door": "says when a way in was last looked after; serves every tenant",
     "chore": "says when the scheduler did what; serves every tenant",
     "alembic_version": "the migrations' own",

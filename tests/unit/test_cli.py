@@ -71,7 +71,8 @@ def test_the_commands_are_those_that_are_documented() -> None:
         *("user", "web", "worker"),
     }
     mailing = {path[1] for path in PATHS if len(path) == 2 and path[0] == "mailing"}
-    assert mailing == {"create", "estimate", "launch", "pause", "resume", "cancel", "report"}
+    wanted = {"create", "estimate", "launch", "pause", "resume", "cancel", "report"}
+    assert mailing == wanted | {"resume-after-restore"}
 
 
 def test_an_unknown_command_is_a_wrong_use() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.cli.context import opened, write_json
 from envoi.delivery.gateways import test_gateway
+from envoi.delivery.restored import at_stake, may_send
 from envoi.errors import EnvoiError
 from envoi.feedback.models import NOBODY, InboundState
 from envoi.feedback.queries import count_inbound, door_signs
@@ -72,6 +73,18 @@ def _database(installation: Installation) -> Iterator[Finding]:
             f"{state['applied']} of {state['newest']}",
             "Run `envoi migrate`.",
         )
+
+
+def _restored(installation: Installation) -> Iterator[Finding]:
+    with installation.database.system_session() as session:
+        ok = may_send(session)
+    waiting = 0 if ok else sum(run.waiting for run in at_stake(installation.database))
+    yield Finding(
+        "restored copy",
+        ok,
+        "no" if ok else f"yes, nothing is sent; {waiting:,} messages wait",
+        "Pause what was sent since the backup, then `envoi mailing resume-after-restore`.",
+    )
 
 
 def _role(installation: Installation) -> Iterator[Finding]:
@@ -200,7 +213,19 @@ def _clock(installation: Installation) -> Iterator[Finding]:
 
 Checking = Callable[[Installation], Iterator[Finding]]
 CHECKS: tuple[Checking, ...] = (
-    *(_database, _role, _partitions, _broker, _workers, _plugins, _gateways, _doors, _disk, _clock),
+    *(
+        _database,
+        _restored,
+        _role,
+        _partitions,
+        _broker,
+        _workers,
+        _plugins,
+        _gateways,
+        _doors,
+        _disk,
+        _clock,
+    ),
 )
 
 

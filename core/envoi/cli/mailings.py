@@ -9,6 +9,7 @@ import click
 from sqlalchemy.orm import Session
 
 from envoi.cli.context import in_tenant, read_json, tenant_option, write_json
+from envoi.cli.restoring import resume_after_restore
 from envoi.mailings import launch, service, variants
 from envoi.mailings.audience import estimate_mailing
 from envoi.mailings.report import report_of_mailing
@@ -18,6 +19,9 @@ from envoi.mailings.review import review
 @click.group()
 def mailing() -> None:
     """Mailings: from a draft to its report."""
+
+
+mailing.add_command(resume_after_restore)
 
 
 @mailing.command("create")

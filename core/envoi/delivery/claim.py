@@ -15,6 +15,7 @@ from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.pace import Pace, clear_jam
+from envoi.delivery.restored import is_at_home
 from envoi.delivery.states import leave_unconfirmed, move
 
 
@@ -109,6 +110,7 @@ def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:
     due = select(c.number).where(
         *mine, c.state == BlockState.READY, c.due_at <= func.now(), sending.exists()
     )
+    due = due.where(is_at_home())
     first = due.order_by(c.due_at).limit(1).with_for_update(skip_locked=True)
     expires = select(run.expires_at).where(run.tenant_id == tenant_id, run.id == run_id)
     return (

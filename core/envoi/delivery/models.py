@@ -259,6 +259,17 @@ class Sender(SQLModel, table=True):
     ended_at: datetime | None = moment()
 
 
+class Instance(SQLModel, table=True):
+    """Where the database that sends lives, in one row; see `envoi.delivery.restored`.
+
+    No RLS: it holds for every tenant.
+    """
+
+    __tablename__ = "instance"
+    id: int = small_key()
+    identity: str = words(None)
+
+
 class Message(SQLModel, table=True):
     """The ledger: one row for every customer of a run's segment.
 

@@ -12,7 +12,7 @@ revision = "0003"
 down_revision = "0002"
 
 TENANT_TABLES = ("bounce", "inbound", "gateway_day", "circuit", "gateway_minute", "run_traffic")
-OPEN_TABLES = ("door", "chore")
+OPEN_TABLES = ("door", "chore", "instance")
 
 
 def upgrade() -> None:

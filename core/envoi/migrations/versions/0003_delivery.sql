@@ -135,3 +135,17 @@ ALTER TABLE tenant_settings
     ALTER COLUMN unconfirmed_resend TYPE JSONB USING
         CASE WHEN unconfirmed_resend THEN '{}'::jsonb ELSE '{"email": false}'::jsonb END,
     ALTER COLUMN unconfirmed_resend SET DEFAULT '{}';
+
+-- Where this database lives: a copy of it, restored from a backup, must not send by itself.
+CREATE FUNCTION envoi_identity() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog AS $$
+    SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || oid
+    FROM pg_control_system(), pg_database WHERE datname = current_database()
+$$;
+
+CREATE TABLE instance (
+    id SMALLINT NOT NULL,
+    identity TEXT NOT NULL,
+    CONSTRAINT pk_instance PRIMARY KEY (id)
+);
+INSERT INTO instance (id, identity) VALUES (1, envoi_identity());

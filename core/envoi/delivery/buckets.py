@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 log = structlog.get_logger()
 
-USED_SHARE = 0.985
+USED_SHARE = 0.99
 """What of a limit is used: the rest is for messages that are late on their way."""
 BATCH_SECONDS = 0.04
 """What is taken at once is at most what the limit allows in so long."""

@@ -13,7 +13,7 @@ from envoi.delivery.recipients import Person
 from envoi.delivery.sender import live_senders
 from envoi.installation import Installation
 
-GOOD_SECONDS = 0.04
+GOOD_SECONDS = 0.05
 """A slot not used so soon is given up, so that what is late never leaves together."""
 PATIENCE_SECONDS = 1.0
 """Who would wait longer for a gateway gives the block back; others may need the place."""

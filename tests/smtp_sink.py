@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import hmac
 import json
 import os
 import random
@@ -59,6 +60,7 @@ class Script:
     login: tuple[str, str] | None = None
     auth: str = "PLAIN LOGIN"
     starttls: ssl.SSLContext | None = None
+    implicit_tls: ssl.SSLContext | None = None
     keep_data: bool = True
 
 
@@ -168,6 +170,12 @@ class _Session(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def setup(self) -> None:
+        if tls := self.server.sink.script.implicit_tls:
+            self.request = tls.wrap_socket(self.request, server_side=True)
+            self.server.watch(self.request)
+        super().setup()
+
     def handle(self) -> None:
         self._sink, self._script = self.server.sink, self.server.sink.script
         self._mail_from, self._rcpts, self._taken = "", list[str](), 0
@@ -216,9 +224,21 @@ class _Session(socketserver.StreamRequestHandler):
         mechanism, _, initial = rest.partition(" ")
         if mechanism.upper() == "PLAIN":
             _, user, password = base64.b64decode(initial).decode().split("\0")
+        elif mechanism.upper() == "CRAM-MD5":
+            self._answer_challenge()
+            return
         else:
             user, password = self._ask("VXNlcm5hbWU6"), self._ask("UGFzc3dvcmQ6")
         good = (user, password) == self._script.login
+        self._say("235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password")
+
+    def _answer_challenge(self) -> None:
+        assert self._script.login
+        user, password = self._script.login
+        challenge = b"<1.2@sink>"
+        given = self._ask(base64.b64encode(challenge).decode())
+        digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+        good = given == f"{user} {digest}"
         self._say("235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password")
 
     def _ask(self, prompt: str) -> str:

@@ -280,11 +280,10 @@ def test_a_return_path_ends_no_command(
 ) -> None:
     outgoing = content.render(recipient("Anna"))
     before = len(sink.received)
-    accepted = []
-    for value in STRINGS:
-        for sender in (f"b+{value}@bounce.test", f"b+k1@bounce.test{value}"):
-            if connection.send(replace(outgoing, sender=sender)).status is SendStatus.ACCEPTED:
-                accepted.append(sender)
+    senders = [f"b+{value}@bounce.test" for value in STRINGS]
+    senders += [f"b+k1@bounce.test{value}" for value in STRINGS]
+    results = {sender: connection.send(replace(outgoing, sender=sender)) for sender in senders}
+    accepted = [s for s, result in results.items() if result.status is SendStatus.ACCEPTED]
     taken = sink.received[before:]
     assert [(one.mail_from, one.rcpt) for one in taken] == [(s, RECIPIENT) for s in accepted]
     assert len(accepted) < len(STRINGS) / 10

@@ -21,6 +21,9 @@ _ACCOUNT_CODES = (530, 535, 538)
 
 _CLOSING = 421
 
+TEST_SECONDS = 10.0
+"""How long a test waits for each answer at most."""
+
 
 class SmtpProvider:
     """A configured SMTP gateway."""
@@ -34,8 +37,12 @@ class SmtpProvider:
         return SmtpConnection(self._settings, self._signer)
 
     def test(self) -> str:
-        """Greet the server, log in, and return its own words."""
-        dialogue = Dialogue(self._settings)
+        """Greet the server, log in, and return its own words; somebody waits for them."""
+        patience = {
+            name: min(getattr(self._settings, name), TEST_SECONDS)
+            for name in ("connect_timeout", "reply_timeout")
+        }
+        dialogue = Dialogue(self._settings.model_copy(update=patience))
         dialogue.quit()
         return f"{dialogue.banner}\n{dialogue.greeting}"
 

@@ -22,10 +22,10 @@ log = structlog.get_logger()
 
 USED_SHARE = 0.99
 """What of a limit is used: the rest is for messages that are late on their way."""
-BATCH_SECONDS = 0.04
+BATCH_SECONDS = 0.02
 """What is taken at once is at most what the limit allows in so long."""
-SLACK_SECONDS = 0.02
-"""How much idle time may be made up."""
+SLACK_SECONDS = 0.05
+"""How much idle time may be made up; with what is late it stays within a tenth of a second."""
 DOMAIN_SLACK_SECONDS = 0.08
 """A domain's slot is taken only when its message's turn comes, so more of them would be lost."""
 

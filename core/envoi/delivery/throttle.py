@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +15,7 @@ from envoi.delivery.recipients import Person
 from envoi.delivery.sender import live_senders
 from envoi.installation import Installation
 
-GOOD_SECONDS = 0.05
+GOOD_SECONDS = 0.03
 """A slot not used so soon is given up, so that what is late never leaves together."""
 PATIENCE_SECONDS = 1.0
 """Who would wait longer for a gateway gives the block back; others may need the place."""
@@ -40,6 +42,8 @@ class Throttle:
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
         self._closed: dict[str, float] = {}
+        self.lines: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        """One thread of a process asks for a bucket's slots at a time, the others stand in line."""
 
     def opens_at(self, rates: Rates) -> datetime | None:
         """When the gateway may be used again; None: now."""
@@ -138,39 +142,49 @@ class Outflow:
 
     def _wait(self, moment: float) -> bool:
         """Wait for a moment; false when the work is to end meanwhile."""
-        while (left := moment - monotonic()) > 0:
-            if self._ended():
-                return False
+        while not self._ended():
+            if (left := moment - monotonic()) <= 0:
+                return True
             sleep(min(left, NAP_SECONDS))
-        return True
+        return False
 
 
 class _Slots:
     """Slots of a gateway that one sender has taken and not used yet.
 
-    It asks for twice as many when all were used in time, and for fewer when some were not.
+    They are taken when they are free, never ahead: whoever is late then loses none. It asks for
+    twice as many when all were used in time, and for fewer when some were not.
     """
 
     def __init__(self, throttle: Throttle, bucket: Bucket, wait: Callable[[float], bool]) -> None:
         self._throttle, self._bucket, self._wait = throttle, bucket, wait
+        self._line = throttle.lines[bucket.name]
         self._left = self._taken = 0
         self._good_until = 0.0
 
     def ready(self, until: float) -> bool:
         """Wait until a message may leave; false when none may within the time."""
         while not self._left or monotonic() > self._good_until:
-            within = max(0.0, until - monotonic())
-            count, wait = self._throttle.take(
-                self._bucket, self._wanted(), within, PATIENCE_SECONDS
-            )
-            if not count:
-                return False
-            begins = monotonic() + wait
-            self._left = self._taken = count
-            self._good_until = begins + GOOD_SECONDS
-            if not self._wait(begins):
-                return False
+            while not self._line.acquire(timeout=NAP_SECONDS):
+                if not self._wait(0):
+                    return False
+            try:
+                if not self._ask(until):
+                    return False
+            finally:
+                self._line.release()
         return True
+
+    def _ask(self, until: float) -> bool:
+        while True:
+            count, wait = self._throttle.take(self._bucket, self._wanted(), 0, PATIENCE_SECONDS)
+            if count:
+                self._left = self._taken = count
+                self._good_until = monotonic() + GOOD_SECONDS
+                return True
+            moment = monotonic() + wait
+            if wait > PATIENCE_SECONDS or moment >= until or not self._wait(moment):
+                return False
 
     def use(self) -> None:
         """Use a slot."""

@@ -135,6 +135,8 @@ def connect(
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_recycle=1800,
+        # An error's text is logged and shown, and the values could be anybody's address.
+        hide_parameters=True,
         **options,
     )
     return Database(engine, app_role)

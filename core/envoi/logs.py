@@ -1,33 +1,100 @@
-"""What processes write about themselves: one line an event, JSON unless a person looks on."""
+"""What processes write about themselves: one line an event, JSON unless a person looks on.
+
+What a line is about travels in context variables (`structlog.contextvars`): the request, the
+company, a mailing, a run. Addresses and secrets are taken out of every line, whoever wrote it:
+the words of a database, a provider or a plugin could hold anything.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+ADDRESS = "(address)"
+HIDDEN = "(hidden)"
+
+_LEAST_SECRET = 6
+"""Shorter ones would hide ordinary words, and are no secrets."""
+_secrets: set[str] = set()
+
+_CREDENTIALS = re.compile(r"://[^\s/@]*@")
+_EMAIL = re.compile(r"[^\s<>(),;]*@[\w-]+(?:\.[\w-]+)+")
+_PHONE = re.compile(r"\+\d[\d ()-]{6,}\d")
+_DETAIL = re.compile(r"^(DETAIL|CONTEXT|QUERY|STATEMENT): .*$", re.MULTILINE)
+"""Where PostgreSQL quotes values: `Key (email)=(...) already exists.`"""
 
 
-def configure_logs() -> None:
+def hide(*secrets: str) -> None:
+    """Keep these values out of everything that this process logs from now on."""
+    _secrets.update(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
+
+
+def masked(text: str) -> str:
+    """Return a text without known secrets, passwords in URLs, addresses and phone numbers."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    text = _CREDENTIALS.sub(f"://{HIDDEN}@", text)
+    text = _DETAIL.sub(rf"\1: {HIDDEN}", text)
+    return _PHONE.sub(ADDRESS, _EMAIL.sub(ADDRESS, text))
+
+
+def configure_logs(form: str | None = None) -> None:
     """Write log lines to standard error; tracebacks without the values of variables.
 
-    Values could be anything: a customer's data, a password.
+    Args:
+        form: json or text; what ENVOI_LOG_FORMAT says if it is not given.
     """
-    processors: list[structlog.typing.Processor] = [
+    form = form if form is not None else os.environ.get("ENVOI_LOG_FORMAT", "")
+    about: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _mask,
     ]
-    if sys.stderr.isatty():
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
-    else:
-        processors += [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
+    renderer = _renderer(form or ("text" if sys.stderr.isatty() else "json"))
     structlog.configure(
-        processors=processors,
+        processors=[*about, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    _configure_libraries(about, renderer)
+
+
+def _renderer(form: str) -> Processor:
+    if form == "text":
+        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _configure_libraries(about: list[Processor], renderer: Processor) -> None:
+    """What libraries say by `logging` has the same form, if it is a warning at least."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *about],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _mask(logger: WrappedLogger, name: str, line: EventDict) -> EventDict:  # noqa: ARG001
+    known = ((key, value) for key, value in line.items() if value is not None)
+    return {key: value if key == "timestamp" else _without(value) for key, value in known}
+
+
+def _without(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {_without(key): _without(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without(inner) for inner in value]
+    return masked(str(value))

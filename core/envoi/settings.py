@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -122,6 +123,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    def secrets(self) -> list[str]:
+        """Every value that is not to be seen, and the passwords in addresses."""
+        values = [value for _, value in self if isinstance(value, SecretStr)]
+        found = [value.get_secret_value() for value in (*values, *self.former_secret_keys)]
+        return [*found, *(unquote(urlsplit(url).password or "") for url in found if "://" in url)]
 
     @cached_property
     def web_url(self) -> str:

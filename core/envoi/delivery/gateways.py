@@ -24,6 +24,7 @@ from envoi.errors import (
     problems_of,
 )
 from envoi.installation import Installation
+from envoi.logs import hide
 from envoi.plugins import Plugins, fence
 from envoi.secrets import SecretBox
 from envoi.settings import Settings
@@ -232,6 +233,7 @@ def _store(box: SecretBox, gateway: Gateway, values: BaseModel) -> None:
 
 def _secrets(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(box.open(gateway.secrets, _place(gateway)))
+    hide(*(value for value in found.values() if isinstance(value, str)))
     return found
 
 

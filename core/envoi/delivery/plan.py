@@ -70,6 +70,7 @@ class Plan:
     rates: Rates
     quota: DayQuota | None = None
     pace: Pace | None = None
+    mailing_id: int | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
 
@@ -173,6 +174,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
     return Plan(
         tenant_id=tenant_id,
         run_id=run_id,
+        mailing_id=run.mailing_id,
         launched_on=run.launched_on,
         channel=run.channel,
         route=route,

@@ -10,6 +10,7 @@ from time import monotonic, perf_counter, sleep
 
 import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
@@ -113,7 +114,8 @@ class Engine:
             Whether more is to be sent at once.
         """
         until = monotonic() + seconds
-        with suppress(SenderEndedError), self._sender.slot() as slot:
+        about = bound_contextvars(tenant=tenant_id, run=run_id, block=None, mailing=None)
+        with about, suppress(SenderEndedError), self._sender.slot() as slot:
             while not stop() and self._sender.is_alive():
                 if monotonic() >= until:
                     return True
@@ -202,6 +204,7 @@ class Engine:
         slot: Slot,
         stop: Callable[[], bool],
     ) -> _Sheet:
+        bind_contextvars(block=claim.key.number, mailing=plan.mailing_id)
         sheet = _Sheet()
         until = monotonic() + min(BLOCK_SECONDS, claim.seconds_left())
         connection: Connection | None = None
@@ -219,7 +222,7 @@ class Engine:
                 if outgoing is not None:
                     self._hand_over(plan, connection, message, outgoing, slot, sheet)
         except ProviderError as error:
-            log.warning("gateway_failed", run=plan.run_id, gateway=plan.gateway, error=str(error))
+            log.warning("gateway_failed", gateway=plan.gateway, error=str(error))
             sheet.trouble = error
             _close(connection)
         except EnvoiError as error:
@@ -279,6 +282,7 @@ class Engine:
             raise
         except Exception as error:
             # The contract does not allow it, so nobody knows whether the message has left.
+            log.warning("outcome_unknown", message=message.customer_id, error=repr(error))
             sheet.note(message, MessageState.UNCONFIRMED, detail=repr(error))
             raise plan.blame(self._plugins, "provider", plan.provider_name, error) from error
         hit(Place.AFTER_250)

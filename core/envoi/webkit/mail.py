@@ -45,9 +45,7 @@ class SystemMail(MailUtil):
         """Send one mail; a failure is logged, as the form must not tell who has an account."""
         if not self.url.hostname:
             log.warning(
-                "no mail server is set (ENVOI_MAIL_URL), so this mail stays here",
-                to=recipient,
-                body=body,
+                "no mail server is set (ENVOI_MAIL_URL), so this mail stays here", body=body
             )
             return
         message = EmailMessage()

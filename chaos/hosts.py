@@ -37,6 +37,8 @@ FORKS.set_forkserver_preload(
 )
 _LOOK_SECONDS = 0.1
 _STOP_SECONDS = 30.0
+_REST_SECONDS = 1.0
+"""What ends sooner than that has a fault of its own, and is not started again at once."""
 
 SCHEDULER = "scheduler"
 """Stands among the queues of a host for a process that schedules."""
@@ -58,11 +60,13 @@ class Host:
     queues: Sequence[tuple[str, ...]]
     threads: int
     _processes: list[BaseProcess | None] = field(default_factory=list)
+    _rests_until: list[float] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Host:
         self._processes = [None] * len(self.queues)
+        self._rests_until = [0.0] * len(self.queues)
         self._start_missing()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._supervisor.start()
@@ -146,11 +150,14 @@ class Host:
             settings = self.stage.installation.settings.model_copy(update={"data_dir": self.folder})
             log = self.stage.installation.settings.data_dir / "processes.log"
             for place, process in enumerate(self._processes):
-                if process is None or not process.is_alive():
+                if process and process.is_alive():
+                    continue
+                if time.monotonic() >= self._rests_until[place]:
                     arguments = (settings, self.queues[place], self.threads, log)
                     fresh = FORKS.Process(target=_work, args=arguments, daemon=True)
                     fresh.start()
                     self._processes[place] = fresh
+                    self._rests_until[place] = time.monotonic() + _REST_SECONDS
 
 
 def a_host(

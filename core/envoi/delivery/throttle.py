@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from time import monotonic, sleep
 
 from envoi.delivery.buckets import Bucket, Buckets
@@ -92,7 +93,7 @@ class Outflow:
 
     def __iter__(self) -> Iterator[ClaimedMessage]:
         if not self._rates:
-            yield from self._messages
+            yield from takewhile(lambda _: not self._ended(), self._messages)
             return
         waiting = self._messages
         while waiting:

@@ -8,14 +8,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
-from envoi.db import Database
+from envoi.db import Database, table
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.mailings.models import Mailing
 from envoi.plugins import Plugins
 from envoi.segments.members import customers_among
 from envoi.segments.service import create_segment
+from envoi.target_audiences.models import AudienceMember
+from envoi.target_audiences.pending import ask_change, change_pending
 from envoi.target_audiences.queries import list_audiences, members_of
 from envoi.target_audiences.service import (
     add_customers,
@@ -23,6 +25,7 @@ from envoi.target_audiences.service import (
     create_audience,
     delete_audience,
     get_audience,
+    one_change_at_a_time,
     one_customer,
     remove_customers,
     rename_audience,
@@ -81,6 +84,31 @@ def test_two_changes_at_once_keep_the_size_right(
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(change, steps)) == 30
     assert size_and_rows(database, tenant_id, audience_id) == (30, 30)
+
+
+def test_asking_for_a_change_does_not_wait_for_one_that_goes_on(
+    database: Database, tenant_id: int, plugins: Plugins, audience_id: int
+) -> None:
+    """A million customers take a while to add; who presses the button meanwhile goes on."""
+    with database.tenant_session(tenant_id) as running:
+        one_change_at_a_time(running, tenant_id, [audience_id])
+        member = {"tenant_id": tenant_id, "audience_id": audience_id, "customer_id": 10**9}
+        running.execute(insert(table(AudienceMember)).values(member))
+        with database.tenant_session(tenant_id) as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            ask_change(session, tenant_id, audience_id, city("omsk"), add=True, plugins=plugins)
+
+
+def test_a_change_that_cannot_be_made_does_not_hold_up_the_next(
+    database: Database, tenant_id: int, plugins: Plugins, audience_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        ask_change(session, tenant_id, audience_id, city("berlin"), add=True, plugins=plugins)
+        audience = get_audience(session, tenant_id, audience_id)
+        gone = {"all": [{"source": "segment", "settings": {"segment": 10**9}}]}
+        audience.pending = [{"tree": gone, "add": True}, *audience.pending]
+    change_pending(database, plugins, tenant_id, audience_id)
+    assert size_and_rows(database, tenant_id, audience_id) == (10, 10)
 
 
 def test_members_are_listed_by_pages_and_found(

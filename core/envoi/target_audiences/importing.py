@@ -32,6 +32,7 @@ from envoi.customers.models import Customer
 from envoi.customers.staging import Applied, each_deleted
 from envoi.db import table
 from envoi.target_audiences.models import AudienceMember, TargetAudience
+from envoi.target_audiences.service import one_change_at_a_time
 
 COLUMNS = Columns(required=("customer_id",), optional=("audience",))
 AUDIENCE = "audience"
@@ -115,8 +116,8 @@ class AudienceImport:
         audience, member = table(TargetAudience), table(AudienceMember)
         mine = audience.c.tenant_id == self._tenant_id
         named = select(batch.c.audience).distinct()
-        locked = select(audience.c.id).where(mine, audience.c.name.in_(named))
-        connection.execute(locked.order_by(audience.c.id).with_for_update())
+        ids = connection.scalars(select(audience.c.id).where(mine, audience.c.name.in_(named)))
+        one_change_at_a_time(connection, self._tenant_id, ids)
         rows: Any = select(literal(self._tenant_id), audience.c.id, batch.c.customer).join_from(
             batch, audience, and_(mine, audience.c.name == batch.c.audience)
         )

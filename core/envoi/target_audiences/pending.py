@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DataError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from envoi.db import Database
-from envoi.errors import NotFoundError, ValidationFailedError
+from envoi.errors import NotFoundError, PluginError, ValidationFailedError
 from envoi.jobs import Work, announce, withdraw
 from envoi.plugins import Plugins
 from envoi.segments.compile import customer_ids
@@ -18,6 +19,9 @@ from envoi.target_audiences.models import TargetAudience
 from envoi.target_audiences.service import change_by_segment, get_audience
 
 log = structlog.get_logger(__name__)
+
+_IMPOSSIBLE = (NotFoundError, PluginError, ValidationFailedError, DataError, ProgrammingError)
+"""A change that fails so would fail again."""
 
 
 def ask_change(
@@ -35,7 +39,10 @@ def ask_change(
         ValidationFailedError: The tree cannot be counted.
     """
     customer_ids(session, tenant_id, tree, now=datetime.now(UTC), plugins=plugins)
+    get_audience(session, tenant_id, audience_id)
     audience = _locked(session, tenant_id, audience_id)
+    if audience is None:
+        raise NotFoundError(f"There is no target audience number {audience_id}.")
     wanted = {"tree": dict(tree), "add": add}
     if not audience.pending or audience.pending[-1] != wanted:
         audience.pending = [*audience.pending, wanted]
@@ -43,37 +50,49 @@ def ask_change(
 
 
 def change_pending(database: Database, plugins: Plugins, tenant_id: int, audience_id: int) -> None:
-    """Make the changes that wait, each in a transaction of its own, oldest first."""
+    """Make the changes that wait, each in a transaction of its own, oldest first.
+
+    Two workers never do this for one audience at a time.
+    """
     while _change_next(database, plugins, tenant_id, audience_id):
         pass
 
 
 def _change_next(database: Database, plugins: Plugins, tenant_id: int, audience_id: int) -> bool:
-    with database.tenant_session(tenant_id) as session:
-        try:
-            audience = _locked(session, tenant_id, audience_id)
-        except NotFoundError:
-            withdraw(session, tenant_id, Work.AUDIENCE, audience_id)
-            return False
-        if not audience.pending:
-            withdraw(session, tenant_id, Work.AUDIENCE, audience_id)
-            return False
-        [change, *rest] = audience.pending
-        audience.pending = rest
-        session.flush()
-        try:
+    change = _first(database, tenant_id, audience_id)
+    if change is None:
+        return False
+    try:
+        with database.tenant_session(tenant_id) as session:
             mine = (session, tenant_id, audience_id, change["tree"])
             change_by_segment(*mine, add=change["add"], plugins=plugins)
-        except ValidationFailedError as error:
-            # Something that the segment uses was deleted after the change was asked for.
-            log.warning("audience_not_changed", audience=audience_id, reason=str(error))
+    except _IMPOSSIBLE as error:
+        # What the segment uses was deleted or broke; others wait behind this change.
+        log.warning("audience_not_changed", audience=audience_id, reason=str(error))
+    # Apart, so that nobody who asks for another change waits for this one. A worker that is
+    # killed before makes the same change again, which changes nothing.
+    with database.tenant_session(tenant_id) as session:
+        audience = _locked(session, tenant_id, audience_id)
+        if audience is not None:
+            audience.pending = audience.pending[1:]
     return True
 
 
-def _locked(session: Session, tenant_id: int, audience_id: int) -> TargetAudience:
-    get_audience(session, tenant_id, audience_id)
-    key = (tenant_id, audience_id)
-    found = session.get(TargetAudience, key, with_for_update=True, populate_existing=True)
-    if found is None:
-        raise NotFoundError(f"There is no target audience number {audience_id}.")
-    return found
+def _first(database: Database, tenant_id: int, audience_id: int) -> dict[str, Any] | None:
+    """Return the oldest change that waits; where none does, the work is over."""
+    with database.tenant_session(tenant_id) as session:
+        audience = _locked(session, tenant_id, audience_id)
+        if audience is None or not audience.pending:
+            withdraw(session, tenant_id, Work.AUDIENCE, audience_id)
+            return None
+        return audience.pending[0]
+
+
+def _locked(session: Session, tenant_id: int, audience_id: int) -> TargetAudience | None:
+    """Lock an audience, yet not against members that are being added."""
+    return session.get(
+        TargetAudience,
+        (tenant_id, audience_id),
+        with_for_update={"key_share": True},
+        populate_existing=True,
+    )

@@ -6,11 +6,11 @@ right under two changes at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, literal, select, text, update
+from sqlalchemy import Connection, Select, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -117,6 +117,18 @@ def change_by_segment(
     return change(session, tenant_id, audience_id, ids)
 
 
+def one_change_at_a_time(
+    session: Session | Connection, tenant_id: int, audience_ids: Iterable[int]
+) -> None:
+    """Let changes of these audiences follow each other, or they might wait for each other's rows.
+
+    The audiences themselves are not locked: who asks for another change would wait as well.
+    """
+    for audience_id in sorted(audience_ids):
+        lock = func.hashtextextended(f"audience:{tenant_id}:{audience_id}", 0)
+        session.execute(select(func.pg_advisory_xact_lock(lock)))
+
+
 def one_customer(tenant_id: int, customer_id: int) -> CustomerIds:
     """Select one customer of the tenant, nobody where there is none of this number."""
     c = table(Customer).c
@@ -128,8 +140,7 @@ def _changed(session: Session, tenant_id: int, audience_id: int, change: Any, si
     """Run a change of members and keep the size in step with it."""
     audience, member = table(TargetAudience), table(AudienceMember)
     mine = (audience.c.tenant_id == tenant_id, audience.c.id == audience_id)
-    # Two changes of one audience follow each other, or they might wait for each other's rows.
-    session.execute(select(audience.c.id).where(*mine).with_for_update())
+    one_change_at_a_time(session, tenant_id, [audience_id])
     done = change.returning(member.c.customer_id).cte("done")
     changed = session.scalar(select(func.count()).select_from(done)) or 0
     if changed:

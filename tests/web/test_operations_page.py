@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
 from uuid import uuid4
 
@@ -36,11 +37,11 @@ def browser(signed_in: SignIn) -> FlaskClient:
 
 
 @pytest.fixture
-def run(database: Database, plugins: Plugins, tenant_id: int) -> LedgerRun:
+def run(database: Database, plugins: Plugins, tenant_id: int) -> Iterator[LedgerRun]:
     """A run of which a block waits and another one is with a sender."""
     found = add_run(database, tenant_id)
     with database.system_session() as session:
-        sender = Sender(host="mill-7", pid=4711)
+        sender = Sender(host="mill-7", pid=4711, recorder="nowhere.rec")
         session.add(sender)
     with database.tenant_session(tenant_id) as session:
         smtp_gateway(session, Installation(TEST_SETTINGS, database, plugins), tenant_id, 25)
@@ -67,7 +68,9 @@ def run(database: Database, plugins: Plugins, tenant_id: int) -> LedgerRun:
         states = [MessageState.ACCEPTED] * 120 + [MessageState.UNCONFIRMED] * 3
         assert note_outcomes(session, key, states) == "email"
         announce(session, tenant_id, Work.SEND, found.run_id)
-    return found
+    yield found
+    with database.system_session() as session:
+        session.get_one(Sender, sender.id).ended_at = NOW
 
 
 def _seen(browser: FlaskClient) -> str:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import click
-import redis
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.cli.context import opened, write_json
+from envoi.cli.findings import Checking, Finding
+from envoi.cli.sending_checks import (
+    check_circuits,
+    check_scheduler,
+    check_senders,
+    check_unconfirmed,
+)
+from envoi.cli.server_checks import check_clock, check_database_settings, check_queue
 from envoi.delivery.gateways import test_gateway
 from envoi.delivery.restored import at_stake, may_send
 from envoi.errors import EnvoiError
@@ -27,25 +32,13 @@ from envoi.schema import PARTITIONED, describe
 
 LEAST_VERSION = 170_000
 LEAST_FREE_BYTES = 1 << 30
-MOST_CLOCK_SECONDS = 2
-WORKER_SECONDS = 60
 LISTENER_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found; `remedy` says what to do when it is not ok."""
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
-    """Check database, queue, workers, gateways, disk and clock; status 1 if something is wrong."""
+    """Check servers, processes, gateways, work, disk and clocks; status 1 if something is wrong."""
     try:
         with opened() as installation:
             findings = [found for check in CHECKS for found in _fenced(check, installation)]
@@ -124,37 +117,6 @@ def _partitions(installation: Installation) -> Iterator[Finding]:
             )
 
 
-def _broker(installation: Installation) -> Iterator[Finding]:
-    client = redis.Redis.from_url(installation.settings.redis_url.get_secret_value())
-    try:
-        client.ping()
-        policy = dict(client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
-        yield Finding("broker", True, "answers")
-        yield Finding(
-            "broker memory", policy == "noeviction", str(policy), "Set maxmemory-policy noeviction."
-        )
-    except redis.RedisError as error:
-        yield Finding("broker", False, str(error), "Check ENVOI_REDIS_URL; sending goes on slower.")
-    finally:
-        client.close()
-
-
-def _workers(installation: Installation) -> Iterator[Finding]:
-    query = text(
-        "SELECT count(*) FROM sender WHERE ended_at IS NULL"
-        " AND heartbeat_at > now() - make_interval(secs => :seconds)"
-    )
-    with installation.database.engine.connect() as connection:
-        alive = connection.execute(query, {"seconds": WORKER_SECONDS}).scalar_one()
-        late = connection.execute(
-            text("SELECT count(*) FROM due_work WHERE due_at < now() - interval '5 minutes'")
-        ).scalar_one()
-    yield Finding("workers", alive > 0, f"{alive} sending", "Start `envoi worker`.")
-    yield Finding(
-        "late work", late == 0, f"{late} waiting over 5 minutes", "Start `envoi scheduler`."
-    )
-
-
 def _plugins(installation: Installation) -> Iterator[Finding]:
     found = installation.plugins
     yield Finding("plugins", True, f"{len(found.infos)} work")
@@ -200,32 +162,10 @@ def _disk(installation: Installation) -> Iterator[Finding]:
     yield Finding("disk", free >= LEAST_FREE_BYTES, f"{free >> 30} GiB free", "Free some space.")
 
 
-def _clock(installation: Installation) -> Iterator[Finding]:
-    with installation.database.engine.connect() as connection:
-        before = time.time()
-        there = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    here = datetime.fromtimestamp((before + time.time()) / 2, UTC)
-    apart = abs((there - here).total_seconds())
-    yield Finding(
-        "clock", apart <= MOST_CLOCK_SECONDS, f"{apart:.1f} s from the database", "Set up NTP."
-    )
-
-
-Checking = Callable[[Installation], Iterator[Finding]]
 CHECKS: tuple[Checking, ...] = (
-    *(
-        _database,
-        _restored,
-        _role,
-        _partitions,
-        _broker,
-        _workers,
-        _plugins,
-        _gateways,
-        _doors,
-        _disk,
-        _clock,
-    ),
+    *(_database, check_database_settings, _restored, _role, _partitions, check_queue),
+    *(check_senders, check_scheduler, _plugins, _gateways, check_circuits, check_unconfirmed),
+    *(_doors, _disk, check_clock),
 )
 
 
@@ -235,7 +175,7 @@ def _fenced(check: Checking, installation: Installation) -> list[Finding]:
     try:
         found.extend(check(installation))
     except (EnvoiError, SQLAlchemyError, OSError) as error:
-        name = check.__name__.removeprefix("_")
+        name = check.__name__.removeprefix("_").removeprefix("check_")
         found.append(Finding(name, False, str(error).splitlines()[0], "Mend this first."))
     return found
 

@@ -14,6 +14,7 @@ import structlog
 from dramatiq import Broker, Message
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
@@ -39,6 +40,13 @@ __all__ = [
 ]
 
 log = structlog.get_logger()
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+"""A queue that gives no answer keeps no page and no worker longer than that."""
+
+MOST_HINTS = 100
+"""So many hints may wait in a queue; what is due is found without them as well."""
 
 
 class Work(StrEnum):
@@ -171,7 +179,10 @@ def connect_broker(url: str) -> Broker | None:
     """Return the queue at a Redis or Valkey address, or None without one."""
     if not url:
         return None
-    return RedisBroker(url=url, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]
+    client = Redis.from_url(
+        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS
+    )
+    return RedisBroker(client=client, middleware=[], heartbeat_timeout=15_000)  # type: ignore[no-untyped-call]
 
 
 def waiting_hints(broker: Broker | None) -> dict[str, int] | None:
@@ -185,8 +196,15 @@ def waiting_hints(broker: Broker | None) -> dict[str, int] | None:
         return None
 
 
+def _waiting(broker: Broker, queue: str) -> int:
+    """How many hints wait in a queue; a person may press a button for ever."""
+    if not isinstance(broker, RedisBroker):
+        return 0
+    return int(broker.client.llen(f"{broker.namespace}:{queue}"))
+
+
 def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options: Any) -> bool:
-    """Wake a worker; false when the broker is away, which never fails the caller."""
+    """Wake a worker; false when the broker is away or full, which never fails the caller."""
     if broker is None:
         return False
     message: Message[Any] = Message(
@@ -198,6 +216,8 @@ def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options:
         options={"request": get_contextvars().get("request")},
     )
     try:
+        if _waiting(broker, QUEUES[kind]) >= MOST_HINTS:
+            return False
         broker.declare_queue(QUEUES[kind])
         broker.enqueue(message, **options)
     except (BrokerConnectionError, RedisError, OSError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from random import shuffle
 from time import monotonic
 
 import structlog
@@ -19,7 +21,7 @@ from envoi.delivery.copies import send_copies
 from envoi.delivery.probing import probe_gateway
 from envoi.exports.service import run_export
 from envoi.feedback.rates import look_at_rates
-from envoi.jobs import QUEUES, Work, hint
+from envoi.jobs import QUEUES, Work, due, hint
 from envoi.mailings.kept import count_report
 from envoi.mailings.launch import launch_due
 from envoi.operations.metrics import WORK, WORK_SECONDS
@@ -39,12 +41,26 @@ SEND_SECONDS = 20.0
 SLICE_SECONDS = 1.0
 """After so long it looks whose turn it is."""
 
+MOST_LAUNCHES = 200
+"""So many mailings one hand launches before it looks what else there is to do."""
+
 Job = Callable[[Workshop, int, int], None]
 
 
 def launch(workshop: Workshop, tenant_id: int, mailing_id: int) -> None:
-    """Launch a mailing whose time has come."""
-    launch_due(workshop.installation, tenant_id, mailing_id)
+    """Launch a mailing whose time has come, and others: a thousand may be due at the same moment.
+
+    They are taken in any order, so that several hands seldom reach for the same one.
+    """
+    with workshop.installation.database.system_session() as session:
+        others = due(session, [Work.LAUNCH], MOST_LAUNCHES)
+    shuffle(others)
+    for tenant, _kind, mailing in [(tenant_id, Work.LAUNCH.value, mailing_id), *others]:
+        if workshop.stopping.is_set():
+            return
+        start = partial(launch_due, workshop.installation, tenant, mailing)
+        with _resting_on_failure(workshop, Work.LAUNCH, tenant, mailing):
+            workshop.once(Work.LAUNCH, tenant, mailing, start)
 
 
 def collect(workshop: Workshop, tenant_id: int, run_id: int) -> None:

@@ -25,7 +25,7 @@ bench: install-dev ## Measure: a table and var/bench.json (ONLY=send runs one gr
 	@$(PY) -m bench $(if $(ONLY),--only "$(ONLY)")
 
 chaos: install-dev ## Break things while mailings are sent: a table and var/chaos.json (ONLY=kills)
-	@$(PY) -m chaos $(if $(ONLY),--only "$(ONLY)") $(if $(SCALE),--scale "$(SCALE)")
+	@$(PY) -m chaos $(if $(ONLY),--only "$(ONLY)") $(if $(SCALE),--scale "$(SCALE)") $(if $(TURN),--turn "$(TURN)")
 
 lint: install-dev ## Check style, formatting, imports and templates
 	@printf '\n== Style (ruff check)\n'

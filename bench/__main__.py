@@ -23,7 +23,7 @@ GROUPS: dict[str, Group] = {
     "collection": lambda s: audience.collection(s.database, s.tenant()),
     "send": sending.send,
     "ledger": sending.ledger,
-    "memory": sending.memory,
+    "large_run": sending.large_run,
     "tracking": tracking.run,
 }
 

@@ -1,4 +1,4 @@
-"""send, ledger and memory: the way from a collected run to its recorded outcomes."""
+"""send, ledger and large_run: the way from a collected run to its recorded outcomes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from envoi.tracking.tokens import MessageRef
 
 SEND_PEOPLE = 40_000
 LEDGER_PEOPLE = 100_000
-MEMORY_PEOPLE = (20_000, 200_000)
+LARGE_RUNS = (100_000, 1_000_000)
 PROCESSES, THREADS = 2, 4
 HITS_AT_ONCE = 500
 
-SEND_RATE, SEND_RATIO = 1_000, 0.25
-LEDGER_CPU_US, LEDGER_ROW_BYTES = 100, 400
-MEMORY_RATIO = 1.1
+SEND_RATE, SEND_RATIO, SEND_CPU_MS = 3_000, 0.40, 0.5
+LEDGER_CPU_US, LEDGER_ROW_BYTES, LEDGER_WAL_BYTES = 80, 400, 2048
+COST_RATIO, MEMORY_RATIO, MEMORY_MB = 1.15, 1.1, 150
 
 CAP = {
     "kind": "frequency_cap",
@@ -66,6 +66,12 @@ def send(
         at_least("send.rate", rate, "messages/s", SEND_RATE),
         info("send.baseline", baseline, "messages/s"),
         at_least("send.ratio", rate / baseline, "x smtplib", SEND_RATIO),
+        at_most(
+            "send.cpu_ms",
+            1000 * (used["sender"] + used["database"]) / people,
+            "ms/message",
+            SEND_CPU_MS,
+        ),
         *(
             info(f"send.cpu_ms.{name}", 1000 * seconds / people, "ms/message")
             for name, seconds in used.items()
@@ -92,13 +98,13 @@ def ledger(stage: Stage, people: int = LEDGER_PEOPLE) -> list[Figure]:
         info("ledger.cpu_us.with_cap", capped.cpu_us, "us/message"),
         info("ledger.cpu_us.hits", hits, "us/hit"),
         at_most("ledger.row_bytes", row_bytes, "bytes/message", LEDGER_ROW_BYTES),
-        info("ledger.wal_bytes", plain.wal_bytes, "bytes/message"),
+        at_most("ledger.wal_bytes", plain.wal_bytes, "bytes/message", LEDGER_WAL_BYTES),
     ]
 
 
-def memory(stage: Stage, people: Sequence[int] = MEMORY_PEOPLE) -> list[Figure]:
-    """Compare the peaks of workers that have sent a small and a large run of short emails."""
-    peaks = []
+def large_run(stage: Stage, people: Sequence[int] = LARGE_RUNS) -> list[Figure]:
+    """Compare the whole cost of a run of short emails with that of one ten times as large."""
+    costs, peaks = [], []
     with smtp_sink() as (port, _):
         for count in people:
             tenant_id = stage.tenant()
@@ -107,12 +113,17 @@ def memory(stage: Stage, people: Sequence[int] = MEMORY_PEOPLE) -> list[Figure]:
             content = mailing.email(links=1, prose=1)
             run = mailing.collected_run(stage, tenant_id, gateway_id, content)
             with workers(stage, PROCESSES, THREADS) as senders:
+                watched = {"all": [*senders, postmaster(stage)]}
+                before = _cpu(watched)["all"]
                 _send_all(stage, run, count, PROCESSES * THREADS)
+                costs.append(1000 * (_cpu(watched)["all"] - before) / count)
                 peaks.append(max(peak_megabytes(pid) for pid in senders))
-    small, large = peaks
     return [
-        at_most("memory.ratio", large / small, "x small run", MEMORY_RATIO),
-        info("memory.peak", large, "MB"),
+        at_most("send.cost_ratio", costs[1] / costs[0], "x small run", COST_RATIO),
+        info("send.cost_ms.small", costs[0], "ms/message"),
+        info("send.cost_ms.large", costs[1], "ms/message"),
+        at_most("memory.ratio", peaks[1] / peaks[0], "x small run", MEMORY_RATIO),
+        at_most("memory.peak", peaks[1], "MB", MEMORY_MB),
     ]
 
 

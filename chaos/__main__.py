@@ -30,20 +30,20 @@ ROWS: dict[str, Callable[[Row], list[Figure]]] = {
     "opt_outs": sharing.opt_outs,
     "start": sharing.start,
 }
-CI_SCALE = 0.2
+TURN_SCALE = 0.2
 
 
 def main() -> int:
     """Run the rows asked for and tell whether every bound was kept."""
     parser = argparse.ArgumentParser(prog="chaos")
     parser.add_argument("--only", choices=sorted(ROWS), help="one row instead of all")
-    parser.add_argument("--ci", type=int, help="one row whose turn it is, at a smaller scale")
+    parser.add_argument("--turn", type=int, help="one row by turns, as CI runs it: short")
     parser.add_argument("--scale", type=float, default=1.0, help="1 is as promised")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     given = parser.parse_args()
     names, scale = [given.only] if given.only else list(ROWS), given.scale
-    if given.ci is not None:
-        names, scale = [names[given.ci % len(names)]], CI_SCALE
+    if given.turn is not None:
+        names, scale = [names[given.turn % len(names)]], TURN_SCALE
     figures: list[Figure] = []
     for name in names:
         Console(stderr=True).print(f"[dim]{name} (--seed {given.seed} --scale {scale}) ...[/]")

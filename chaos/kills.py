@@ -19,8 +19,7 @@ PROCESSES, THREADS = 2, 2
 PEOPLE, KILLS = 20_000, 50
 OPEN_SHARE, SECONDS_A_KILL = 0.8, 2.0
 BURN_PEOPLE, BURNS = 10_000, 5
-STORM_PEOPLE = 10_000
-STORM_PAUSE = (0.5, 2.5)
+STORM_PEOPLE, STORM_FAULTS = 10_000, 20
 
 
 def kills(row: Row) -> list[Figure]:
@@ -74,17 +73,20 @@ def burns(row: Row) -> list[Figure]:
 
 def storm(row: Row) -> list[Figure]:
     """Senders and schedulers killed and restarted, servers stopped and wiped, by chance."""
-    people = row.part(STORM_PEOPLE, 1000)
+    people, times = row.part(STORM_PEOPLE, 1000), row.part(STORM_FAULTS, 3)
     with a_server(seed=row.chance.randrange(1000)) as witness:
         course = a_course(row.stage, people, witness)
         with a_host(row.stage, PROCESSES, THREADS, others=True) as host:
-            course.wait_for_share(0.02)
-            faults = may_come_twice = 0
-            while not course.is_over():
+            began, may_come_twice = time.monotonic(), 0
+            for number in range(times):
+                course.wait_for_share((number + 1) / (times + 1))
                 may_come_twice += _any_fault(row, host)
-                faults += 1
-                time.sleep(row.chance.uniform(*STORM_PAUSE))
-        return [*course.verdict("storm", may_come_twice), info("storm.faults", faults, "faults")]
+            course.wait_for_the_end()
+        return [
+            *course.verdict("storm", may_come_twice),
+            info("storm.faults", times, "faults"),
+            info("storm.seconds", time.monotonic() - began, "s"),
+        ]
 
 
 def _kill_by_and_by(row: Row, course: Course, times: int) -> list[int]:

@@ -81,9 +81,10 @@ def test_work_is_logged_under_the_request_that_gave_it(
     assert message is not None
     workshop.before_process_message(broker, message)
     configure_logs("json")
-    # This process does not send, so this work fails.
-    assert perform(workshop, Work.SEND, *message.args)
+    # There is no such import, so this work fails.
+    assert perform(workshop, Work.IMPORT, *message.args)
     lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert lines
     assert [line for line in lines if line["request"] != "0123456789abcdef"] == []
     for line in lines:
-        assert (line["tenant"], line["ref"], line["work"]) == (tenant_id, 2**40, "send")
+        assert (line["tenant"], line["ref"], line["work"]) == (tenant_id, 2**40, "import_file")

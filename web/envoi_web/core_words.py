@@ -12,6 +12,14 @@ CORE_WORDS = (
     _("The template holds too many expressions. Simplify it."),
     _("The MJML could not be compiled within its limits. Simplify it."),
     _("Compiling the MJML takes too long. Simplify it."),
+    # What a form's own model refuses.
+    _("This is not filled in. Enter a value."),
+    _("This has to stay empty."),
+    _("There is no such setting. Remove it."),
+    _("This is not written as it should be. Correct it."),
+    _("Choose yes or no."),
+    _("Enter a time, such as 21:30."),
+    _("This is none of the offered values. Choose one of them."),
     # What is not there.
     _("There is no such message. What came in is deleted after some days."),
     _("The owner of this address reported a message as spam, so it stays excluded."),
@@ -322,4 +330,9 @@ CORE_WORDS = (
     ),
     _("Write a number from 1 to 1,000, or nothing for no limit."),
     _("No enabled plugin brings this provider. Enable one in Plugins."),
+    _(
+        "Nothing of this mailing can be sent any more: it was cancelled, or the lifetime of"
+        " its messages is over. What is unconfirmed stays so."
+    ),
+    _("This mailing has not missed its start, so nothing was changed."),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class EnvoiError(Exception):
@@ -54,9 +55,48 @@ class ValidationFailedError(EnvoiError):
 def problems_of(error: ValidationError, *path: str) -> list[Problem]:
     """Turn what a model found into problems for people; `path` leads to the model."""
     return [
-        Problem(".".join(map(str, (*path, *e["loc"]))), e["msg"].removeprefix("Value error, "))
-        for e in error.errors()
+        Problem(".".join(map(str, (*path, *found["loc"]))), sentence_of(found))
+        for found in error.errors()
     ]
+
+
+def sentence_of(found: ErrorDetails) -> str:
+    """Say one error of a model in our own words, which are translated; a rule's own stay."""
+    kind, values = found["type"], found.get("ctx", {})
+    if values.get("min_length") == 1:
+        kind = "missing"
+    said = _OF_MODELS.get(kind) or _OF_MODELS.get(kind.split("_")[0])
+    limits = [values[name] for name in _LIMITS if name in values]
+    if said is None or not all(isinstance(limit, int | float) for limit in limits):
+        return found["msg"].removeprefix("Value error, ")
+    return said.format(*(f"{limit:,}".removesuffix(".0") for limit in limits))
+
+
+_LIMITS = ("max_length", "min_length", "gt", "ge", "lt", "le")
+_OF_MODELS = {
+    "missing": "This is not filled in. Enter a value.",
+    "none": "This has to stay empty.",
+    "extra": "There is no such setting. Remove it.",
+    "string_too_long": "At most {} characters fit. Shorten the text.",
+    "string_too_short": "At least {} characters are needed. Enter more.",
+    "string_pattern_mismatch": "This is not written as it should be. Correct it.",
+    "string": "Enter a text.",
+    "too_long": "At most {} entries fit. Remove some.",
+    "too_short": "At least {} entries are needed. Add some.",
+    "greater_than": "Enter a number above {}.",
+    "greater_than_equal": "Enter a number from {}.",
+    "less_than": "Enter a number below {}.",
+    "less_than_equal": "Enter a number up to {}.",
+    "int": "Enter a whole number.",
+    "float": "Enter a number.",
+    "finite": "Enter a number.",
+    "bool": "Choose yes or no.",
+    "date": "Enter a date, such as 2026-11-24.",
+    "time": "Enter a time, such as 21:30.",
+    "enum": "This is none of the offered values. Choose one of them.",
+    "literal": "This is none of the offered values. Choose one of them.",
+}
+"""What a model's error of a kind, or of a family of kinds, means to a person."""
 
 
 class TemplateError(ValidationFailedError):

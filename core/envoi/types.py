@@ -353,6 +353,12 @@ class InputKind(StrEnum):
     """Several of the offered values, one of which may fit."""
 
 
+class Suggestions(StrEnum):
+    """What pages suggest while a person types a text; what is stored is the code of each."""
+
+    PRODUCTS = "products"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """One of the values that a field offers; `value` is stored, `label` is shown."""
@@ -375,6 +381,7 @@ class Input:
     required: bool = True
     before: str = ""
     after: str = ""
+    suggestions: Suggestions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from envoi.db import Database
-from factories.customers import make_customers
+from factories.customers import make_customers, make_receipts
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +85,36 @@ def test_nothing_done_in_haste_is_lost(desk: Page, wait: int) -> None:
     expect(desk.locator(".ev-rule-name")).to_have_text(names, timeout=SOON)
     expect(desk.locator("[id='t.match-any']")).to_be_checked(timeout=SOON)
     shows(desk.locator("#result"), "Complete the conditions")
+
+
+def test_products_are_found_by_name_and_kept_by_number(
+    desk: Page, database: Database, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 40)
+        make_receipts(session, tenant_id, each=2, products=30)
+    desk.goto("/segments/new")
+    add(desk, "purchases:product")
+    typed, line = desk.locator('[id="t.0.values"]'), desk.locator('[name="t.0.values"]')
+    tags = desk.locator(".ev-tags .ev-tag")
+    typed.press_sequentially("duct 30")
+    offered = desk.locator('[id="t.0.values.offers"] option')
+    expect(offered).to_have_attribute("label", "P-30 – Product 30", timeout=SOON)
+    typed.press("Enter")
+    expect(tags).to_have_text(["P-30 – Product 30"])
+    expect(desk.locator("#announcer")).to_have_text("Added: P-30 – Product 30")
+    typed.fill("P-7, P-8,")
+    expect(line).to_have_value("P-30, P-7, P-8")
+    shows(desk.locator("#follows"), "Products bought any of: Product 30, Product 7, Product 8.")
+    desk.get_by_role("button", name="Remove P-30 – Product 30").press("Enter")
+    expect(typed).to_be_focused()
+    typed.press("Backspace")
+    expect(tags).to_have_text(["P-7"])
+    desk.select_option('[id="t.0.operator"]', "all_of")
+    expect(tags).to_have_text(["P-7 – Product 7"], timeout=SOON)
+    shows(desk.locator("#follows"), "Products bought all of: Product 7.")
+    found = Axe().run(desk)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def shows(part: Locator, words: str) -> None:

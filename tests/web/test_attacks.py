@@ -117,6 +117,7 @@ def test_no_value_of_a_form_is_a_failure(
         "/customers/?before={value}",
         "/customers/?product={value}&category={value}&days={value}&since={value}&sum_from={value}",
         "/customers/products?product={value}",
+        "/segments/products?q={value}",
         "/settings/plugins/{value}",
         "/demo/mailbox/{value}",
         "/segments/?q={value}",

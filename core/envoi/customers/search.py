@@ -111,6 +111,15 @@ def offered_products(session: Session, tenant_id: int, text: str) -> list[tuple[
     return [(row.external_id, row.name) for row in session.execute(query.limit(_MOST_OFFERED))]
 
 
+def product_names(session: Session, tenant_id: int, codes: Sequence[str]) -> dict[str, str]:
+    """The names of products by their external ids; unknown ones are left out."""
+    c = table(Product).c
+    query = select(c.external_id, c.name).where(
+        c.tenant_id == tenant_id, c.external_id.in_(codes), c.name != ""
+    )
+    return {row.external_id: row.name for row in session.execute(query)}
+
+
 def offered_categories(session: Session, tenant_id: int) -> list[str]:
     """List the categories of the tenant's products."""
     c = table(Product).c

@@ -11,7 +11,15 @@ from typing import Any
 from envoi.errors import Problem, ValidationFailedError
 from envoi.plugins import Plugins, fence
 from envoi.segments.tree import Condition, Group, Match, Node, child_path
-from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, SegmentSourceSpec
+from envoi.types import (
+    Catalogue,
+    Criterion,
+    Input,
+    InputKind,
+    Operator,
+    SegmentSourceSpec,
+    Suggestions,
+)
 
 _LONGEST_TEXT = 1000
 _LONGEST_LIST = 10_000
@@ -233,6 +241,8 @@ class Words:
     text: Callable[[str], str] = str
     number: Callable[[float], str] = str
     day: Callable[[date], str] = str
+    products: Callable[[Sequence[str]], Mapping[str, str]] = lambda _codes: {}
+    """The names of products by their codes, of those that are known."""
 
 
 def in_words(
@@ -295,12 +305,19 @@ class _Sentence:
         if field.kind is InputKind.CHOICES:
             return _first_of(self._labels(field, value))
         if field.kind is InputKind.TEXTS:
-            return _first_of(value)
+            return _first_of(self._named(field, value))
         if field.kind is InputKind.DATE:
             return self.words.day(date.fromisoformat(value))
         if field.kind in {InputKind.NUMBER, InputKind.WHOLE}:
             return self.words.number(value)
         return str(value)
+
+    def _named(self, field: Input, codes: Sequence[str]) -> Sequence[str]:
+        """The names of codes; of those only that a sentence has room for."""
+        if field.suggestions is not Suggestions.PRODUCTS:
+            return codes
+        names = self.words.products(codes[:_NAMED])
+        return [names.get(code) or code for code in codes]
 
     def _labels(self, field: Input, values: Sequence[str]) -> list[str]:
         labels = {choice.value: choice.label for choice in field.choices}

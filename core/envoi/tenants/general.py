@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import Problem, ValidationFailedError, sentence_of
 from envoi.tenants.models import TenantSettings, WatcherGroup
 from envoi.tenants.service import tenant_settings
 
@@ -208,7 +208,7 @@ def _problems(error: ValidationError) -> list[Problem]:
     found = []
     for e in error.errors():
         field, *rest = e["loc"] or ("window_from",)
-        message = e["msg"].removeprefix("Value error, ")
+        message = sentence_of(e)
         if rest and isinstance(rest[0], int):
             message = f"Line {rest[0] + 1}: {message}"
         found.append(Problem(str(field), message))

@@ -160,6 +160,11 @@ WITH_VALUES = (
     # Policies and settings; what a rule says of itself.
     _("At most {sentence} in any {period}; more are {then}"),
     _("Quiet from {begin} to {end} by the customer's clock; messages {then}"),
+    _("1 message by {channels} of certain categories"),
+    _("1 message by {channels}"),
+    _("{count} messages by {channels} of certain categories"),
+    _("{count} messages by {channels}"),
+    _("{count} messages of certain categories"),
     _("{count} messages"),
     _("{count} hours"),
     _("{count} days"),
@@ -189,6 +194,15 @@ WITH_VALUES = (
     ),
     _("There is no working plugin {name}."),
     _("The plugin {names} is off for this company. An administrator can switch it on."),
+    # What a form's own model refuses.
+    _("At most {count} characters fit. Shorten the text."),
+    _("At least {count} characters are needed. Enter more."),
+    _("At most {count} entries fit. Remove some."),
+    _("At least {count} entries are needed. Add some."),
+    _("Enter a number above {count}."),
+    _("Enter a number from {count}."),
+    _("Enter a number below {count}."),
+    _("Enter a number up to {count}."),
     # Around another sentence, so these are the last to be tried.
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
@@ -197,7 +211,7 @@ _SENTENCES = {"sentence", "period", "then"}
 """Values that are words of the core themselves."""
 _CODES = {"column", "contact"}
 """Values that are codes, which people know by a label."""
-_KINDS = {"count": r"[\d,]+"}
+_KINDS = {"count": r"-?[\d,]+(?:\.\d+)?"}
 """What a value looks like, where that is not just any text."""
 _LONGEST = 2000
 """A sentence that is longer is none of these, and is not searched."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from envoi.errors import Problem, ValidationFailedError
 from envoi.sql import Membership, SourceColumns, SqlCondition, func, select
-from envoi.types import Catalogue, Criterion, Input, InputKind, SegmentSourceSpec
+from envoi.types import Catalogue, Criterion, Input, InputKind, SegmentSourceSpec, Suggestions
 from envoi_segment_builtin.comparisons import numbers, sets
 from envoi_segment_builtin.receipts import goods
 from envoi_segment_builtin.records import (
@@ -31,7 +31,12 @@ class PurchaseSettings(Recorded):
     categories: tuple[str, ...] = ()
 
 
-_PRODUCTS = Input(name="values", label="Product numbers", kind=InputKind.TEXTS)
+_PRODUCTS = Input(
+    name="values",
+    label="Product numbers",
+    kind=InputKind.TEXTS,
+    suggestions=Suggestions.PRODUCTS,
+)
 
 
 def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:

@@ -13,7 +13,15 @@ from envoi.sql import (
     func,
     select,
 )
-from envoi.types import Catalogue, Choice, Criterion, Input, InputKind, SegmentSourceSpec
+from envoi.types import (
+    Catalogue,
+    Choice,
+    Criterion,
+    Input,
+    InputKind,
+    SegmentSourceSpec,
+    Suggestions,
+)
 from envoi_segment_builtin.comparisons import numbers
 from envoi_segment_builtin.records import (
     MOMENTS,
@@ -50,6 +58,7 @@ def goods(catalogue: Catalogue) -> tuple[Input, ...]:
             kind=InputKind.TEXTS,
             required=False,
             before="with the products",
+            suggestions=Suggestions.PRODUCTS,
         ),
         Input(
             name="categories",

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from envoi.mailings.models import Mailing
 from envoi.segments.catalogue import load_catalogue
-from envoi.segments.criteria import in_words
 from envoi.segments.models import Segment
 from envoi.segments.queries import list_segments
 from envoi.segments.tree import parse
 from envoi.target_audiences.models import TargetAudience
 from envoi.target_audiences.queries import list_audiences
 from envoi.webkit import allowed, current
+from envoi_web.conditions import sayer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def source_of(session: Session, mailing: Mailing) -> Source | None:
 def sentence_of(session: Session, tenant_id: int, tree: Mapping[str, Any]) -> str:
     """Say a tree in words."""
     catalogue = load_catalogue(session, tenant_id, current.plugins)
-    return in_words(parse(tree), catalogue, current.plugins, _)
+    return sayer(session, catalogue, current.plugins)(parse(tree))
 
 
 def _segment(session: Session, segment: Segment) -> Source:

@@ -36,6 +36,7 @@ RULE_WORDS = (
     _("are dropped"),
     _("wait until they end"),
     _("1 message"),
+    _("1 message of certain categories"),
     _("hour"),
     _("day"),
     _("week"),

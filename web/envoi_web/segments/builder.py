@@ -11,6 +11,7 @@ from flask import Response, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from envoi.customers.search import offered_products
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.segments.catalogue import load_catalogue
@@ -21,7 +22,6 @@ from envoi.segments.counting import (
     exact_count,
     live_count,
 )
-from envoi.segments.criteria import Words, in_words
 from envoi.segments.models import Segment
 from envoi.segments.queries import SampledCustomer, sampled_customers, users_of
 from envoi.segments.service import (
@@ -35,7 +35,7 @@ from envoi.segments.service import (
 from envoi.segments.tree import Group, dump, parse, parse_json
 from envoi.segments.versions import list_versions
 from envoi.webkit import allowed, current, fragment, page, permission, respond, see_other, toast
-from envoi.webkit.formats import day, number, translated
+from envoi.webkit.formats import number, translated
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.segments.blueprint import segments
 from envoi_web.segments.context import Builder
@@ -51,6 +51,7 @@ from envoi_web.segments.draft import (
 from envoi_web.segments.worth import worth_of
 
 _PAGE = "segments/edit.html"
+_LONGEST_SEARCH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,16 @@ def preview() -> Response:
     return _fragments(counted) if is_fragment() else _page(counted)
 
 
+@segments.get("/products")
+@permission("segments.view")
+def products() -> Response:
+    """Offer products while a person types one; conditions store their codes."""
+    typed = request.args.get("q", "").replace("\0", "").strip()[:_LONGEST_SEARCH]
+    with current.session() as session:
+        found = offered_products(session, current.tenant_id, typed) if typed else []
+    return page("segments/products.html", products=found)
+
+
 @segments.post("/exact")
 @permission("segments.view")
 def exact() -> Response:
@@ -175,7 +186,7 @@ def _builder(
 ) -> Builder:
     catalogue = load_catalogue(session, current.tenant_id, current.plugins)
     plugins = current.plugins.for_tenant(session, current.tenant_id)
-    return Builder(catalogue, plugins, errors or {}, counts or {})
+    return Builder(session, catalogue, plugins, errors or {}, counts or {})
 
 
 def _counted(edited: Edited) -> Edited:
@@ -282,12 +293,12 @@ def _conflict(edited: Edited) -> Conflict:
         theirs = get_segment(session, current.tenant_id, edited.segment.id)
         newest = list_versions(session, current.tenant_id, theirs.id)[0]
         builder = _builder(session)
-    return Conflict(
-        theirs=theirs,
-        saved_by=newest.saved_by,
-        their_sentence=said(theirs.tree, builder),
-        my_sentence=said(edited.draft, builder),
-    )
+        return Conflict(
+            theirs=theirs,
+            saved_by=newest.saved_by,
+            their_sentence=builder.say(parse(theirs.tree)),
+            my_sentence=builder.say(parse(edited.draft)),
+        )
 
 
 def _page(edited: Edited) -> Response:
@@ -316,18 +327,19 @@ def _context(edited: Edited) -> dict[str, Any]:
     segment = edited.segment
     with current.session() as session:
         builder = _builder(session, errors, _counts(edited.count))
+        tree, sentence = builder.tree(edited.draft), _sentence(edited, builder)
     title = segment.name if segment else _("New segment")
     return {
         "edited": edited,
         "segment": segment,
         "version": request.form.get("version", segment.version if segment else 0),
-        "tree": builder.tree(edited.draft),
+        "tree": tree,
         "counts": builder.counts,
         "choices": builder.choices(),
         "json": edited.json or json_of(edited.draft),
         "problems": edited.problems,
         "errors": errors,
-        "sentence": _sentence(edited, builder),
+        "sentence": sentence,
         "title": title,
         "crumbs": [
             (_("Customers"), ""),
@@ -364,10 +376,4 @@ def _sentence(edited: Edited, builder: Builder) -> str:
     """The conditions in words, once they are complete."""
     if (edited.asked and edited.count is None) or edited.draft == empty_draft():
         return ""
-    return said(edited.draft, builder)
-
-
-def said(draft: Mapping[str, Any], builder: Builder) -> str:
-    """A tree in the employee's words."""
-    words = Words(text=_, number=number, day=day)
-    return in_words(parse(draft), builder.catalogue, builder.plugins, words=words)
+    return builder.say(parse(edited.draft))

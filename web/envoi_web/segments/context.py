@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext
+from sqlalchemy.orm import Session
 
+from envoi.customers.search import product_names
 from envoi.plugins import Plugins
 from envoi.segments.criteria import criteria_of
 from envoi.segments.tree import MAX_DEPTH_OF_BUILDER
-from envoi.types import Catalogue, Criterion, Input, InputKind, Operator
+from envoi.types import Catalogue, Criterion, Input, InputKind, Operator, Suggestions
+from envoi.webkit import current
+from envoi_web.conditions import Say, sayer
 from envoi_web.segments.draft import ROOT, Draft, json_of, match_of
+
+_MOST_TAGS = 100
+"""How many products are looked up by their names; a long list is shown by its codes."""
 
 Options = Sequence[tuple[str, str]]
 Choices = Sequence[tuple[str, Options]]
@@ -33,6 +40,8 @@ class ShownInput:
     options: Options
     error: str
     required: bool
+    tags: Mapping[str, str] | None = None
+    """What products are called, by their codes, where products are to be entered."""
 
     @property
     def given(self) -> bool:
@@ -78,13 +87,19 @@ class ShownGroup:
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes the shown tree of a draft for one tenant."""
+    """Makes the shown tree of a draft for one tenant, while its session is open."""
 
+    session: Session
     catalogue: Catalogue
     plugins: Plugins
     errors: Mapping[str, str]
     counts: Mapping[str, str]
     """How many customers each node holds for, by its place."""
+
+    @property
+    def say(self) -> Say:
+        """What says a tree in words."""
+        return sayer(self.session, self.catalogue, self.plugins)
 
     def tree(self, draft: Draft) -> ShownGroup:
         """Show the whole draft."""
@@ -198,7 +213,14 @@ class Builder:
             else options,
             error=self.errors.get(name, ""),
             required=field.required,
+            tags=self._tags(field, value),
         )
+
+    def _tags(self, field: Input, value: Any) -> Mapping[str, str] | None:
+        if field.suggestions is not Suggestions.PRODUCTS:
+            return None
+        codes = [code.strip() for code in _typed(field, value).split(",")]
+        return product_names(self.session, current.tenant_id, codes[:_MOST_TAGS])
 
 
 def _chosen(criterion: Criterion, settings: Mapping[str, Any]) -> Operator:

@@ -10,14 +10,11 @@ from flask_babel import gettext as _
 
 from envoi.jobs import Work, hint
 from envoi.segments.catalogue import load_catalogue
-from envoi.segments.criteria import Words, in_words
 from envoi.segments.queries import users_of
 from envoi.segments.service import get_segment, restore_version
-from envoi.segments.tree import Condition, Group
 from envoi.segments.versions import ListedVersion, VersionChange, list_versions
-from envoi.types import Catalogue
 from envoi.webkit import current, page, permission, see_other, toast
-from envoi.webkit.formats import day, number
+from envoi_web.conditions import Say, sayer
 from envoi_web.segments.blueprint import segments
 
 
@@ -41,12 +38,13 @@ def versions(segment_id: int) -> Response:
     with current.session() as session:
         segment = get_segment(session, tenant_id, segment_id)
         catalogue = load_catalogue(session, tenant_id, current.plugins)
-        listed = list_versions(session, tenant_id, segment_id)
+        say = sayer(session, catalogue, current.plugins)
+        listed = [_shown(v, say) for v in list_versions(session, tenant_id, segment_id)]
         users = users_of(session, tenant_id, segment_id)
     return page(
         "segments/versions.html",
         segment=segment,
-        versions=[_shown(version, catalogue) for version in listed],
+        versions=listed,
         users=users,
         crumbs=[
             (_("User segments"), url_for("segments.index")),
@@ -76,29 +74,24 @@ def restore(segment_id: int) -> Response:
     return see_other(url_for("segments.edit", segment_id=segment_id))
 
 
-def _shown(version: ListedVersion, catalogue: Catalogue) -> ShownVersion:
-    changes = _changes(version.change, catalogue) if version.change else ()
+def _shown(version: ListedVersion, say: Say) -> ShownVersion:
+    changes = _changes(version.change, say) if version.change else ()
     return ShownVersion(
         version=version.version,
         name=version.name,
         saved_by=version.saved_by,
         saved_at=version.saved_at,
-        sentence=_said(version.tree, catalogue),
+        sentence=say(version.tree),
         changes=tuple(changes),
     )
 
 
-def _changes(change: VersionChange, catalogue: Catalogue) -> list[str]:
+def _changes(change: VersionChange, say: Say) -> list[str]:
     found = []
     if change.renamed_from:
         found.append(_("Renamed; before: %(name)s", name=change.renamed_from))
-    found += [_("Added: %(words)s", words=_said(c, catalogue)) for c in change.added]
-    found += [_("Removed: %(words)s", words=_said(c, catalogue)) for c in change.removed]
+    found += [_("Added: %(words)s", words=say(c)) for c in change.added]
+    found += [_("Removed: %(words)s", words=say(c)) for c in change.removed]
     if change.joined:
         found.append(_("The same conditions, joined in another way"))
     return found or [_("Nothing changed")]
-
-
-def _said(node: Group | Condition, catalogue: Catalogue) -> str:
-    words = Words(text=_, number=number, day=day)
-    return in_words(node, catalogue, current.plugins, words=words)

@@ -81,7 +81,9 @@ def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) 
     if kind is bool:
         return Field(**shared, kind="switch", value=bool(value))
     if kind in (int, float):
-        return Field(**shared, kind="number", value=value, attributes=_bounds(info, kind))
+        return Field(
+            **shared, kind="number", value=shown_number(value), attributes=_bounds(info, kind)
+        )
     if _is_pairs(kind):
         return Field(**shared, kind="pairs", value=shown_pairs(value))
     if kind is date:
@@ -118,7 +120,12 @@ def read_pairs(typed: str) -> dict[str, str]:
 def shown_pairs(pairs: Any) -> str:
     """Write pairs as lines."""
     items = pairs.items() if isinstance(pairs, Mapping) else ()
-    return "\n".join(f"{name} {value}" for name, value in items)
+    return "\n".join(f"{name} {shown_number(value)}" for name, value in items)
+
+
+def shown_number(value: Any) -> Any:
+    """Write a number as a person would: 30, not 30.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -99,6 +99,12 @@ def half_open(session: Session, gateway: GatewayKey) -> None:
     session.execute(tried.values(opened_at=None, next_try_at=func.now()))
 
 
+def answered(session: Session, gateway: GatewayKey) -> None:
+    """Note that a gateway answers a probe or a test: it is tried again, and known to be well."""
+    _locked(session, gateway)
+    half_open(session, gateway)
+
+
 def half_open_all(session: Session, tenant_id: int, channel: str) -> None:
     """Let every gateway of a channel be tried at once."""
     c = table(Gateway).c

@@ -32,7 +32,7 @@ UNFINISHED = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
 
 
 class Health(StrEnum):
-    """How a gateway is: its circuit, and whether anything has left by it."""
+    """How a gateway is: its circuit, and whether it has ever answered as it is set up now."""
 
     OFF = "off"
     UNTESTED = "untested"
@@ -179,4 +179,4 @@ def _health(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> Heal
         return Health.SILENT
     if circuit is not None and circuit.failures:
         return Health.SLOW
-    return Health.WORKING if traffic.last_at else Health.UNTESTED
+    return Health.WORKING if traffic.last_at or circuit else Health.UNTESTED

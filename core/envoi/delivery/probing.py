@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open
+from envoi.delivery.circuit import BACK_OFF, BackOff, answered, failed
 from envoi.delivery.gateways import ask, get_gateway
 from envoi.delivery.models import Circuit, Gateway
 from envoi.delivery.runs import resume_waiting
@@ -48,7 +48,7 @@ def try_gateway(installation: Installation, tenant_id: int, gateway_id: int) -> 
     words = ask(installation, tenant_id, gateway_id)
     with installation.database.tenant_session(tenant_id) as session:
         withdraw(session, tenant_id, Work.PROBE, gateway_id)
-        half_open(session, (tenant_id, gateway_id))
+        answered(session, (tenant_id, gateway_id))
         resume_waiting(session, tenant_id, get_gateway(session, tenant_id, gateway_id).channel)
     log.info("gateway_answers", tenant=tenant_id, gateway=gateway_id)
     return words

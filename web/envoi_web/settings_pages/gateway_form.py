@@ -25,7 +25,14 @@ from envoi.plugins import Plugins
 from envoi.types import DnsRecord, ProviderSpec
 from envoi.webkit import current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
-from envoi_web.model_forms import Field, fields_of, read_pairs, read_settings, shown_pairs
+from envoi_web.model_forms import (
+    Field,
+    fields_of,
+    read_pairs,
+    read_settings,
+    shown_number,
+    shown_pairs,
+)
 from envoi_web.settings_pages.blueprint import settings
 
 MOST_CONNECTIONS = 1_000
@@ -95,7 +102,7 @@ def show_gateway(session: Session, gateway_id: int, tried: Tried | None = None) 
         may_stand_in=found.may_stand_in,
         most_connections=str(found.most_connections or ""),
         values=found.settings,
-        limits=found.limits,
+        limits={name: shown_number(value) for name, value in found.limits.items()},
     )
     return _form(session, plugins, plugins.providers.get(found.provider), found, typed, tried=tried)
 

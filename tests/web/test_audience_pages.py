@@ -65,13 +65,18 @@ def shown(browser: FlaskClient, address: str) -> str:
 
 
 def test_customers_of_a_segment_and_of_an_audience_come_in_pages(
-    signed_in: SignIn, segment: Segment, database: Database, tenant_id: int
+    signed_in: SignIn,
+    segment: Segment,
+    database: Database,
+    tenant_id: int,
+    worked: Callable[[], None],
 ) -> None:
     with database.tenant_session(tenant_id) as session:
         make_customers(session, tenant_id, 40, first=41)
         index_customers(session.connection(), tenant_id)
     browser = signed_in()
     _, _, audience = post(browser, f"/segments/{segment.id}/audience", do="add", name="Berlin")
+    worked()
     for address in (f"/segments/{segment.id}/customers", audience):
         page = shown(browser, f"{address}?size=10")
         assert (page.count('class="ev-row-sub">C-'), "20 customers" in page) == (10, True)

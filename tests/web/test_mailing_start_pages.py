@@ -358,6 +358,18 @@ class TestConfirm:
         assert stored(database, tenant_id, draft).starts_at == soon
         assert senior.post(f"/calendar/reschedule/{draft}", **later).status == 303
 
+    def test_an_approved_start_that_was_missed_is_made_up_for_by_who_may_approve(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        self.threshold(database, tenant_id)
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        with database.tenant_session(tenant_id) as session:
+            missed = datetime.now(UTC) - timedelta(days=90)
+            service.get_mailing(session, tenant_id, draft).starts_at = missed
+        assert marketer.post(f"/mailings/{draft}/start").status == 403
+        assert senior.post(f"/mailings/{draft}/start").status == 303
+
     def test_only_some_ignore_the_companys_interval(
         self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
     ) -> None:

@@ -24,7 +24,12 @@ from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.failpoints import Place, hit
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, hint, withdraw
-from envoi.mailings.approval import ask_again, most_recipients, require_approved
+from envoi.mailings.approval import (
+    ask_again,
+    most_recipients,
+    require_approved,
+    require_moved_alone,
+)
 from envoi.mailings.audience import audience_request, estimate_mailing, require_few_strata
 from envoi.mailings.content import final_content
 from envoi.mailings.copies import copy_to_watchers
@@ -129,12 +134,25 @@ def is_missed(mailing: Mailing, now: datetime) -> bool:
     return now >= mailing.starts_at + timedelta(minutes=mailing.lifetime_minutes)
 
 
-def start_now(session: Session, tenant_id: int, mailing_id: int) -> Mailing:
-    """Start a confirmed mailing that has missed its time; its lifetime begins now."""
+def start_now(
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    *,
+    account_id: int | None = None,
+    may_start_large: bool = True,
+) -> Mailing:
+    """Start a confirmed mailing that has missed its time; its lifetime begins now.
+
+    Raises:
+        ConflictError: It has not missed its start.
+        ForbiddenError: Another person approved the start.
+    """
     now = datetime.now(UTC)
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if not is_missed(mailing, now):
         raise ConflictError("This mailing has not missed its start, so nothing was changed.")
+    require_moved_alone(session, mailing, account_id, may_start_large=may_start_large)
     mailing.starts_at = now
     mailing.version += 1
     announce(session, tenant_id, Work.LAUNCH, mailing_id)

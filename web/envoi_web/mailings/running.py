@@ -27,7 +27,7 @@ from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import STAGE_LABELS, crumbs, home_url
 from envoi_web.mailings.limit_words import running_words
 from envoi_web.mailings.reasons import held_reason
-from envoi_web.mailings.speed import figures, speed_chart, stands_in, stands_in
+from envoi_web.mailings.speed import figures, speed_chart, stands_in
 
 STOP_POLLING = 286
 """htmx stops asking again when it gets this status."""
@@ -54,7 +54,13 @@ def progress(mailing_id: int) -> Response:
 def start_missed(mailing_id: int) -> Response:
     """Start a mailing after all that has missed its time."""
     with current.session() as session:
-        launch.start_now(session, current.tenant_id, mailing_id)
+        launch.start_now(
+            session,
+            current.tenant_id,
+            mailing_id,
+            account_id=current.account_id,
+            may_start_large=allowed("mailings.start_large"),
+        )
     hint(current.installation.broker, Work.LAUNCH, current.tenant_id, mailing_id)
     return see_other(url_for("mailings.progress", mailing_id=mailing_id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="1 is as promised")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     given = parser.parse_args()
+    # Asked to end it ends what it has started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names, scale = [given.only] if given.only else list(ROWS), given.scale
     if given.turn is not None:
         names, scale = [names[given.turn % len(names)]], TURN_SCALE

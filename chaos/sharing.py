@@ -24,7 +24,7 @@ from envoi.segments.service import create_segment
 from envoi.subscriptions.service import opt_out
 
 PER_SECOND, LIMIT_SECONDS, LIMIT_PROCESSES = 50, 60, 4
-OVER, USED = 1.1, 0.95
+MOST_PER_SECOND, USED_SHARE = 55, 0.95
 
 LARGE, SMALL, SMALL_SECONDS = 1_000_000, 100, 30
 
@@ -44,8 +44,8 @@ def limit(row: Row) -> list[Figure]:
         # The first second and the last are not whole.
         found = witness.by_second()[2 : seconds + 2]
     return [
-        at_most("limit.most", max(found), "messages/s", OVER * PER_SECOND),
-        at_least("limit.used", sum(found) / len(found) / PER_SECOND, "of the limit", USED),
+        at_most("limit.most", max(found), "messages/s", MOST_PER_SECOND),
+        at_least("limit.used", sum(found) / len(found) / PER_SECOND, "of the limit", USED_SHARE),
         info("limit.seconds", len(found), "s"),
     ]
 

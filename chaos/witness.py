@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from envoi.embedded.child import guarded
+
 _SINK = Path(__file__).parents[1] / "tests" / "smtp_sink.py"
 
 
@@ -69,7 +71,7 @@ def a_server(delay_ms: str = "5-30", seed: int = 0) -> Iterator[Witness]:
     with TemporaryDirectory(prefix="envoi-chaos-") as folder:
         record = Path(folder) / "record.jsonl"
         options = ["--record", str(record), f"--delay-ms={delay_ms}", f"--seed={seed}"]
-        command = [sys.executable, str(_SINK), *options]
+        command = guarded([sys.executable, str(_SINK), *options])
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:

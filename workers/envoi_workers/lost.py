@@ -35,7 +35,16 @@ _OPEN_RUNS = {
 
 
 def lost_work(session: Session, tenant_id: int) -> list[Lost]:
-    """List what is open and not announced."""
+    """List what is open and not announced.
+
+    Work that begins or ends between two of the questions seems lost, but not twice.
+    """
+    found = _unannounced(session, tenant_id)
+    still = {lost[:2] for lost in _unannounced(session, tenant_id)} if found else set()
+    return [lost for lost in found if lost[:2] in still]
+
+
+def _unannounced(session: Session, tenant_id: int) -> list[Lost]:
     work = table(DueWork).c
     query = select(work.kind, work.ref).where(work.tenant_id == tenant_id)
     known = {(kind, ref) for kind, ref in session.execute(query)}

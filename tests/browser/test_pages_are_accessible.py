@@ -76,6 +76,15 @@ FILLED_IN_WRONG = """([place, words]) => {
     }
     HTMLFormElement.prototype.submit.call(form);
 }"""
+SWAPPED = (("/segments/", "a.table-sort"), ("/customers/", "a.table-sort"))
+"""What of lists is swapped by a click: their order."""
+
+AT_REST = "!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')"
+ADDED = """(criterion) => {
+    const list = document.getElementById("t.new");
+    list.value = criterion;
+    list.closest("details").querySelector("button").click();
+}"""
 EDITOR = "/what"
 """What its form refuses is said beside the fields by the script that saves."""
 WRONG = ("", "~" * 3_000)
@@ -158,6 +167,25 @@ def test_open_dialogs_and_menus(seen: Page, pages: list[str]) -> None:
             opener.click()
             found += faults(seen, f"{url}, {said} opened", COVERED)
             seen.goto(url)
+    assert "\n".join(found) == ""
+
+
+def test_parts_that_were_swapped(seen: Page, company: Company) -> None:
+    draft, _ = company.numbers["mailing_id"]
+    seen.goto(f"/mailings/{draft}/who")
+    seen.locator("#volume:not([aria-busy=true])").wait_for()
+    found = faults(seen, "the estimate of a mailing")
+    for url, clicked in SWAPPED:
+        seen.goto(url)
+        with seen.expect_response(lambda answer: "hx-request" in answer.request.headers):
+            seen.locator(clicked).first.click()
+        seen.wait_for_function(AT_REST)
+        found += faults(seen, f"{url}, {clicked} clicked")
+    seen.goto("/segments/new")
+    with seen.expect_response("**/segments/preview"):
+        seen.evaluate(ADDED, "purchases:product")
+    seen.locator(".ev-tags [list]").wait_for()
+    found += faults(seen, "the builder with a condition")
     assert "\n".join(found) == ""
 
 

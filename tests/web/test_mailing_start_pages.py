@@ -351,6 +351,7 @@ class TestConfirm:
             service.get_mailing(session, tenant_id, draft).starts_at = soon
         marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
         senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert " s. Nothing has left yet" not in marketer.get(f"/mailings/{draft}/progress").words
         later = {"date": (soon + timedelta(days=1)).date().isoformat(), "time": "03:00"}
         refused = marketer.post(f"/calendar/reschedule/{draft}", **later)
         assert refused.status == 403

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 from sqlalchemy import func, update
 
@@ -14,12 +16,14 @@ from envoi.cli.sending_checks import (
     check_circuits,
     check_scheduler,
     check_senders,
+    check_signatures,
     check_unconfirmed,
 )
 from envoi.cli.server_checks import check_clock, check_database_settings, check_queue
 from envoi.db import Database, table
 from envoi.delivery.blocks import BlockKey
 from envoi.delivery.circuit import failed
+from envoi.delivery.gateways import get_gateway
 from envoi.delivery.models import Message, MessageState, Sender
 from envoi.delivery.run_traffic import note_outcomes
 from envoi.errors import PermanentProviderError
@@ -121,6 +125,20 @@ def test_open_circuits(installation: Installation, tenant_id: int) -> None:
     found = look(check_circuits, installation)
     assert not found["open circuits"].ok
     assert "The password is wrong." in {finding.found for finding in found.values()}
+
+
+def test_keys_of_gateways(installation: Installation, tenant_id: int) -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    signing = {"dkim_domain": "fieldmarket.test", "dkim_selector": "e1", "dkim_key": pem}
+    with installation.database.tenant_session(tenant_id) as session:
+        number = smtp_gateway(session, installation, tenant_id, 25, **signing)
+    found = look(check_signatures, installation).values()
+    assert "signs by e1._domainkey.fieldmarket.test" in {finding.found for finding in found}
+    with installation.database.tenant_session(tenant_id) as session:
+        get_gateway(session, tenant_id, number).secrets = b"of another installation"
+    found = look(check_signatures, installation).values()
+    assert any("cannot be decrypted" in finding.found for finding in found if not finding.ok)
 
 
 def test_unconfirmed_messages(installation: Installation, tenant_id: int) -> None:

@@ -19,6 +19,7 @@ from envoi.cli.sending_checks import (
     check_circuits,
     check_scheduler,
     check_senders,
+    check_signatures,
     check_unconfirmed,
 )
 from envoi.cli.server_checks import check_clock, check_database_settings, check_queue
@@ -164,8 +165,8 @@ def _disk(installation: Installation) -> Iterator[Finding]:
 
 CHECKS: tuple[Checking, ...] = (
     *(_database, check_database_settings, _restored, _role, _partitions, check_queue),
-    *(check_senders, check_scheduler, _plugins, _gateways, check_circuits, check_unconfirmed),
-    *(_doors, _disk, check_clock),
+    *(check_senders, check_scheduler, _plugins, _gateways, check_circuits, check_signatures),
+    *(check_unconfirmed, _doors, _disk, check_clock),
 )
 
 

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from envoi.cli.findings import Finding
 from envoi.db import Database, table
 from envoi.delivery.gateway_list import Health, list_gateways
+from envoi.delivery.gateways import settings_of
 from envoi.delivery.models import Message, MessageState, Run, RunTraffic, Sender
 from envoi.delivery.sender import EXPIRES_AFTER
+from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.operations.chores import GIVE_HINTS, RECONCILE, chores
 from envoi.tenants.models import DueWork, Tenant
@@ -66,6 +68,24 @@ def check_circuits(installation: Installation) -> Iterator[Finding]:
                 name = f"gateway {one.gateway.name} of {slug}"
                 yield Finding(name, False, one.circuit.error, remedy)
     yield Finding("open circuits", silent == 0, str(silent), "See the gateways above.")
+
+
+def check_signatures(installation: Installation) -> Iterator[Finding]:
+    """Read the settings of every gateway, its passwords and its key for signatures."""
+    plugins, settings = installation.plugins, installation.settings
+    for slug, tenant_id in _tenants(installation.database):
+        with installation.database.tenant_session(tenant_id) as session:
+            for one in list_gateways(session, tenant_id):
+                name = f"settings of {one.gateway.name} of {slug}"
+                try:
+                    values = settings_of(session, plugins, settings, one.gateway)
+                except EnvoiError as error:
+                    remedy = "Enter them again in Settings, Gateways."
+                    yield Finding(name, False, str(error), remedy)
+                    continue
+                records = plugins.providers[one.gateway.provider].dns_records(values)
+                signed = ", ".join(record.name for record in records)
+                yield Finding(name, True, f"signs by {signed}" if signed else "read")
 
 
 def check_unconfirmed(installation: Installation) -> Iterator[Finding]:

@@ -67,5 +67,5 @@ def test_four_processes_for_ten_seconds(
 ) -> None:
     found = sent_for(10, database, plugins, tenant_id, (postgres_url, redis_url), tmp_path)
     assert max(found) <= 1.1 * PER_SECOND, found
-    # A machine that is busy with other tests may be late; `make chaos ONLY=limit` says how much is used.
+    # A machine that is busy with other tests may be late; a row of chaos says how much is used.
     assert sum(found) >= 0.8 * PER_SECOND * len(found), found

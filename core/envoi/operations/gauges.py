@@ -48,7 +48,7 @@ WAITING = Metric(
 )
 GATEWAYS = Metric(
     "envoi_gateways",
-    "Gateways by health; `silent` has its circuit open.",
+    "Gateways by health, of companies with due work; `silent` has its circuit open.",
     "tenant",
     "channel",
     "state",

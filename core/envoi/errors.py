@@ -69,7 +69,7 @@ def sentence_of(found: ErrorDetails) -> str:
     limits = [values[name] for name in _LIMITS if name in values]
     if said is None or not all(isinstance(limit, int | float) for limit in limits):
         return found["msg"].removeprefix("Value error, ")
-    return said.format(*(f"{limit:,}".removesuffix(".0") for limit in limits))
+    return said.format(count=f"{limits[0]:,}".removesuffix(".0") if limits else "")
 
 
 _LIMITS = ("max_length", "min_length", "gt", "ge", "lt", "le")
@@ -77,16 +77,16 @@ _OF_MODELS = {
     "missing": "This is not filled in. Enter a value.",
     "none": "This has to stay empty.",
     "extra": "There is no such setting. Remove it.",
-    "string_too_long": "At most {} characters fit. Shorten the text.",
-    "string_too_short": "At least {} characters are needed. Enter more.",
+    "string_too_long": "At most {count} characters fit. Shorten the text.",
+    "string_too_short": "At least {count} characters are needed. Enter more.",
     "string_pattern_mismatch": "This is not written as it should be. Correct it.",
     "string": "Enter a text.",
-    "too_long": "At most {} entries fit. Remove some.",
-    "too_short": "At least {} entries are needed. Add some.",
-    "greater_than": "Enter a number above {}.",
-    "greater_than_equal": "Enter a number from {}.",
-    "less_than": "Enter a number below {}.",
-    "less_than_equal": "Enter a number up to {}.",
+    "too_long": "At most {count} entries fit. Remove some.",
+    "too_short": "At least {count} entries are needed. Add some.",
+    "greater_than": "Enter a number above {count}.",
+    "greater_than_equal": "Enter a number from {count}.",
+    "less_than": "Enter a number below {count}.",
+    "less_than_equal": "Enter a number up to {count}.",
     "int": "Enter a whole number.",
     "float": "Enter a number.",
     "finite": "Enter a number.",

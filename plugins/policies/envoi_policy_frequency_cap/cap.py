@@ -95,11 +95,26 @@ def rule(settings: FrequencyCap, columns: RuleColumns) -> Rule:
 
 def describe(settings: FrequencyCap) -> str:
     """Say the cap in one sentence."""
-    messages = "1 message" if settings.most == 1 else f"{settings.most} messages"
-    by = f" by {', '.join(settings.channels)}" if settings.channels else ""
-    what = " of certain categories" if settings.categories else ""
     then = "dropped" if settings.over_limit is OverLimit.DROP else "deferred"
-    return f"At most {messages}{by}{what} in any {_period(settings)}; more are {then}"
+    return f"At most {_messages(settings)} in any {_period(settings)}; more are {then}"
+
+
+def _messages(settings: FrequencyCap) -> str:
+    """Whole pieces, so that they can be translated."""
+    count, channels = settings.most, ", ".join(settings.channels)
+    one = {
+        (False, False): "1 message",
+        (True, False): f"1 message by {channels}",
+        (False, True): "1 message of certain categories",
+        (True, True): f"1 message by {channels} of certain categories",
+    }
+    many = {
+        (False, False): f"{count} messages",
+        (True, False): f"{count} messages by {channels}",
+        (False, True): f"{count} messages of certain categories",
+        (True, True): f"{count} messages by {channels} of certain categories",
+    }
+    return (one if count == 1 else many)[bool(channels), bool(settings.categories)]
 
 
 def _period(settings: FrequencyCap) -> str:

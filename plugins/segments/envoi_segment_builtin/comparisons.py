@@ -206,13 +206,16 @@ def any_of(*offered: Choice) -> tuple[Operator, ...]:
     )
 
 
-def sets(values: Input) -> tuple[Operator, ...]:
+def sets(
+    values: Input,
+    phrases: tuple[str, str, str] = ("any of: {values}", "all of: {values}", "none of: {values}"),
+) -> tuple[Operator, ...]:
     """Operators of what a customer can have several of."""
-    said = f"{{{values.name}}}"
+    some, every, none = phrases
     return (
-        Operator(name="in", label="any of", phrase=f"any of: {said}", inputs=(values,)),
-        Operator(name="all_of", label="all of", phrase=f"all of: {said}", inputs=(values,)),
-        Operator(name="not_in", label="none of", phrase=f"none of: {said}", inputs=(values,)),
+        Operator(name="in", label="any of", phrase=some, inputs=(values,)),
+        Operator(name="all_of", label="all of", phrase=every, inputs=(values,)),
+        Operator(name="not_in", label="none of", phrase=none, inputs=(values,)),
     )
 
 

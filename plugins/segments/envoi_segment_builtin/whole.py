@@ -22,6 +22,8 @@ from envoi_segment_builtin.records import named, of_sets
 _OF_SEVERAL = {"any_of": "in", "all_of": "all_of", "none_of": "not_in"}
 """How operators of several audiences are named among those of sets."""
 
+_PHRASES = ("any of: {audiences}", "all of: {audiences}", "none of: {audiences}")
+
 
 class SegmentSettings(BaseModel):
     """Membership of another segment, by its number."""
@@ -70,7 +72,7 @@ def _several(offered: Mapping[int, str]) -> tuple[Operator, ...]:
         kind=InputKind.CHOICES,
         choices=named(offered),
     )
-    operators = {operator.name: operator for operator in sets(chosen)}
+    operators = {operator.name: operator for operator in sets(chosen, _PHRASES)}
     return tuple(replace(operators[same], name=name) for name, same in _OF_SEVERAL.items())
 
 

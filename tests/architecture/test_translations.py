@@ -63,9 +63,10 @@ def test_what_is_translated_for_the_core_is_what_the_core_says(module: ModuleTyp
 
 
 def test_sentences_with_values_are_what_the_core_says() -> None:
-    said = {_bare(text).casefold() for path in SAYING for text in _texts_of(path, named=False)}
-    listed = {_bare(sentence): sentence for sentence in sentences.WITH_VALUES}
-    assert sorted(s for bare, s in listed.items() if bare.casefold() not in said) == []
+    said = {text.casefold() for path in SAYING for text in _texts_of(path, named=False)}
+    bare = {_bare(text) for text in said}
+    missing = [s for s in sentences.WITH_VALUES if _bare(s).casefold() not in bare]
+    assert [s for s in missing if not any(map(_form_of(s).fullmatch, said))] == []
 
 
 def test_templates_translate_only_texts_that_are_written_there() -> None:
@@ -73,6 +74,11 @@ def test_templates_translate_only_texts_that_are_written_there() -> None:
     unsafe = re.compile(r"""\bn?_\((?!\s*["'])""")
     pages = [path for folder in texts.sources() for path in folder.rglob("templates/**/*.html")]
     assert [str(path) for path in pages if unsafe.search(path.read_text(encoding="utf-8"))] == []
+
+
+def _form_of(sentence: str) -> re.Pattern[str]:
+    """A sentence of which a value is a word that the core writes out, such as a column's code."""
+    return re.compile(r"\w*".join(map(re.escape, re.split(r"\{\w+\}", sentence.casefold()))))
 
 
 def _bare(text: str) -> str:

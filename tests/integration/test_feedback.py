@@ -360,7 +360,10 @@ def test_one_complaint_in_200_pauses_and_the_share_is_the_companys(
         session.get_one(TenantSettings, tenant_id).pause_complaint_share = 0.5
     assert look_at_rates(database, tenant_id, sent.run.id)
     with database.tenant_session(tenant_id) as session:
-        assert "0.50 percent of the recipients" in get_run(session, tenant_id, sent.run.id).pause_reason
+        assert (
+            "0.50 percent of the recipients"
+            in get_run(session, tenant_id, sent.run.id).pause_reason
+        )
 
 
 def test_a_person_forgives_an_address_but_no_complaint(sent: Sent) -> None:

@@ -94,7 +94,8 @@ def circuit_of(database: Database, tenant_id: int, gateway: int) -> Circuit:
 def most_attempts(database: Database, tenant_id: int) -> int:
     c = table(Message).c
     with database.tenant_session(tenant_id) as session:
-        return session.scalars(select(func.max(c.attempt)).where(c.tenant_id == tenant_id)).one()
+        most = session.scalar(select(func.max(c.attempt)).where(c.tenant_id == tenant_id))
+    return most or 0
 
 
 def second_gateway(

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from envoi.errors import ConfigurationError
 from envoi.feedback.intake import Intake
 from envoi.feedback.listener import Receiving, keep_signed, listening_server
 from envoi.feedback.mailbox import keep_reading, mailbox_of, read_mailbox
-from envoi.feedback.models import Bounce, Door, DoorSign, Fault, Inbound
+from envoi.feedback.models import Bounce, Door, DoorSign, Fault, Inbound, InboundState
 from envoi.feedback.webhook import PATH, Webhook, make_webhook, sign, webhook_of
 from envoi.installation import Installation
 from envoi.mailings import service
@@ -239,6 +240,27 @@ def test_the_mailbox_is_read_once(
     assert [one.door for one in rows(database, tenant_id, Bounce)] == [Door.MAILBOX]
 
 
+def test_a_message_that_no_database_holds_keeps_no_other_one_waiting(
+    intake: Intake, database: Database, tenant_id: int, signer: TokenSigner
+) -> None:
+    """Half a character in an address, from a charset that can spell one."""
+    with database.tenant_session(tenant_id) as session:
+        run = a_run(session, tenant_id, None, 1)
+    hostile = (
+        b"From: MAILER-DAEMON@x.test\r\nSubject: Undelivered Mail\r\nReturn-Path: <>\r\n"
+        b"Content-Type: text/plain; charset=unicode_escape\r\n\r\n"
+        b"<a\\ud800b@x.test> 550 5.1.1 no such user\r\n"
+    )
+    (ref,) = messages(database, run)
+    genuine = sample("gmail_no_such_user", signer.message_key(ref))
+    with ImapServer([hostile, genuine]) as imap:
+        mailbox = mailbox_of(f"imap://bounces:secret@127.0.0.1:{imap.port}/INBOX")
+        assert read_mailbox(intake, mailbox) == 2
+    assert len(rows(database, tenant_id, Bounce)) == 1
+    fate = intake.receive(hostile, Door.LISTENER, "a\udcff@x.test")
+    assert fate.state == InboundState.QUARANTINED
+
+
 def test_what_troubles_the_mailbox_is_said(intake: Intake, database: Database) -> None:
     stopping = threading.Event()
     stopping.set()
@@ -303,6 +325,37 @@ def test_a_signed_webhook_is_written(
     assert qualities(database, tenant_id) == [32, 36, 0]
     kept = rows(database, tenant_id, Inbound)
     assert sorted(one.reason for one in kept) == ["", "", "", "broken", "no_message"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"occurred_at": "0001-01-01T00:00:00Z"},
+        {"occurred_at": "9999-12-31T23:59:59Z"},
+        {"recipient": "a\0b@x.test"},
+        {"status": "\0", "reason": "\0"},
+    ],
+)
+def test_a_strange_event_takes_no_other_one_along(
+    client: Client,
+    webhook: Webhook,
+    database: Database,
+    tenant_id: int,
+    signer: TokenSigner,
+    event: dict[str, str],
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        run = a_run(session, tenant_id, None, 1)
+    (ref,) = messages(database, run)
+    strange = {"type": "bounced", "recipient": "nobody@x.test"} | event
+    genuine = {"type": "bounced", "message_id": signer.message_key(ref), "status": "5.1.1"} | (
+        {"occurred_at": event["occurred_at"]} if "occurred_at" in event else {}
+    )
+    body = json.dumps({"events": [strange, genuine]}).encode()
+    began = datetime.now(UTC)
+    assert post(client, webhook, body) == 200
+    (bounce,) = rows(database, tenant_id, Bounce)
+    assert bounce.at >= began, "an unset clock is not believed"
 
 
 @pytest.mark.parametrize(

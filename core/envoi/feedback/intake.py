@@ -23,6 +23,7 @@ from envoi.db import Database, table
 from envoi.feedback import ledger
 from envoi.feedback.matching import by_key, by_recipient
 from envoi.feedback.models import NOBODY, Door, DoorSign, Inbound, InboundState
+from envoi.feedback.parts import storable
 from envoi.feedback.reading import MOST_BYTES, Reading, UnreadableError, keys_in, read
 from envoi.tracking.tokens import MessageRef, TokenSigner
 from envoi.types import DeliveryEvent, EventType
@@ -67,7 +68,33 @@ class Intake:
             tenant_id: The tenant that the door belongs to, if it is one's own.
             now: The moment it came.
         """
-        now = now or datetime.now(UTC)
+        try:
+            return self._receive(raw, door, recipient, tenant_id, now or datetime.now(UTC))
+        except AWAY:
+            raise
+        except Exception:
+            # One message that cannot be looked up must not keep a door from all others.
+            log.exception("report_failed", tenant=tenant_id)
+            return self._keep(raw, door, recipient, _quarantined(tenant_id, "failed"))
+
+    def report(self, raw: bytes, door: Door, tenant_id: int, event: DeliveryEvent) -> Fate:
+        """Take in one event of a provider that we know to speak for this tenant."""
+        ref = by_key(self._signer, [event.message_key])
+        if ref is None and event.recipient and event.type != EventType.COMPLAINED:
+            ref = by_recipient(
+                self.database, [event.recipient], event.occurred_at, tenant_id=tenant_id
+            )
+        if ref is None or ref.tenant_id != tenant_id:
+            return self._keep(raw, door, "", _quarantined(tenant_id, "no_message"))
+        return self._apply(raw, door, "", ref, [event])
+
+    def keep_unread(self, raw: bytes, door: Door, tenant_id: int, reason: str) -> Fate:
+        """Keep what could not be understood, for a person to look at."""
+        return self._keep(raw, door, "", _quarantined(tenant_id, reason))
+
+    def _receive(
+        self, raw: bytes, door: Door, recipient: str, tenant_id: int, now: datetime
+    ) -> Fate:
         try:
             reading = read(raw, recipient, now=now)
         except UnreadableError as error:
@@ -93,21 +120,6 @@ class Intake:
             for notice in reading.notices
         ]
         return self._apply(raw, door, recipient, ref, events, reading)
-
-    def report(self, raw: bytes, door: Door, tenant_id: int, event: DeliveryEvent) -> Fate:
-        """Take in one event of a provider that we know to speak for this tenant."""
-        ref = by_key(self._signer, [event.message_key])
-        if ref is None and event.recipient and event.type != EventType.COMPLAINED:
-            ref = by_recipient(
-                self.database, [event.recipient], event.occurred_at, tenant_id=tenant_id
-            )
-        if ref is None or ref.tenant_id != tenant_id:
-            return self._keep(raw, door, "", _quarantined(tenant_id, "no_message"))
-        return self._apply(raw, door, "", ref, [event])
-
-    def keep_unread(self, raw: bytes, door: Door, tenant_id: int, reason: str) -> Fate:
-        """Keep what could not be understood, for a person to look at."""
-        return self._keep(raw, door, "", _quarantined(tenant_id, reason))
 
     def _apply(
         self,
@@ -176,7 +188,7 @@ def _write(session: Session, raw: bytes, door: Door, recipient: str, fate: Fate)
         "state": fate.state,
         "size": len(raw),
         "digest": hashlib.sha256(raw).hexdigest(),
-        "recipient": recipient.replace("\0", "")[:320],
+        "recipient": storable(recipient)[:320],
         "reason": fate.reason,
         "raw": raw[:MOST_BYTES],
     }

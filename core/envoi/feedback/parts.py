@@ -90,4 +90,9 @@ def _text(message: Message) -> str:
         text = data.decode(charset, "replace")
     except (LookupError, ValueError):
         text = data.decode("utf-8", "replace")
-    return text.replace("\0", "")[:LONGEST_PART]
+    return storable(text)[:LONGEST_PART]
+
+
+def storable(text: str) -> str:
+    """A text without what a database cannot hold: some charsets make halves of characters."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from envoi.db import Database, table
 from envoi.feedback.intake import Intake
 from envoi.feedback.models import Door
+from envoi.feedback.parts import storable
 from envoi.feedback.reading import keys_in
 from envoi.tenants.models import InboundRoute
 from envoi.tracking.tokens import TokenSigner
@@ -32,6 +33,7 @@ PATH = "/in/"
 KIND = "webhook"
 MOST_BYTES = 1 << 20
 WINDOW_SECONDS = 300
+LONGEST_AGO = timedelta(days=30)
 _PURPOSE = "webhook:{}"
 
 
@@ -121,15 +123,14 @@ class Webhooks:
     def _report(self, tenant_id: int, events: Sequence[ReportedEvent]) -> None:
         now = datetime.now(UTC)
         for event in events:
-            at = min(event.occurred_at or now, now)
             reported = DeliveryEvent(
                 message_key=next(iter(keys_in(event.message_id)), ""),
                 type=event.type,
-                occurred_at=at,
+                occurred_at=_moment(event, now),
                 reason=event.reason,
                 status=event.status,
                 code=event.code,
-                recipient=event.recipient.strip().lower(),
+                recipient=storable(event.recipient).strip().lower(),
             )
             raw = json.dumps(event.model_dump(mode="json"), sort_keys=True).encode()
             self._intake.report(raw, Door.WEBHOOK, tenant_id, reported)
@@ -150,3 +151,9 @@ class Webhooks:
         for secret in ring:
             genuine |= hmac.compare_digest(sign(secret, timestamp, body).encode(), given)
         return genuine
+
+
+def _moment(event: ReportedEvent, now: datetime) -> datetime:
+    """When it happened, unless that clock is plainly wrong: an unset one says the year 1."""
+    at = event.occurred_at
+    return at if at and now - LONGEST_AGO < at <= now else now

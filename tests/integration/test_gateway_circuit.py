@@ -278,6 +278,27 @@ def test_a_person_who_resumes_is_obeyed_at_once(
             assert len(sink.recipients) == 5
 
 
+def test_whoever_waits_goes_on_when_another_run_has_closed_the_circuit(
+    installation: Installation, database: Database, tenant_id: int, free_port: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, free_port, connect_timeout=1)
+        resumed = a_run(session, tenant_id, gateway, 3)
+        forgotten = a_run(session, tenant_id, gateway, customer_ids(session, tenant_id))
+    with engines(installation) as senders:
+        for run in (resumed, forgotten):
+            until_paused(installation, senders, tenant_id, run)
+        with SmtpSink(port=free_port) as sink:
+            with database.tenant_session(tenant_id) as session:
+                resume_run(session, tenant_id, resumed.id)
+            work(senders, tenant_id, resumed)
+            assert len(sink.recipients) == 3
+            assert not probe_gateway(installation, tenant_id, gateway), "nothing is open"
+            assert course(database, tenant_id, forgotten).status == RunStatus.SENDING
+            work(senders, tenant_id, forgotten)
+            assert len(sink.recipients) == 6
+
+
 def test_a_wrong_password_opens_the_circuit_at_once(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:

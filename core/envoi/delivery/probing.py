@@ -47,8 +47,8 @@ def try_gateway(installation: Installation, tenant_id: int, gateway_id: int) -> 
     """
     words = ask(installation, tenant_id, gateway_id)
     with installation.database.tenant_session(tenant_id) as session:
-        withdraw(session, tenant_id, Work.PROBE, gateway_id)
         answered(session, (tenant_id, gateway_id))
+        withdraw(session, tenant_id, Work.PROBE, gateway_id)
         resume_waiting(session, tenant_id, get_gateway(session, tenant_id, gateway_id).channel)
     log.info("gateway_answers", tenant=tenant_id, gateway=gateway_id)
     return words
@@ -56,9 +56,14 @@ def try_gateway(installation: Installation, tenant_id: int, gateway_id: int) -> 
 
 def _is_open(installation: Installation, tenant_id: int, gateway_id: int) -> bool:
     with installation.database.tenant_session(tenant_id) as session:
-        circuit = session.get(Circuit, (tenant_id, gateway_id))
+        # Locked first, so that nobody opens it meanwhile and loses the announcement to us.
+        circuit = session.get(Circuit, (tenant_id, gateway_id), with_for_update=True)
         gateway = session.get(Gateway, (tenant_id, gateway_id))
-        if gateway and gateway.is_on and circuit and circuit.opened_at:
+        is_on = gateway is not None and gateway.is_on
+        if is_on and circuit and circuit.opened_at:
             return True
         withdraw(session, tenant_id, Work.PROBE, gateway_id)
+        if gateway is not None and is_on:
+            # A sender or a person closed it without us, and not for every run that waits.
+            resume_waiting(session, tenant_id, gateway.channel)
         return False

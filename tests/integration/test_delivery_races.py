@@ -18,8 +18,19 @@ from envoi import hookimpl
 from envoi.audience.collection import collect
 from envoi.db import Database, table
 from envoi.delivery.claim import Verdict, claim_block
-from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind, RunStatus
+from envoi.delivery.models import (
+    BlockState,
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    RunKind,
+    RunStatus,
+    Sender,
+)
 from envoi.delivery.outcomes import Outcome, record
+from envoi.delivery.reconcile import reconcile
+from envoi.delivery.run_traffic import note_outcomes
 from envoi.delivery.runs import (
     RunSettings,
     VariantContent,
@@ -55,6 +66,38 @@ def wait_for_a_lock(database: Database) -> None:
     with database.engine.connect() as connection:
         while not connection.scalar(waiting):
             connection.rollback()
+
+
+def test_a_reconciler_and_a_sender_never_wait_for_each_other(
+    database: Database, tenant_id: int, tmp_path: Path
+) -> None:
+    """A sender's record holds the run first, what the run has come to last."""
+    with database.tenant_session(tenant_id) as session:
+        run = a_run(session, tenant_id, None, 10, block_size=5)
+    with database.system_session() as session:
+        session.add(gone := Sender(host="gone", pid=1, recorder="gone.rec"))
+        session.flush()
+        sender_id = gone.id
+    with database.tenant_connection(tenant_id) as connection:
+        first = claim_block(connection, tenant_id, run.id, sender_id, nobody)
+        second = claim_block(connection, tenant_id, run.id, sender_id, nobody)
+        assert first is not None
+        assert second is not None
+        m = table(Message).c
+        mine = (m.tenant_id == tenant_id, m.run_id == run.id, m.launched_on == run.launched_on)
+        sent = update(table(Message)).where(*mine, m.block == first.key.number)
+        connection.execute(sent.values(state=MessageState.ACCEPTED))
+    thread = threading.Thread(target=reconcile, args=(database, tmp_path, timedelta(0)))
+    with database.tenant_session(tenant_id) as session:
+        get_run(session, tenant_id, run.id, lock=True)
+        thread.start()
+        wait_for_a_lock(database)
+        note_outcomes(session, first.key, [])
+    thread.join()
+    block = table(RunBlock).c
+    held = select(func.count()).where(block.tenant_id == tenant_id, block.sender_id == sender_id)
+    with database.tenant_session(tenant_id) as session:
+        assert session.scalar(held.where(block.state == BlockState.CLAIMED)) == 0
 
 
 def test_a_block_given_back_while_another_settles_is_due_at_once(

@@ -90,7 +90,11 @@ def _restore_everywhere(database: Database, sender_id: int, traces: Sequence[Tra
         tenants = session.scalars(select(table(Tenant).c.id)).all()
     for tenant_id in tenants:
         with database.tenant_session(tenant_id) as session:
-            for key, claimed_at in _claimed_blocks(session, tenant_id, sender_id):
+            claimed = _claimed_blocks(session, tenant_id, sender_id)
+        for key, claimed_at in claimed:
+            # Each alone, as senders do: two blocks in one transaction could wait for a sender
+            # that waits for us.
+            with database.tenant_session(tenant_id) as session:
                 if traces is None:
                     outcomes = _unknown(session, key)
                 else:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from envoi.db import Database, table
-from envoi.delivery.limits import set_limits
+from envoi.delivery.limits import ALL_DOMAINS, Cap, set_limits
 from envoi.delivery.models import (
     BlockState,
     GatewayDay,
@@ -26,7 +26,8 @@ from envoi.delivery.models import (
     RunBlock,
     RunKind,
 )
-from envoi.delivery.quota import taken_on
+from envoi.delivery.quota import DayQuota, taken_on
+from envoi.delivery.recipients import PeopleQuery, Wanted
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.errors import ValidationFailedError
@@ -207,6 +208,23 @@ def test_what_did_not_leave_is_given_back(
         send(installation, run, seconds=0.1)
         assert 0 < len(sink.recipients) < 200
         assert taken(database, run) == {"": len(sink.recipients)}
+
+
+def test_what_is_given_back_after_midnight_is_yesterdays(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, 25)
+    quota = DayQuota(tenant_id, gateway, BERLIN, lambda _: {ALL_DOMAINS: Cap(10, "ten")})
+    people = PeopleQuery(tenant_id, "email", Wanted())
+    now = datetime.now(UTC)
+    with database.tenant_connection(tenant_id) as connection:
+        quota.after(lambda _connection, _customers: [], people)(connection, [1, 2, 3])
+        quota.give_back(connection, ["x.test"], now - timedelta(days=1))
+        day = now.astimezone(BERLIN).date()
+        assert taken_on(connection, tenant_id, gateway, day) == {ALL_DOMAINS: 3}
+        quota.give_back(connection, ["x.test"], now)
+        assert taken_on(connection, tenant_id, gateway, day) == {ALL_DOMAINS: 2}
 
 
 def test_a_test_message_is_no_part_of_the_warm_up(

@@ -50,12 +50,13 @@ class ClaimedMessage:
 class Claim:
     """A block that is ours; `messages` may be empty when nobody of it is to be sent to.
 
-    None of them may leave at or after `expires_at`.
+    None of them may leave at or after `expires_at`; `began_at` is before they were checked.
     """
 
     key: BlockKey
     messages: Sequence[ClaimedMessage]
-    expires_at: datetime | None = None
+    expires_at: datetime | None
+    began_at: datetime
 
     def seconds_left(self) -> float:
         """How long the messages may still leave."""
@@ -78,6 +79,7 @@ def claim_block(
     ones go to a later block. With a `pace` no more blocks are taken than it allows, also after
     a time in which nobody could send. The caller commits before it sends.
     """
+    began_at = datetime.now(UTC)
     if pace is not None:
         clear_jam(connection, tenant_id, run_id, pace)
     found = connection.execute(_take(tenant_id, run_id, sender_id)).one_or_none()
@@ -97,7 +99,7 @@ def claim_block(
     if not messages:
         done = table(RunBlock).update().where(block_row(key))
         connection.execute(done.values(state=BlockState.DONE))
-    return Claim(key, messages, found.expires_at)
+    return Claim(key, messages, found.expires_at, began_at)
 
 
 def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:

@@ -63,8 +63,8 @@ def record(
     outcomes: Sequence[Outcome],
     *,
     rest_due_at: datetime | None = None,
-) -> None:
-    """Write down what became of a sender's block and give it up.
+) -> bool:
+    """Write down what became of a sender's block and give it up; false when it is not theirs.
 
     Nothing happens when the block is not this sender's any more, so recording is repeatable.
 
@@ -73,7 +73,7 @@ def record(
             wait again in the same block, no attempt burned. None: there are none.
     """
     if not _is_still_ours(session, sender_id, key):
-        return
+        return False
     final = [o for o in outcomes if o.state is not MessageState.READY]
     if final:
         _finish(session.connection(), key, final)
@@ -85,6 +85,7 @@ def record(
         _resend(session, key, unconfirmed)
     _give_up(session, key, rest_due_at)
     _count(session, key, [o.state for o in outcomes])
+    return True
 
 
 def _count(session: Session, key: BlockKey, states: Sequence[MessageState]) -> None:

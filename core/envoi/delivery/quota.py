@@ -64,12 +64,13 @@ class DayQuota:
 
         return asked
 
-    def give_back(self, connection: Connection, domains: Iterable[str]) -> None:
-        """Return what was taken for messages to these domains that have not left."""
+    def give_back(self, connection: Connection, domains: Iterable[str], taken_at: datetime) -> None:
+        """Return to its own day what was taken for messages to these domains that stayed."""
         back = Counter(domains)
         back[ALL_DOMAINS] = back.total()
         if back[ALL_DOMAINS]:
-            self._add(connection, self._today(), {name: -n for name, n in back.items()})
+            day = taken_at.astimezone(self._zone).date()
+            self._add(connection, day, {name: -n for name, n in back.items()})
             self._closed_until = None
 
     def _take(

@@ -18,6 +18,7 @@ from envoi.delivery.connections import Connections
 from envoi.delivery.models import MessageState
 from envoi.delivery.outcomes import Outcome, record
 from envoi.delivery.plan import Plan, Plans
+from envoi.delivery.quota import DayQuota
 from envoi.delivery.recipients import Person
 from envoi.delivery.recorder import Slot
 from envoi.delivery.routes import Route, choose_route
@@ -321,16 +322,16 @@ class Engine:
         while True:
             try:
                 with self._database.tenant_session(key.tenant_id) as session:
-                    record(
+                    is_ours = record(
                         session, self._sender.id, key, sheet.outcomes, rest_due_at=sheet.rest_due_at
                     )
-                    accepted = sheet.count(MessageState.ACCEPTED)
-                    note_traffic(session, plan.gateway, accepted, len(sheet.outcomes) - accepted)
-                    if plan.quota:
-                        left = people.keys() - {o.customer_id for o in sheet.outcomes}
-                        domains = [domain_of(people[customer_id]) for customer_id in left]
-                        plan.quota.give_back(session.connection(), domains)
+                    if is_ours:
+                        accepted = sheet.count(MessageState.ACCEPTED)
+                        refused = len(sheet.outcomes) - accepted
+                        note_traffic(session, plan.gateway, accepted, refused)
                     hit(Place.BEFORE_RECORD_COMMIT)
+                if is_ours and plan.quota and sheet.rest_due_at:
+                    self._give_back(plan, plan.quota, claim, people, sheet)
             except (OperationalError, InterfaceError) as error:
                 if stop() or self._sender.has_ended:
                     raise
@@ -338,6 +339,24 @@ class Engine:
                 sleep(RECORD_AGAIN_SECONDS)
             else:
                 return
+
+    def _give_back(
+        self,
+        plan: Plan,
+        quota: DayQuota,
+        claim: Claim,
+        people: dict[int, Person],
+        sheet: _Sheet,
+    ) -> None:
+        """Return what has not left of the day's allowance; once at most, and after the record.
+
+        A claim holds the allowance before the run, a record the run: in one transaction they
+        could wait for each other.
+        """
+        left = people.keys() - {o.customer_id for o in sheet.outcomes}
+        domains = [domain_of(people[customer_id]) for customer_id in left]
+        with self._database.tenant_connection(plan.tenant_id) as connection:
+            quota.give_back(connection, domains, claim.began_at)
 
     def _pause(self, tenant_id: int, run_id: int, reason: str) -> None:
         log.warning("run_paused", tenant=tenant_id, run=run_id, reason=reason)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from envoi.customers.models import Customer, Quality
 from envoi.db import Database, table
-from envoi.delivery.models import Message, MessageState, Run, RunStatus
+from envoi.delivery.models import Message, MessageState, Run, RunStatus, RunTraffic
 from envoi.delivery.runs import get_run, resume_run
 from envoi.errors import ConflictError
 from envoi.feedback.cleaning import clean
@@ -326,6 +326,35 @@ def test_a_run_pauses_at_the_share_of_bounces(
         run = get_run(session, tenant_id, sent.run.id)
     assert run.status == (RunStatus.PAUSED if paused else RunStatus.SENDING)
     assert ("5.0 percent of the messages bounced (10 of 200)" in run.pause_reason) is paused
+
+
+def test_the_ledger_is_counted_only_where_the_counters_say_it_may_matter(
+    database: Database, tenant_id: int
+) -> None:
+    sent = _sent(database, tenant_id, 200)
+    with database.tenant_session(tenant_id) as session:
+        session.add(RunTraffic(tenant_id=tenant_id, run_id=sent.run.id, minute=NOW, accepted=200))
+    for number in range(9):
+        sent.bounce(number)
+    assert not _reads_the_ledger(database, sent)
+    sent.bounce(9)
+    assert _reads_the_ledger(database, sent)
+    with database.tenant_session(tenant_id) as session:
+        assert get_run(session, tenant_id, sent.run.id).status == RunStatus.PAUSED
+
+
+def _reads_the_ledger(database: Database, sent: Sent) -> bool:
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        look_at_rates(database, sent.tenant_id, sent.run.id)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    return any("FROM message" in " ".join(one.split()) for one in statements)
 
 
 def test_after_a_person_has_gone_on_only_twice_the_share_pauses(

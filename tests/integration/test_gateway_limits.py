@@ -34,6 +34,7 @@ from envoi.errors import ValidationFailedError
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.tenants.models import DueWork
+from envoi.types import AddressKind
 from factories.customers import customer_ids
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 from smtp_sink import Script, SmtpSink
@@ -216,7 +217,7 @@ def test_what_is_given_back_after_midnight_is_yesterdays(
     with database.tenant_session(tenant_id) as session:
         gateway = smtp_gateway(session, installation, tenant_id, 25)
     quota = DayQuota(tenant_id, gateway, BERLIN, lambda _: {ALL_DOMAINS: Cap(10, "ten")})
-    people = PeopleQuery(tenant_id, "email", Wanted())
+    people = PeopleQuery(tenant_id, AddressKind.EMAIL, Wanted())
     now = datetime.now(UTC)
     with database.tenant_connection(tenant_id) as connection:
         quota.after(lambda _connection, _customers: [], people)(connection, [1, 2, 3])

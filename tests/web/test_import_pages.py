@@ -6,6 +6,7 @@ import gzip
 import re
 import zipfile
 from io import BytesIO
+from time import perf_counter
 
 import pytest
 from flask import Flask
@@ -17,7 +18,7 @@ from werkzeug.wrappers import Response
 from envoi.accounts.permissions import Role
 from envoi.app import create_app
 from envoi.customers.import_run import run_import
-from envoi.customers.imports import ImportStatus
+from envoi.customers.imports import ImportStatus, error_file_path
 from envoi.customers.models import ImportState
 from envoi.db import Database
 from envoi.installation import Installation
@@ -280,3 +281,23 @@ def test_the_permission_and_other_companies(signed_in: SignIn) -> None:
     administrator = signed_in()
     for address in ("999999999", "999999999/columns", "999999999/errors.csv"):
         assert administrator.get(START + address).status_code == 404
+
+
+def test_of_many_bad_rows_the_page_shows_the_first_and_counts_all(
+    signed_in: SignIn, here: Installation, tenant_id: int
+) -> None:
+    browser, rows = signed_in(), 60_000
+    content = "external_id,gender\n" + "".join(f"C-{n},X{n}\n" for n in range(rows))
+    packed = gzip.compress(content.encode())
+    address = _checked(browser, here, tenant_id, _upload(browser, packed, name="list.csv.gz"))
+    began = perf_counter()
+    page = _body(browser.get(address))
+    assert perf_counter() - began < 2
+    assert "The error file holds the first 50,000 of 60,000 lines." in page
+    assert "20 of 60,000" in page
+    assert "C-0,X0" in page
+    assert "C-19,X19" in page
+    assert "C-20,X20" not in page
+    assert len(page) < 100_000
+    error_file_path(here.settings.data_dir, tenant_id, int(address.rsplit("/", 1)[1])).unlink()
+    assert "60,000" in _body(browser.get(address))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 from flask import Response, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from envoi.customers import imports as service
+from envoi.customers.error_file import MOST_LINES
 from envoi.customers.fields import fields_of
 from envoi.customers.import_kinds import FORMS, ImportKind
 from envoi.customers.imports import ENDED, ImportStatus
@@ -21,7 +23,7 @@ from envoi.errors import NotFoundError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
 from envoi.webkit.htmx import is_fragment
-from envoi_web.customers.import_errors import said_lines
+from envoi_web.customers.import_errors import first_refused, said_lines
 from envoi_web.customers.import_words import KINDS, SAMPLES, kind_label, targets_of
 from envoi_web.customers.mapping_form import MappingForm, asked_mapping, form_of, shown_problems
 
@@ -70,6 +72,8 @@ def show(import_id: int) -> Response:
         ended=job.state in ENDED,
         label=kind_label(job.kind),
         labels=_labels(job.kind),
+        refused=first_refused(_error_file(job)) if job.reasons and not job.under_way else [],
+        most_written=MOST_LINES,
         crumbs=_crumbs(job.file_name),
     )
     if is_fragment() and not job.under_way:
@@ -148,7 +152,7 @@ def forget_mapping(mapping_id: int) -> Response:
 def errors(import_id: int) -> Response:
     """Hand out the refused and doubtful lines with their reasons."""
     status = _status(import_id)
-    path = service.error_file_path(current.settings.data_dir, current.tenant_id, status.id)
+    path = _error_file(status)
     if not path.is_file():
         raise NotFoundError(_("The error file is no longer here. Import the file again."))
     lines = stream_with_context(said_lines(path, _labels(status.kind)))
@@ -187,6 +191,10 @@ def _take_in(kind: ImportKind, file: FileStorage) -> int:
 def _status(import_id: int) -> ImportStatus:
     with current.session() as session:
         return service.import_status(session, current.tenant_id, import_id)
+
+
+def _error_file(job: ImportStatus) -> Path:
+    return service.error_file_path(current.settings.data_dir, current.tenant_id, job.id)
 
 
 def _labels(kind: ImportKind) -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_a_policy_is_made_changed_and_deleted(
     assert status == 303
     page = browser.get("/settings/policies/").get_data(as_text=True)
     assert "Standard" in page
-    assert "At most 2 messages by email in any 3 days; more are deferred" in page
+    assert "At most 2 messages by Email in any 3 days; more are deferred" in page
     with database.tenant_session(tenant_id) as session:
         policy = next(
             u.policy for u in list_policies(session, tenant_id) if not u.policy.is_default

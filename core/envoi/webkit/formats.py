@@ -38,7 +38,7 @@ def _polished(text: str) -> str:
 def translated(text: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
     """A text that comes from a variable in the employee's language, or as it is.
 
-    Codes of columns in it are named by the labels given.
+    Codes of columns and channels in it are named by the labels given.
     Unlike `_()` in a template it takes the text for a text: `%` stays and HTML is escaped.
     """
     return sentences.said(text, labels) if text else ""

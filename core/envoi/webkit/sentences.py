@@ -209,7 +209,7 @@ WITH_VALUES = (
 )
 _SENTENCES = {"sentence", "period", "then"}
 """Values that are words of the core themselves."""
-_CODES = {"column", "contact"}
+_CODES = {"column", "contact", "channels"}
 """Values that are codes, which people know by a label."""
 _KINDS = {"count": r"-?[\d,]+(?:\.\d+)?"}
 """What a value looks like, where that is not just any text."""
@@ -220,7 +220,7 @@ _LONGEST = 2000
 def said(text: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return a sentence in the employee's language, or as it is where there is no translation.
 
-    Codes of columns in it are named by the labels given.
+    Codes of columns and channels in it are named by the labels given.
     """
     known = str(gettext(text))
     if known != text or len(text) > _LONGEST:
@@ -228,11 +228,15 @@ def said(text: str, labels: Mapping[str, str] = MappingProxyType({})) -> str:
     for sentence, pattern in _patterns():
         if found := pattern.fullmatch(text):
             values = found.groupdict()
-            values |= {name: said(values[name]) for name in _SENTENCES & values.keys()}
+            values |= {name: said(values[name], labels) for name in _SENTENCES & values.keys()}
             codes = _CODES & values.keys()
-            values |= {name: labels.get(values[name], values[name]) for name in codes}
+            values |= {name: _named(values[name], labels) for name in codes}
             return str(gettext(sentence)).format(**values)
     return text
+
+
+def _named(codes: str, labels: Mapping[str, str]) -> str:
+    return ", ".join(labels.get(code, code) for code in codes.split(", "))
 
 
 @cache

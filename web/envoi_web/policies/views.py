@@ -41,7 +41,8 @@ def index() -> Response:
     with current.session() as session:
         found = list_policies(session, current.tenant_id)
     rules = {use.policy.id: describe_rules(current.plugins, use.policy.rules) for use in found}
-    return page("policies/list.html", uses=found, rules=rules, crumbs=_crumbs())
+    channels = _channels(current.plugins)
+    return page("policies/list.html", uses=found, rules=rules, labels=channels, crumbs=_crumbs())
 
 
 @policies.get("/new")
@@ -204,9 +205,13 @@ def _form(
 def _choices(session: Session, plugins: Plugins) -> Choices:
     categories = list_categories(session, current.tenant_id)
     return {
-        "channels": [(spec.name, translated(spec.label)) for spec in plugins.channels.values()],
+        "channels": list(_channels(plugins).items()),
         "categories": [(str(category.id), category.name) for category in categories],
     }
+
+
+def _channels(plugins: Plugins) -> dict[str, str]:
+    return {spec.name: translated(spec.label) for spec in plugins.channels.values()}
 
 
 def _crumbs(last: str = "") -> list[tuple[str, str]]:

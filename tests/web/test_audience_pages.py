@@ -155,6 +155,37 @@ def test_an_audience_is_made_renamed_changed_and_deleted(
     assert browser.get(where).status_code == 404
 
 
+def test_a_change_that_cannot_be_made_is_told_until_another_is_asked_for(
+    signed_in: SignIn,
+    database: Database,
+    tenant_id: int,
+    plugins: Plugins,
+    segment: Segment,
+    worked: Callable[[], None],
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        inner = create_segment(session, tenant_id, name="Inner", tree=berlin(), plugins=plugins)
+        tree = {"all": [{"source": "segment", "settings": {"segment": inner.id}}]}
+        outer = create_segment(session, tenant_id, name="Outer", tree=tree, plugins=plugins)
+    browser = signed_in()
+    _, _, where = post(browser, "/audiences/", name="Regulars")
+    assert post(browser, f"{where}/segment", do="add", segment_id=outer.id)[0] == 303
+    assert "Customers are being added or removed" in shown(browser, where)
+    with database.tenant_session(tenant_id) as session:
+        session.delete(session.merge(inner))
+    worked()
+    page = shown(browser, where)
+    assert "The last change was not made; nobody was added or removed by it." in page
+    assert "Customers are being added or removed" not in page
+    assert "Последнее изменение не выполнено" in shown(signed_in(language="ru"), where)
+    assert post(browser, f"{where}/segment", do="add", segment_id=segment.id)[0] == 303
+    assert "The last change was not made" not in shown(browser, where)
+    worked()
+    page = shown(browser, where)
+    assert "The last change was not made" not in page
+    assert "10 customers" in page
+
+
 def test_a_file_is_imported_with_its_result(
     signed_in: SignIn, segment: Segment, site: Installation, tenant_id: int
 ) -> None:

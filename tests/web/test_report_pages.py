@@ -21,7 +21,9 @@ from envoi.db import Database, table
 from envoi.delivery.models import MessageState, Run, RunStatus
 from envoi.exports.kinds import EXPORT_KINDS, ExportContext
 from envoi.exports.models import Export
-from envoi.plugins import load_plugins
+from envoi.jobs import Work, is_announced
+from envoi.plugins import Plugins, load_plugins
+from envoi.target_audiences.pending import change_pending
 from envoi.target_audiences.service import create_audience, get_audience
 from envoi.tenants.service import create_tenant
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
@@ -275,7 +277,7 @@ def test_while_it_is_sent_the_figures_are_so_far(
 
 
 def test_everybody_behind_a_number_goes_into_an_audience_once(
-    signed_in: SignIn, database: Database, tenant_id: int, compared: LedgerRun
+    signed_in: SignIn, database: Database, plugins: Plugins, tenant_id: int, compared: LedgerRun
 ) -> None:
     with database.tenant_session(tenant_id) as session:
         audience = create_audience(session, tenant_id, f"Clicked {uuid4().hex[:6]}")
@@ -283,7 +285,14 @@ def test_everybody_behind_a_number_goes_into_an_audience_once(
     address = f"/mailings/{compared.mailing_id}/customers"
     form = {"outcome": "clicked", "audience_id": audience.id, "csrf_token": token(browser, "/own/")}
     for _twice in range(2):
-        assert browser.post(f"{address}/audience", data=form).status_code == 303
+        answer = browser.post(f"{address}/audience", data=form)
+        assert (answer.status_code, answer.location) == (303, f"/audiences/{audience.id}")
+    assert "Customers are being added or removed" in text_of(browser.get(answer.location))
+    with database.tenant_session(tenant_id) as session:
+        waiting = get_audience(session, tenant_id, audience.id)
+        assert (waiting.size, len(waiting.pending)) == (0, 1)
+        assert is_announced(session, tenant_id, Work.AUDIENCE, audience.id)
+    change_pending(database, plugins, tenant_id, audience.id)
     with database.tenant_session(tenant_id) as session:
         assert get_audience(session, tenant_id, audience.id).size == 38
     refused = browser.post(f"{address}/audience", data=form | {"outcome": "anybody"})
@@ -309,7 +318,8 @@ def test_an_audience_of_another_company_gets_nobody(
             answer = browser.post(f"/mailings/{mailing_id}/customers/{action}", data=form)
             assert answer.status_code in (403, 404)
     with database.tenant_session(other) as session:
-        assert get_audience(session, other, theirs).size == 0
+        untouched = get_audience(session, other, theirs)
+        assert (untouched.size, untouched.pending) == (0, [])
 
 
 def test_everybody_behind_a_number_is_exported_in_the_background(

@@ -62,6 +62,7 @@ CORE_WORDS = (
     ),
     _("This mailing has not started, so there is nothing to report yet."),
     _("This mailing has not started, so nobody has an outcome yet."),
+    _("The database cannot work out who belongs to it."),
     _("The mailing is not being sent, so it cannot be paused."),
     _("The mailing is not paused, so it cannot be resumed."),
     _("The mailing has ended already, so it cannot be cancelled."),

@@ -169,7 +169,7 @@ def probe(workshop: Workshop, tenant_id: int, gateway_id: int) -> None:
 
 
 def change_audience(workshop: Workshop, tenant_id: int, audience_id: int) -> None:
-    """Add segments to a target audience, or take them out."""
+    """Make the changes of a target audience that wait."""
     installation = workshop.installation
 
     def work() -> None:

@@ -14,7 +14,8 @@ from envoi.columns import big_key, document, identity_key, moment, tenant_key, w
 class TargetAudience(SQLModel, table=True):
     """A named list of customers; `size` is its number of members, kept with every change.
 
-    `pending` lists the changes that wait for a worker, oldest first.
+    `pending` lists the changes that wait for a worker, oldest first; `trouble` says why the last
+    one could not be made, until another is asked for.
     """
 
     __tablename__ = "target_audience"
@@ -24,6 +25,7 @@ class TargetAudience(SQLModel, table=True):
     name: str = words(None)
     size: int = whole()
     pending: list[dict[str, Any]] = document("[]")
+    trouble: str = words()
     created_by: int | None = whole(None, nullable=True)
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)

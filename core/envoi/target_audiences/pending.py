@@ -1,4 +1,7 @@
-"""Adding a segment to a target audience, or taking it out, by a worker: it may take a while."""
+"""Changes of target audiences that a worker makes, for they may take a while.
+
+A segment is added or taken out, or everybody behind a number of a report is added.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,29 @@ from sqlalchemy.exc import DataError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from envoi.db import Database
-from envoi.errors import NotFoundError, PluginError, ValidationFailedError
+from envoi.errors import (
+    ConflictError,
+    EnvoiError,
+    NotFoundError,
+    PluginError,
+    ValidationFailedError,
+)
 from envoi.jobs import Work, announce, withdraw
+from envoi.mailings.outcomes import customer_ids_of
 from envoi.plugins import Plugins
 from envoi.segments.compile import customer_ids
 from envoi.target_audiences.models import TargetAudience
-from envoi.target_audiences.service import change_by_segment, get_audience
+from envoi.target_audiences.service import add_customers, change_by_segment, get_audience
 
 log = structlog.get_logger(__name__)
 
-_IMPOSSIBLE = (NotFoundError, PluginError, ValidationFailedError, DataError, ProgrammingError)
+_IMPOSSIBLE = (
+    *(NotFoundError, ConflictError, PluginError, ValidationFailedError),
+    *(DataError, ProgrammingError),
+)
 """A change that fails so would fail again."""
+
+_REFUSED = "The database cannot work out who belongs to it."
 
 
 def ask_change(
@@ -39,14 +54,19 @@ def ask_change(
         ValidationFailedError: The tree cannot be counted.
     """
     customer_ids(session, tenant_id, tree, now=datetime.now(UTC), plugins=plugins)
-    get_audience(session, tenant_id, audience_id)
-    audience = _locked(session, tenant_id, audience_id)
-    if audience is None:
-        raise NotFoundError(f"There is no target audience number {audience_id}.")
-    wanted = {"tree": dict(tree), "add": add}
-    if not audience.pending or audience.pending[-1] != wanted:
-        audience.pending = [*audience.pending, wanted]
-    announce(session, tenant_id, Work.AUDIENCE, audience_id)
+    _ask(session, tenant_id, audience_id, {"tree": dict(tree), "add": add})
+
+
+def ask_for_outcome(
+    session: Session, tenant_id: int, audience_id: int, mailing_id: int, outcome: str
+) -> None:
+    """Announce that everybody behind a number of a mailing's report is added to an audience.
+
+    Raises:
+        ConflictError: The mailing has not started.
+    """
+    customer_ids_of(session, tenant_id, mailing_id, outcome)
+    _ask(session, tenant_id, audience_id, {"mailing": mailing_id, "outcome": outcome})
 
 
 def change_pending(database: Database, plugins: Plugins, tenant_id: int, audience_id: int) -> None:
@@ -62,20 +82,44 @@ def _change_next(database: Database, plugins: Plugins, tenant_id: int, audience_
     change = _first(database, tenant_id, audience_id)
     if change is None:
         return False
+    trouble = ""
     try:
         with database.tenant_session(tenant_id) as session:
-            mine = (session, tenant_id, audience_id, change["tree"])
-            change_by_segment(*mine, add=change["add"], plugins=plugins)
+            _make(session, tenant_id, audience_id, change, plugins)
     except _IMPOSSIBLE as error:
-        # What the segment uses was deleted or broke; others wait behind this change.
+        # What the change uses was deleted or broke; others wait behind it.
         log.warning("audience_not_changed", audience=audience_id, reason=str(error))
+        trouble = str(error) if isinstance(error, EnvoiError) else _REFUSED
     # Apart, so that nobody who asks for another change waits for this one. A worker that is
     # killed before makes the same change again, which changes nothing.
     with database.tenant_session(tenant_id) as session:
         audience = _locked(session, tenant_id, audience_id)
         if audience is not None:
             audience.pending = audience.pending[1:]
+            audience.trouble = trouble or audience.trouble
     return True
+
+
+def _make(
+    session: Session, tenant_id: int, audience_id: int, change: dict[str, Any], plugins: Plugins
+) -> None:
+    if "outcome" in change:
+        ids = customer_ids_of(session, tenant_id, change["mailing"], change["outcome"])
+        add_customers(session, tenant_id, audience_id, ids)
+    else:
+        mine = (session, tenant_id, audience_id, change["tree"])
+        change_by_segment(*mine, add=change["add"], plugins=plugins)
+
+
+def _ask(session: Session, tenant_id: int, audience_id: int, wanted: dict[str, Any]) -> None:
+    get_audience(session, tenant_id, audience_id)
+    audience = _locked(session, tenant_id, audience_id)
+    if audience is None:
+        raise NotFoundError(f"There is no target audience number {audience_id}.")
+    if not audience.pending or audience.pending[-1] != wanted:
+        audience.pending = [*audience.pending, wanted]
+    audience.trouble = ""
+    announce(session, tenant_id, Work.AUDIENCE, audience_id)
 
 
 def _first(database: Database, tenant_id: int, audience_id: int) -> dict[str, Any] | None:

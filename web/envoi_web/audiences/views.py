@@ -141,18 +141,6 @@ def export(audience_id: int) -> Response:
     return see_other(url_for("exports.index"))
 
 
-def added_words(count: int) -> str:
-    """How many customers were added."""
-    return str(
-        ngettext(
-            "%(count)s customer was added.",
-            "%(count)s customers were added.",
-            count,
-            count=number(count),
-        )
-    )
-
-
 def removed_words(count: int) -> str:
     """How many customers were taken out."""
     return str(

@@ -9,9 +9,9 @@ from envoi.exports.kinds import MAILING_CUSTOMERS
 from envoi.exports.service import request_export
 from envoi.jobs import Work, hint
 from envoi.mailings import service
-from envoi.mailings.outcomes import count_of, customer_ids_of, customers_of, outcome_names
+from envoi.mailings.outcomes import count_of, customers_of, outcome_names
+from envoi.target_audiences.pending import ask_for_outcome
 from envoi.target_audiences.queries import list_audiences
-from envoi.target_audiences.service import add_customers
 from envoi.webkit import (
     allowed,
     current,
@@ -20,10 +20,8 @@ from envoi.webkit import (
     permission,
     require,
     see_other,
-    toast,
 )
 from envoi.webkit.pages import PAGE_SIZES
-from envoi_web.audiences.views import added_words
 from envoi_web.mailings.behind import customers_before
 from envoi_web.reports import context, words
 from envoi_web.reports.blueprint import crumbs, reports
@@ -73,16 +71,14 @@ def customers(mailing_id: int) -> Response:
 @reports.post("/<int:mailing_id>/customers/audience")
 @permission("audiences.edit")
 def add_to_audience(mailing_id: int) -> Response:
-    """Add everybody behind a number to a target audience."""
+    """Let everybody behind a number be added to a target audience."""
     require("reports.customers")
     outcome = _outcome(request.form.get("outcome", ""))
     audience_id = request.form.get("audience_id", 0, type=int)
     with current.session() as session:
-        ids = customer_ids_of(session, current.tenant_id, mailing_id, outcome)
-        added = add_customers(session, current.tenant_id, audience_id, ids)
-    show = (_("Open"), url_for("audiences.show", audience_id=audience_id))
-    toast(added_words(added), action=show)
-    return see_other(url_for("reports.customers", mailing_id=mailing_id, outcome=outcome))
+        ask_for_outcome(session, current.tenant_id, audience_id, mailing_id, outcome)
+    hint(current.installation.broker, Work.AUDIENCE, current.tenant_id, audience_id)
+    return see_other(url_for("audiences.show", audience_id=audience_id))
 
 
 @reports.post("/<int:mailing_id>/customers/export")

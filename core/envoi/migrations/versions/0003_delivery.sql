@@ -53,7 +53,8 @@ ALTER TABLE mailing
     ADD COLUMN approval JSONB DEFAULT '{}' NOT NULL;
 
 ALTER TABLE target_audience
-    ADD COLUMN pending JSONB DEFAULT '[]' NOT NULL;
+    ADD COLUMN pending JSONB DEFAULT '[]' NOT NULL,
+    ADD COLUMN trouble TEXT DEFAULT '' NOT NULL;
 
 ALTER TABLE tenant_settings
     ADD COLUMN approval_from INTEGER DEFAULT '50000' NOT NULL,

@@ -88,6 +88,25 @@ def test_everybody_gets_it_once_and_the_run_ends(
     assert (counted.accepted, counted.recipients, counted.done) == (120, 120, 120)
 
 
+def test_a_block_that_was_asked_about_too_long_ago_is_asked_about_again(
+    installation: Installation,
+    database: Database,
+    tenant_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with SmtpSink() as sink, an_engine(installation) as engine:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
+            run = a_run(session, tenant_id, gateway, 5)
+        with monkeypatch.context() as late:
+            late.setattr("envoi.delivery.sending.FRESH_SECONDS", 0.0)
+            assert engine.send_run(tenant_id, run.id, lambda: False, seconds=0.2), "more is due"
+        assert sink.recipients == []
+        assert set(states(database, tenant_id, run).values()) == {MessageState.READY}
+        engine.send_run(tenant_id, run.id, lambda: False)
+        assert len(sink.recipients) == 5
+
+
 def test_refusals_fail_for_good_or_are_tried_again(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:

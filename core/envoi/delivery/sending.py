@@ -46,6 +46,10 @@ WORK_SECONDS = 20.0
 BLOCK_SECONDS = 2.0
 """After so long a block is recorded and claimed again, which asks anew who may get it."""
 
+FRESH_SECONDS = 4.5
+"""So long after it was asked who may get a block nothing of it leaves any more: an opt-out
+holds after five seconds, also where the claim had to wait for a lock."""
+
 RECORD_AGAIN_SECONDS = 1.0
 
 MAX_DETAIL = 120
@@ -207,7 +211,8 @@ class Engine:
     ) -> _Sheet:
         bind_contextvars(block=claim.key.number, mailing=plan.mailing_id)
         sheet = _Sheet()
-        until = monotonic() + min(BLOCK_SECONDS, claim.seconds_left())
+        fresh = FRESH_SECONDS - (datetime.now(UTC) - claim.began_at).total_seconds()
+        until = monotonic() + min(BLOCK_SECONDS, claim.seconds_left(), fresh)
         connection: Connection | None = None
 
         def ended() -> bool:

@@ -43,7 +43,7 @@ def _import_by_hand(page: Page, app: Flask, tenant_id: int, look: Callable[[Page
     look(page)
     run_import(here, tenant_id, number)
     page.goto(f"/customers/import/{number}")
-    expect(page.locator("main")).to_contain_text("external_id is empty")
+    expect(page.locator("main")).to_contain_text("External id is empty")
     look(page)
     page.click("text=Import 1 row")
     expect(page.locator("#import-course")).to_contain_text("the import goes on")

@@ -125,7 +125,9 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             "inbound_id": (_came_in(session, tenant_id, word),),
         }
     run_export(site, tenant_id, export.id)
-    run = add_run(database, tenant_id, links={1: f"https://{word}.test/"}, control_share=20)
+    sent = [{"number": 1, "share": 100.0, "content": email_content(subject=word)}]
+    links = {1: f"https://{word}.test/"}
+    run = add_run(database, tenant_id, links=links, control_share=20, variants=sent)
     add_messages(database, run, people[4:])
     add_messages(database, run, people[:4], state=MessageState.CONTROL)
     add_receipt(database, tenant_id, people[0], NOW)

@@ -90,7 +90,8 @@ class TestPreferences:
         assert left(database, run.tenant_id, customer) == set()
         with database.tenant_connection(run.tenant_id) as connection:
             log = scalar(
-                connection, "SELECT string_agg(action || ':' || source, ' ') FROM consent_log"
+                connection,
+                "SELECT string_agg(action || ':' || source, ' ' ORDER BY id) FROM consent_log",
             )
         assert log == "opt_out:page opt_in:page"
 

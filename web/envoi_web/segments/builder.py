@@ -79,6 +79,8 @@ class Edited:
     """Whether a count was asked for, so that its problems are shown."""
     focus: str = ""
     """The place that a button has just made or moved."""
+    superseded: bool = False
+    """Whether a newer request has cancelled the count, so that it is asked for once more."""
     conflict: Conflict | None = None
 
 
@@ -123,7 +125,8 @@ def preview() -> Response:
     try:
         counted = _counted(edited)
     except SupersededError:
-        return respond("", 204)
+        # Requests may come in another order than they were made in, so the page asks again.
+        counted = replace(edited, superseded=True)
     return _fragments(counted) if is_fragment() else _page(counted)
 
 

@@ -89,6 +89,21 @@ def test_blocks_are_added_moved_duplicated_deleted_and_brought_back(
     assert found.violations_count == 0, found.generate_report()
 
 
+def test_a_button_that_only_has_the_focus_is_not_pressed_by_the_saving(
+    desk: Page, database: Database, tenant_id: int, draft: int
+) -> None:
+    desk.goto(f"/mailings/{draft}/what")
+    rows(desk).first.locator(".ev-block-main").click()
+    expect(desk.locator("#settings-title")).to_have_text("Heading", timeout=SOON)
+    state = desk.locator("#what-state")
+    for version, stop in enumerate(("#delete", "#duplicate", "[name=next] >> nth=0"), start=3):
+        desk.locator("[id='block.text']").fill(f"Coffee {version}")
+        desk.locator(stop).focus()
+        expect(state).to_have_attribute("data-ev-version", str(version), timeout=SOON)
+    assert kinds(database, tenant_id, draft) == ["heading", "text", "footer"]
+    assert f"/mailings/{draft}/what" in desk.url
+
+
 def test_a_block_is_dragged(desk: Page, database: Database, tenant_id: int, draft: int) -> None:
     desk.goto(f"/mailings/{draft}/what")
     grips = desk.locator("[data-ev-sort] .ev-grip")

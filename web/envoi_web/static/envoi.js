@@ -15,6 +15,21 @@ document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = document.querySelector('meta[name="csrf-token"]').content;
 });
 
+// A form that saves by itself is no press of a button: htmx would send the button that has the focus with it,
+// and a stop of the Tab key on "Delete" at the wrong moment would delete.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  const { elt: form, triggeringEvent: reason } = detail;
+  if (!(form instanceof HTMLFormElement) || !reason || reason.type === "submit") return;
+  const fields = new FormData(form);
+  for (const { type, name } of form.elements) {
+    if (type !== "submit" || !name) continue;
+    detail.formData.delete(name);
+    for (const value of fields.getAll(name)) detail.formData.append(name, value);
+  }
+  detail.verb = form.hasAttribute("hx-post") ? "post" : "get";
+  detail.path = form.getAttribute(`hx-${detail.verb}`);
+});
+
 document.addEventListener("htmx:beforeRequest", (event) => {
   const strip = event.detail.elt;
   if (!strip.matches("[data-ev-poll]") || !document.hidden) return;

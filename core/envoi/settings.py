@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     inbound_port: int = Field(
         0, ge=0, le=65535, description="Port of that listener; 0 is the web port plus 3."
     )
+    inbound_connections: int = Field(
+        50, ge=1, le=1_000, description="Connections that listener serves at once; others get 421."
+    )
     inbound_days: int = Field(
         30, ge=1, le=365, description="Days that bounces and complaints are kept as they came."
     )

@@ -27,6 +27,7 @@ from envoi.delivery.models import MessageState, Run, Stage
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
+from envoi.feedback import listener
 from envoi.feedback.intake import Intake
 from envoi.feedback.listener import Receiving, keep_signed, listening_server
 from envoi.feedback.mailbox import keep_reading, mailbox_of, read_mailbox
@@ -179,6 +180,67 @@ def test_while_the_database_is_away_the_other_side_tries_again(
         client.sendmail("", ["b@envoi.test"], b"Subject: x\r\n\r\nx")
     assert refused.value.smtp_code == 451
     away.engine.dispose()
+
+
+def test_who_finds_no_place_is_told_to_come_again(
+    database: Database, plugins: Plugins, tmp_path: Path, free_port: int, intake: Intake
+) -> None:
+    site = an_installation(
+        database, plugins, tmp_path, inbound_port=free_port, inbound_connections=2
+    )
+    with listening(site, intake):
+        guests = [smtplib.LMTP("127.0.0.1", free_port) for _ in range(2)]
+        with pytest.raises(smtplib.SMTPConnectError) as refused:
+            smtplib.LMTP("127.0.0.1", free_port)
+        assert refused.value.smtp_code == 421
+        assert [guest.noop()[0] for guest in guests] == [250, 250]
+        guests.pop().close()
+        wait_until(lambda: greets(free_port), seconds=10, what="a free place")
+        guests.pop().close()
+
+
+def greets(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 5) as client:
+        return client.recv(3) == b"220"
+
+
+def test_who_says_nothing_leaves_the_place(
+    installation: Installation, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "IDLE_SECONDS", 0.3)
+    address = ("127.0.0.1", installation.settings.inbound_port)
+    with listening(installation, intake), socket.create_connection(address, 10) as client:
+        client.sendall(b"EHLO somebody.test\r\n")
+        while client.recv(1_000):
+            pass
+
+
+def test_recipients_and_bytes_are_bounded(
+    installation: Installation, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(listener, "MOST_DRAINED", 400_000)
+    port = installation.settings.inbound_port
+    with listening(installation, intake), smtplib.SMTP("127.0.0.1", port) as client:
+        client.ehlo()
+        client.mail("")
+        replies = [client.rcpt(f"b{n}@envoi.test")[0] for n in range(102)]
+        assert (replies[:100], replies[100:]) == ([250] * 100, [452] * 2)
+        assert client.data(b"x\r\n" * 40_000)[0] == 552
+        client.mail("", ["SIZE=100001"])
+        assert client.rcpt("b@envoi.test")[0] == 503
+
+
+def test_a_line_without_end_is_cut_off(
+    installation: Installation, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_DRAINED", 400_000)
+    address = ("127.0.0.1", installation.settings.inbound_port)
+    endless = b"x" * 20_000_000
+    with listening(installation, intake), socket.create_connection(address, 10) as client:
+        client.sendall(b"EHLO x.test\r\nMAIL FROM:<>\r\nRCPT TO:<b@envoi.test>\r\nDATA\r\n")
+        with pytest.raises(ConnectionError):
+            client.sendall(endless)
 
 
 def test_the_listener_as_a_process(

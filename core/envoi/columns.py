@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -117,6 +116,3 @@ def document(default: str = "{}") -> Any:
         default_factory=list if default == "[]" else dict,
         sa_column=Column(JSONB, nullable=False, server_default=default),
     )
-
-
-Moment = datetime | None

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import Message, MessageState, Run, RunKind
-from envoi.delivery.runs import RunSettings, VariantContent, add_recipients, create_run
+from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind
+from envoi.delivery.runs import RunSettings, VariantContent, create_run, start_sending
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.settings import Settings, load_settings
@@ -96,8 +96,36 @@ def a_run(
         settings=frozen,
         now=datetime.now(UTC),
     )
-    add_recipients(session, run, people)
+    _add_recipients(session, run, people)
     return run
+
+
+def _add_recipients(session: Session, run: Run, customer_ids: Sequence[int]) -> None:
+    """Name the recipients, as collecting an audience does, and start sending."""
+    size = RunSettings.model_validate(run.settings).block_size
+    key = {"tenant_id": run.tenant_id, "run_id": run.id, "launched_on": run.launched_on}
+    now = datetime.now(UTC)
+    rows = [
+        {
+            **key,
+            "customer_id": customer_id,
+            "step": 1,
+            "variant": 1,
+            "state": MessageState.READY,
+            "block": place // size,
+            "due_at": now,
+        }
+        for place, customer_id in enumerate(customer_ids)
+    ]
+    blocks = [
+        {**key, "number": n, "size": len(rows[n * size : (n + 1) * size]), "due_at": now}
+        for n in range(-(-len(rows) // size))
+    ]
+    if rows:
+        session.execute(insert(table(Message)), rows)
+        session.execute(insert(table(RunBlock)), blocks)
+    run.collected_at = now
+    start_sending(session, run.tenant_id, run.id)
 
 
 def states(database: Database, tenant_id: int, run: Run) -> dict[int, MessageState]:

@@ -62,16 +62,9 @@ def list_gateways(session: Session, tenant_id: int) -> list[ListedGateway]:
     troubles = {circuit.gateway_id: circuit for circuit in circuits}
     traffic = traffic_of(session, tenant_id)
     return [
-        _state(gateway, troubles.get(gateway.id), traffic.get(gateway.id, Traffic()))
+        _listed(gateway, troubles.get(gateway.id), traffic.get(gateway.id, Traffic()))
         for gateway in session.scalars(ordered)
     ]
-
-
-def gateway_state(session: Session, tenant_id: int, gateway_id: int) -> ListedGateway:
-    """Return one gateway's state, or raise `NotFoundError`."""
-    gateway = get_gateway(session, tenant_id, gateway_id)
-    circuit = session.get(Circuit, (tenant_id, gateway_id))
-    return _state(gateway, circuit, traffic_of(session, tenant_id).get(gateway_id, Traffic()))
 
 
 def runs_using(session: Session, tenant_id: int, gateway_id: int) -> list[Run]:
@@ -168,7 +161,7 @@ def _problems_of_name(
     return []
 
 
-def _state(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> ListedGateway:
+def _listed(gateway: Gateway, circuit: Circuit | None, traffic: Traffic) -> ListedGateway:
     return ListedGateway(gateway, _health(gateway, circuit, traffic), traffic, circuit)
 
 

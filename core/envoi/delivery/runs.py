@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,6 @@ from envoi.delivery.models import (
     Message,
     MessageState,
     Run,
-    RunBlock,
     RunKind,
     RunStatus,
 )
@@ -161,36 +160,6 @@ def get_run(session: Session, tenant_id: int, run_id: int, *, lock: bool = False
     if run is None:
         raise NotFoundError(f"There is no run number {run_id}.")
     return run
-
-
-def add_recipients(
-    session: Session, run: Run, customer_ids: Sequence[int], *, variant: int = 1, step: int = 1
-) -> None:
-    """Name the recipients of a run that has no segment, such as a test, and start sending."""
-    size = RunSettings.model_validate(run.settings).block_size
-    key = {"tenant_id": run.tenant_id, "run_id": run.id, "launched_on": run.launched_on}
-    now = datetime.now(UTC)
-    rows = [
-        {
-            **key,
-            "customer_id": customer_id,
-            "step": step,
-            "variant": variant,
-            "state": MessageState.READY,
-            "block": place // size,
-            "due_at": now,
-        }
-        for place, customer_id in enumerate(customer_ids)
-    ]
-    blocks = [
-        {**key, "number": n, "size": len(rows[n * size : (n + 1) * size]), "due_at": now}
-        for n in range(-(-len(rows) // size))
-    ]
-    if rows:
-        session.execute(insert(table(Message)), rows)
-        session.execute(insert(table(RunBlock)), blocks)
-    run.collected_at = now
-    start_sending(session, run.tenant_id, run.id)
 
 
 def start_sending(session: Session, tenant_id: int, run_id: int) -> None:

@@ -23,8 +23,6 @@ MAX_LIFETIME_MINUTES = 60 * 24 * 60
 MAX_PER_MINUTE = 1_000_000
 MINUTES_OF_DAY = 24 * 60
 
-WINDOW_FIELDS = frozenset({"window_from", "window_until", "window_zone"})
-
 SOURCES = ("segment_id", "audience_id", "tree")
 """Who gets a mailing is one of these, or everybody where all are empty."""
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from envoi.cli import documents
 from envoi.cli.context import opened, write_json
+from envoi.cli.ports import refuse_taken_ports
 from envoi.demo.loading import DEMO_LOGIN, load_demo, needs_demo
 from envoi.embedded.stack import ServerUrls, running_servers
 from envoi.installation import Installation, open_installation
@@ -28,6 +29,7 @@ def up() -> None:
     """
     settings = load_settings()
     with running_servers(settings) as urls:
+        refuse_taken_ports(settings)
         settings = _with_servers(settings, urls)
         installation = open_installation(settings)
         migrate_schema(installation.database.engine, settings.app_role)

@@ -72,6 +72,7 @@ def sentence_of(found: ErrorDetails) -> str:
     return said.format(count=f"{limits[0]:,}".removesuffix(".0") if limits else "")
 
 
+NO_TIME = "Enter a time from 00:00 to 23:59, such as 09:30."
 _LIMITS = ("max_length", "min_length", "gt", "ge", "lt", "le")
 _OF_MODELS = {
     "missing": "This is not filled in. Enter a value.",
@@ -92,7 +93,7 @@ _OF_MODELS = {
     "finite": "Enter a number.",
     "bool": "Choose yes or no.",
     "date": "Enter a date, such as 2026-11-24.",
-    "time": "Enter a time, such as 21:30.",
+    "time": NO_TIME,
     "enum": "This is none of the offered values. Choose one of them.",
     "literal": "This is none of the offered values. Choose one of them.",
 }

@@ -65,7 +65,7 @@ class Form(BaseModel):
         ({"share": "half"}, "Enter a number."),
         ({"sure": "perhaps"}, "Choose yes or no."),
         ({"day": "tomorrow"}, "Enter a date, such as 2026-11-24."),
-        ({"hour": "25:00"}, "Enter a time, such as 21:30."),
+        ({"hour": "25:00"}, "Enter a time from 00:00 to 23:59, such as 09:30."),
         ({"kind": "two"}, "This is none of the offered values. Choose one of them."),
         ({"side": "right"}, "This is none of the offered values. Choose one of them."),
         ({"more": 1}, "There is no such setting. Remove it."),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from envoi.audience.window import SendingWindow
-from envoi.mailings.calendar import local_moment
+from envoi.errors import ValidationFailedError
+from envoi.mailings.calendar import chosen_moment, local_moment
 
 ZONES = ["Europe/Berlin", "UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
 MINUTES = st.integers(0, 24 * 60 - 1)
@@ -111,3 +112,40 @@ def test_starts_on_days_on_which_clocks_change(chosen: str, zone: str, starts: s
     wall = datetime.fromisoformat(chosen)
     found = local_moment(wall.date(), wall.time(), ZoneInfo(zone))
     assert found == datetime.fromisoformat(starts)
+
+
+@given(
+    planned=st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)),
+    zone=st.sampled_from(sorted(available_timezones())).map(ZoneInfo),
+)
+@example(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
+@example(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
+@example(datetime(2026, 10, 24, 20, 30, 7, tzinfo=UTC), ZoneInfo("Asia/Omsk"))
+def test_a_start_that_is_saved_as_it_was_shown_stays(planned: datetime, zone: ZoneInfo) -> None:
+    shown = planned.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None)
+    assert chosen_moment(shown.date(), shown.time(), zone, planned) == planned
+
+
+@pytest.mark.parametrize(
+    ("chosen", "zone", "starts"),
+    [
+        ("2026-10-25T02:15", "Europe/Berlin", "2026-10-25T00:15+00:00"),
+        ("2026-03-29T03:00", "Europe/Berlin", "2026-03-29T01:00+00:00"),
+        ("2026-03-29T02:30", "Asia/Omsk", "2026-03-28T20:30+00:00"),
+        ("2026-10-25T02:15", "Asia/Omsk", "2026-10-24T20:15+00:00"),
+    ],
+)
+def test_another_start_is_by_the_clock_and_the_first_of_two(
+    chosen: str, zone: str, starts: str
+) -> None:
+    wall, planned = datetime.fromisoformat(chosen), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    found = chosen_moment(wall.date(), wall.time(), ZoneInfo(zone), planned)
+    assert found == datetime.fromisoformat(starts)
+
+
+@pytest.mark.parametrize("at", ["02:00", "02:59"])
+def test_a_start_that_no_clock_shows_is_refused(at: str) -> None:
+    day, berlin = date(2026, 3, 29), ZoneInfo("Europe/Berlin")
+    with pytest.raises(ValidationFailedError, match="put forward") as refused:
+        chosen_moment(day, time.fromisoformat(at), berlin, None)
+    assert [p.field for p in refused.value.problems] == ["time"]

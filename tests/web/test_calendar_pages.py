@@ -260,6 +260,7 @@ class TestMoving:
             ({"date": "2026-02-30", "time": "10:00"}, "Enter date and time of the start."),
             ({"date": "9999-12-31", "time": "10:00"}, "Enter date and time of the start."),
             ({"date": "2027-01-01", "time": "25:00"}, "Enter date and time of the start."),
+            ({"date": "2029-03-25", "time": "02:30"}, "The clocks are put forward past this time"),
         ],
     )
     def test_what_cannot_be_is_refused_and_kept(

@@ -25,6 +25,12 @@ from pages import SignIn
 CUSTOMERS = 40
 
 
+def clocks_change(month: int) -> datetime:
+    """When the company's clocks change in a month of next year: on its last Sunday, 01:00 UTC."""
+    last = datetime(datetime.now(UTC).year + 1, month, 31, 1, tzinfo=UTC)
+    return last - timedelta(days=last.isoweekday() % 7)
+
+
 class TestWhen:
     def save(self, desk: Desk, draft: int, **fields: Any) -> Shown:
         whole = {
@@ -49,6 +55,32 @@ class TestWhen:
         assert "10:00" in shown.words
         assert starts.date() == day
 
+    def test_a_start_in_the_hour_that_comes_twice_stays_where_it_was(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        second = clocks_change(10) + timedelta(minutes=30)
+        with database.tenant_session(tenant_id) as session:
+            found = service.get_mailing(session, tenant_id, draft)
+            found.starts_at, version = second, found.version
+        day = second.date().isoformat()
+        fields = {"start": "later", "date": day, "time": "02:30", "version": version}
+        shown = self.save(desk, draft, **fields, limit_per_minute="60")
+        assert shown.status == 200
+        assert "UTC+01:00" in shown.words
+        kept = stored(database, tenant_id, draft)
+        assert (kept.starts_at, kept.limit_per_minute) == (second, 60)
+        fields |= {"time": "02:45", "version": kept.version}
+        assert self.save(desk, draft, **fields).status == 200
+        moved = stored(database, tenant_id, draft).starts_at
+        assert moved == second - timedelta(minutes=45), "the first 02:45 of two"
+
+    def test_a_start_that_no_clock_shows_is_refused(self, desk: Desk, draft: int) -> None:
+        day = clocks_change(3).date().isoformat()
+        shown = self.save(desk, draft, start="later", date=day, time="02:30")
+        assert shown.status == 422
+        assert "The clocks are put forward past this time on that day." in shown.words
+        assert 'id="time-error"' in shown.source
+
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
@@ -58,7 +90,7 @@ class TestWhen:
             ({"lifetime": "0"}, "Enter a whole number from 1 to 1,440."),
             ({"attribution_days": "soon"}, "Enter a whole number from 1 to 365."),
             ({"limit_per_minute": "0"}, "Enter a whole number from 1 to 1,000,000."),
-            ({"window": "own", "window_from": "25:00"}, "Enter a time such as 08:00."),
+            ({"window": "own", "window_from": "25:00"}, "Enter a time from 00:00"),
             ({"attribution": "dates", "attribution_from": "soon"}, "Enter a date."),
             ({"min_amount": "nan"}, "Enter an amount such as 25 or 25.50."),
         ],
@@ -177,7 +209,9 @@ class TestConfirm:
         sent = desk.post(f"/mailings/{draft}/confirm", recipients=39)
         assert sent.answer.location == f"/mailings/{draft}/progress"
         assert "Nothing has left yet" in desk.get(f"/mailings/{draft}/progress").words
-        assert desk.post(f"/mailings/{draft}/confirm", recipients=39).status == 409
+        again = desk.post(f"/mailings/{draft}/confirm", recipients=39)
+        assert again.answer.location == sent.answer.location, "the same wish, the same answer"
+        assert desk.post(f"/mailings/{draft}/confirm", recipients=38).status == 409
         assert desk.post(f"/mailings/{draft}/who", version=9, control_share="5").status == 409
         for step in ("who", "what", "when"):
             elsewhere = desk.get(f"/mailings/{draft}/{step}")
@@ -186,6 +220,18 @@ class TestConfirm:
         assert desk.post(f"/mailings/{draft}/undo").status == 303
         assert desk.get(f"/mailings/{draft}/when").status == 200
         assert desk.post(f"/mailings/{draft}/undo").status == 409
+
+    def test_what_was_changed_since_it_was_shown_is_not_started(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        shown = desk.get(f"/mailings/{draft}/when").source
+        fields = dict(re.findall(r'type="hidden" name="(version|recipients)" value="(\d+)"', shown))
+        assert fields == {"version": "2", "recipients": "39"}
+        desk.post(f"/mailings/{draft}/who", version=2, source="all", control_share="0")
+        refused = desk.post(f"/mailings/{draft}/confirm", **fields)
+        assert refused.status == 409
+        assert "was changed after this page was shown" in refused.words
+        assert stored(database, tenant_id, draft).confirmed_at is None
 
     def test_it_can_be_undone_from_every_page(self, desk: Desk, draft: int) -> None:
         undo = f'action="/mailings/{draft}/undo"'

@@ -18,7 +18,7 @@ CORE_WORDS = (
     _("There is no such setting. Remove it."),
     _("This is not written as it should be. Correct it."),
     _("Choose yes or no."),
-    _("Enter a time, such as 21:30."),
+    _("Enter a time from 00:00 to 23:59, such as 09:30."),
     _("This is none of the offered values. Choose one of them."),
     # What is not there.
     _("There is no such message. What came in is deleted after some days."),
@@ -63,6 +63,7 @@ CORE_WORDS = (
     _("This mailing has not started, so there is nothing to report yet."),
     _("This mailing has not started, so nobody has an outcome yet."),
     _("The database cannot work out who belongs to it."),
+    _("The clocks are put forward past this time on that day. Choose another time."),
     _("The mailing is not being sent, so it cannot be paused."),
     _("The mailing is not paused, so it cannot be resumed."),
     _("The mailing has ended already, so it cannot be cancelled."),

@@ -119,6 +119,29 @@ def local_moment(day: date, at: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
+def chosen_moment(day: date, at: time, zone: ZoneInfo, planned: datetime | None) -> datetime:
+    """Return the moment that a person chose by the company's clocks.
+
+    Of a time that the clocks show twice in autumn, the one that was planned stays planned.
+
+    Raises:
+        ValidationFailedError: The clocks skip this time in spring.
+    """
+    wanted = datetime.combine(day, at)
+    if planned is not None and _shown(planned, zone) == wanted:
+        return planned
+    found = local_moment(day, at, zone)
+    if _shown(found, zone) != wanted.replace(second=0, microsecond=0):
+        problem = "The clocks are put forward past this time on that day. Choose another time."
+        raise ValidationFailedError([Problem("time", problem)])
+    return found
+
+
+def _shown(moment: datetime, zone: ZoneInfo) -> datetime:
+    """What a person reads of a moment: date, hour and minute."""
+    return moment.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None)
+
+
 def first_start(day: date, now: datetime, zone: ZoneInfo) -> datetime | None:
     """Propose a start on a day: at the usual hour, today the next hour but one, never before."""
     usual = local_moment(day, USUAL_START, zone)

@@ -14,6 +14,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.errors import Problem, ValidationFailedError, sentence_of
+from envoi.errors import NO_TIME, Problem, ValidationFailedError, sentence_of
 from envoi.tenants.models import TenantSettings, WatcherGroup
 from envoi.tenants.service import tenant_settings
 
@@ -91,9 +92,16 @@ def _language(value: str) -> str:
     return value
 
 
+def _minute(value: Any) -> int:
+    """A person reads and types this number as a time, so it is refused as one."""
+    if not isinstance(value, int) or not 0 <= value < MINUTES_OF_DAY:
+        raise ValueError(NO_TIME)
+    return value
+
+
 Line = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
 Email = Annotated[Line, AfterValidator(_address)]
-Minute = Annotated[int, Field(ge=0, lt=MINUTES_OF_DAY)]
+Minute = Annotated[int, BeforeValidator(_minute)]
 
 
 class Sender(BaseModel):

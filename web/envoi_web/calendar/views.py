@@ -110,7 +110,7 @@ def reschedule(mailing_id: int) -> Response:
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         try:
-            wanted = _moment(day, at)
+            wanted = _moment(day, at, mailing.starts_at)
             planning.reschedule(
                 session,
                 current.tenant_id,
@@ -218,7 +218,7 @@ def _day(text: str) -> date | None:
     return found if found.year in YEARS else None
 
 
-def _moment(day: str, at: str) -> datetime:
+def _moment(day: str, at: str, planned: datetime | None) -> datetime:
     wanted = _day(day)
     try:
         clock = time.fromisoformat(at)
@@ -226,4 +226,5 @@ def _moment(day: str, at: str) -> datetime:
         clock = None
     if wanted is None or clock is None:
         raise ValidationFailedError([Problem("date", _("Enter date and time of the start."))])
-    return planning.local_moment(wanted, clock.replace(tzinfo=None), current.company.zone)
+    clock = clock.replace(tzinfo=None)
+    return planning.chosen_moment(wanted, clock, current.company.zone, planned)

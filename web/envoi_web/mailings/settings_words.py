@@ -18,7 +18,8 @@ from envoi.mailings.models import Mailing
 from envoi.tenants.models import WatcherGroup
 from envoi.webkit import current
 from envoi.webkit.formats import clock, day, moment, money, number
-from envoi_web.mailings.when_form import UNITS, clock_of
+from envoi_web.clocks import clock_of
+from envoi_web.mailings.when_form import UNITS
 
 
 @dataclass(frozen=True)

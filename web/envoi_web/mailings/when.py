@@ -25,6 +25,7 @@ from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import allowed, current, page, permission, require, see_other, toast
 from envoi.webkit.formats import number
+from envoi_web.clocks import clock_of
 from envoi_web.mailings import forms, undoing
 from envoi_web.mailings.approving import question_of
 from envoi_web.mailings.blueprint import mailings
@@ -34,7 +35,7 @@ from envoi_web.mailings.editing import common, conflict_page, count_exactly, not
 from envoi_web.mailings.limit_words import estimate_words
 from envoi_web.mailings.settings_words import field_labels, review_rows, start_words
 from envoi_web.mailings.sources import source_of
-from envoi_web.mailings.when_form import clock_of, when_changes, when_values
+from envoi_web.mailings.when_form import when_changes, when_values
 
 TYPED_ABOVE = 1_000
 """Above so many recipients the number is typed before a mailing starts."""
@@ -122,7 +123,7 @@ def _save(mailing_id: int) -> None:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         company = _company_window(session, mailing)
         where = (current.company.zone, company, current.company.currency)
-        changes = when_changes(request.form, *where)
+        changes = when_changes(request.form, *where, mailing.starts_at)
         _require_window(mailing, company, changes)
         mine = (current.tenant_id, mailing_id, forms.version_of(request.form))
         service.update_mailing(session, *mine, changes, current.account_id)

@@ -12,10 +12,12 @@ from babel.numbers import get_currency_precision
 from flask_babel import gettext as _
 
 from envoi.audience.window import COMPANY, SendingWindow
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import NO_TIME, Problem, ValidationFailedError
+from envoi.mailings.calendar import chosen_moment
 from envoi.mailings.changes import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_MINUTES, MAX_PER_MINUTE
 from envoi.mailings.models import Mailing
 from envoi.webkit.formats import number
+from envoi_web.clocks import clock_of, minute_of
 from envoi_web.mailings.forms import Form
 
 Parsed = TypeVar("Parsed")
@@ -27,7 +29,11 @@ UNITS = {"days": 24 * 60, "hours": 60, "minutes": 1}
 
 
 def when_changes(
-    form: Form, zone: ZoneInfo, company: SendingWindow | None, currency: str
+    form: Form,
+    zone: ZoneInfo,
+    company: SendingWindow | None,
+    currency: str,
+    planned: datetime | None = None,
 ) -> dict[str, Any]:
     """Read the third step; every field that is wrong is told at once.
 
@@ -36,11 +42,12 @@ def when_changes(
         zone: The company's time zone, in which the start is meant.
         company: The company's own sending window.
         currency: The currency of the least amount.
+        planned: The start that the form showed.
     """
     reader = _Reader(form)
     changes: dict[str, Any] = {"starts_at": None, "watcher_group_id": None}
     if form.get("start") == "later":
-        changes["starts_at"] = reader.moment(zone)
+        changes["starts_at"] = reader.moment(zone, planned)
     changes["lifetime_minutes"] = reader.lifetime()
     changes["limit_per_minute"] = reader.whole("limit_per_minute", 1, MAX_PER_MINUTE, optional=True)
     changes |= reader.window(company)
@@ -83,11 +90,6 @@ def when_values(mailing: Mailing, zone: ZoneInfo, currency: str) -> dict[str, st
     }
 
 
-def clock_of(minute: int) -> str:
-    """Return a minute of the day as a time field wants it."""
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
 class _Reader:
     """Reads fields one by one and collects what is wrong with them."""
 
@@ -109,11 +111,15 @@ class _Reader:
         self._refuse(name, _("Enter a whole number from %(low)s to %(high)s.", **bounds))
         return None
 
-    def moment(self, zone: ZoneInfo) -> datetime | None:
+    def moment(self, zone: ZoneInfo, planned: datetime | None) -> datetime | None:
         """Read the start, which must be to come."""
         text = f"{self.form.get('date', '')}T{self.form.get('time', '')}"
         try:
-            moment = datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+            wanted = datetime.fromisoformat(text)
+            moment = chosen_moment(wanted.date(), wanted.time(), zone, planned)
+        except ValidationFailedError as error:
+            self.problems.extend(error.problems)
+            return None
         except (ValueError, OverflowError):
             self._refuse("date", _("Enter date and time of the start, or choose Now."))
             return None
@@ -174,8 +180,7 @@ class _Reader:
         return {name: value for name, value in given.items() if value}
 
     def _minute(self, name: str) -> int | None:
-        problem = _("Enter a time such as 08:00.")
-        return self._parsed(name, _clock_minute, problem, _FIRST_SHOWN[name])
+        return self._parsed(name, minute_of, NO_TIME, _FIRST_SHOWN[name])
 
     def _day(self, name: str) -> date | None:
         late = timedelta(days=_USUAL_DAYS if name == "attribution_until" else 0)
@@ -210,11 +215,6 @@ class _Reader:
 
     def _refuse(self, name: str, problem: str) -> None:
         self.problems.append(Problem(name, problem))
-
-
-def _clock_minute(text: str) -> int:
-    found = datetime.strptime(text, "%H:%M")
-    return found.hour * 60 + found.minute
 
 
 def _precision(currency: str) -> int:

@@ -28,6 +28,7 @@ from envoi.tenants.general import (
 from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import current, page, permission, see_other, toast
+from envoi_web.clocks import clock_of, minute_of
 from envoi_web.settings_pages.blueprint import settings
 
 Form = MultiDict[str, str]
@@ -42,7 +43,6 @@ _OTHERS = (
     *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
     *("watcher_group_id", "test_customer", "approval_always"),
 )
-_LONGEST_CLOCK = 10
 _NUMBERS = (
     *("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds"),
     *("approval_from", "pause_after"),
@@ -138,11 +138,11 @@ def _quiet_day(line: str) -> dict[str, str]:
 
 
 def _minute(text: str) -> int | str | None:
-    """Read hours and minutes; what is neither is left for the check."""
-    hours, _colon, minutes = text.strip().partition(":")
-    if hours.isdecimal() and minutes.isdecimal() and len(text) < _LONGEST_CLOCK:
-        return int(hours) * 60 + int(minutes)
-    return text.strip() or None
+    """Read a time; what is none is left for the check."""
+    try:
+        return minute_of(text)
+    except ValueError:
+        return text.strip() or None
 
 
 def _shown(session: Session, stored: General) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _rows(stored: Sequence[Any]) -> list[Mapping[str, str]]:
 
 
 def _clock(minute: int | None) -> str:
-    return "" if minute is None else f"{minute // 60:02}:{minute % 60:02}"
+    return "" if minute is None else clock_of(minute)
 
 
 def _page(

@@ -33,6 +33,7 @@ __all__ = [
     "due",
     "due_by_turns",
     "hint",
+    "hints_in",
     "is_announced",
     "lease",
     "waiting_hints",
@@ -189,17 +190,14 @@ def waiting_hints(broker: Broker | None) -> dict[str, int] | None:
     """Count the hints that wait in each queue; None when the broker is away."""
     if not isinstance(broker, RedisBroker):
         return None
-    queues = sorted(set(QUEUES.values()))
     try:
-        return {name: int(broker.client.llen(f"{broker.namespace}:{name}")) for name in queues}
+        return {queue: hints_in(broker, queue) for queue in sorted(set(QUEUES.values()))}
     except (RedisError, OSError):
         return None
 
 
-def _waiting(broker: Broker, queue: str) -> int:
-    """How many hints wait in a queue; a person may press a button for ever."""
-    if not isinstance(broker, RedisBroker):
-        return 0
+def hints_in(broker: RedisBroker, queue: str) -> int:
+    """Count the hints that wait in a queue; raise `RedisError` when the broker is away."""
     return int(broker.client.llen(f"{broker.namespace}:{queue}"))
 
 
@@ -216,7 +214,8 @@ def hint(broker: Broker | None, kind: Work, tenant_id: int, ref: int, **options:
         options={"request": get_contextvars().get("request")},
     )
     try:
-        if _waiting(broker, QUEUES[kind]) >= MOST_HINTS:
+        # A person may press a button for ever.
+        if isinstance(broker, RedisBroker) and hints_in(broker, QUEUES[kind]) >= MOST_HINTS:
             return False
         broker.declare_queue(QUEUES[kind])
         broker.enqueue(message, **options)

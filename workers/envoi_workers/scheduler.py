@@ -18,7 +18,7 @@ from envoi.delivery.reconcile import reconcile
 from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
 from envoi.installation import Installation
-from envoi.jobs import QUEUES, Work, announce, due, hint
+from envoi.jobs import QUEUES, Work, announce, due, hint, hints_in
 from envoi.operations.chores import SIGN_SECONDS, note_chore
 from envoi.schema import make_months
 from envoi.tenants.models import Tenant
@@ -126,11 +126,10 @@ class Scheduler:
         if queue != QUEUES[Work.SEND]:
             most = OTHER_HINTS
         try:
-            waiting = broker.client.llen(f"{broker.namespace}:{queue}")
+            return max(0, most - hints_in(broker, queue))
         except RedisError as error:
             log.warning("broker_away", error=str(error))
             return 0
-        return max(0, most - int(waiting))
 
     @contextmanager
     def _only_one(self) -> Iterator[Connection | None]:

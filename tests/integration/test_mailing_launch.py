@@ -78,20 +78,23 @@ def mailing(installation: Installation, tenant_id: int) -> int:
 
 
 @pytest.fixture
-def confirm(installation: Installation, tenant_id: int, mailing: int) -> Callable[..., None]:
+def confirm(installation: Installation, tenant_id: int, mailing: int) -> Callable[..., datetime]:
     """Confirm the draft with as many recipients as it has, or with another number."""
 
-    def do(recipients: int | None = None) -> None:
+    def do(recipients: int | None = None, version: int | None = None) -> datetime:
         with installation.database.tenant_session(tenant_id) as session:
             counted = estimate_mailing(session, installation.plugins, tenant_id, mailing)
-            launch.confirm(
+            confirmed = launch.confirm(
                 session,
                 installation.plugins,
                 installation.settings,
                 tenant_id,
                 mailing,
                 recipients=counted.recipients if recipients is None else recipients,
+                version=version,
             )
+            assert confirmed.confirmed_at is not None
+            return confirmed.confirmed_at
 
     return do
 
@@ -109,7 +112,7 @@ def due(installation: Installation, tenant_id: int) -> set[str]:
 
 
 def test_another_number_than_the_screen_showed_starts_nothing(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     with pytest.raises(ConflictError, match="has changed from 7"):
         confirm(7)
@@ -118,7 +121,7 @@ def test_another_number_than_the_screen_showed_starts_nothing(
 
 
 def test_what_a_run_takes_from_category_and_gateway(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     """A category of service messages makes it go first, a slow gateway makes its blocks small."""
     with installation.database.tenant_session(tenant_id) as session:
@@ -142,17 +145,21 @@ def test_what_a_run_takes_from_category_and_gateway(
 
 
 def test_pressed_fifty_times_it_starts_once(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
-    def press(_: int) -> bool:
-        try:
-            confirm()
-        except ConflictError:
-            return False
-        return True
+    with installation.database.tenant_session(tenant_id) as session:
+        seen = service.get_mailing(session, tenant_id, mailing).version
+
+    def press(_: int) -> datetime:
+        return confirm(version=seen)
 
     with ThreadPoolExecutor(8) as hands:
-        assert sum(hands.map(press, range(50))) == 1
+        answers = set(hands.map(press, range(50)))
+    assert len(answers) == 1, "all fifty are told of the same start"
+    with pytest.raises(ConflictError, match="already been confirmed"):
+        confirm(recipients=CUSTOMERS - 1)
+    with pytest.raises(ConflictError, match="already been confirmed"):
+        confirm(version=seen + 1)
 
     def start(_: int) -> int | None:
         return launch.launch_due(installation, tenant_id, mailing)
@@ -160,13 +167,14 @@ def test_pressed_fifty_times_it_starts_once(
     with ThreadPoolExecutor(8) as workers:
         started = [run for run in workers.map(start, range(50)) if run is not None]
     assert len(started) == 1
+    assert {confirm(version=seen)} == answers, "also once it has been launched"
     run = table(Run).c
     with installation.database.tenant_session(tenant_id) as session:
         assert session.scalar(select(func.count()).where(run.tenant_id == tenant_id)) == 1
 
 
 def test_the_control_group_is_the_one_that_was_shown(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     database, plugins = installation.database, installation.plugins
     with database.tenant_session(tenant_id) as session:
@@ -193,7 +201,7 @@ def test_the_control_group_is_the_one_that_was_shown(
 
 
 def test_an_undone_start_is_a_draft_again(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     assert due(installation, tenant_id) == {"launch"}
@@ -204,8 +212,22 @@ def test_an_undone_start_is_a_draft_again(
     assert launch.launch_due(installation, tenant_id, mailing) is None
 
 
+def test_what_was_changed_since_it_was_seen_is_not_started(
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
+) -> None:
+    """Nor does a press that was long on its way start again what was undone meanwhile."""
+    with installation.database.tenant_session(tenant_id) as session:
+        seen = service.get_mailing(session, tenant_id, mailing).version
+    confirm(version=seen)
+    with installation.database.tenant_session(tenant_id) as session:
+        launch.undo(session, installation.settings, tenant_id, mailing)
+    with pytest.raises(ConflictError, match="was changed after this page was shown"):
+        confirm(version=seen)
+    assert status(installation, tenant_id, mailing) is Status.DRAFT
+
+
 def test_a_postponed_mailing_waits_for_its_time(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     with installation.database.tenant_session(tenant_id) as session:
@@ -220,7 +242,7 @@ def test_a_postponed_mailing_waits_for_its_time(
 
 
 def test_paused_resumed_cancelled(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     database = installation.database
     confirm()
@@ -290,7 +312,7 @@ def test_two_editors_see_a_conflict_and_nothing_is_overwritten(
 
 
 def test_a_copy_is_a_draft_with_the_same_audience_and_content(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     with installation.database.tenant_session(tenant_id) as session:
@@ -303,7 +325,7 @@ def test_a_copy_is_a_draft_with_the_same_audience_and_content(
 
 
 def test_deleting_before_the_start_delivers_nothing(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     with installation.database.tenant_session(tenant_id) as session:
@@ -314,7 +336,7 @@ def test_deleting_before_the_start_delivers_nothing(
 
 
 def test_deleting_a_running_one_cancels_what_waits_and_keeps_its_messages(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     run_id = launch.launch_due(installation, tenant_id, mailing)
@@ -353,7 +375,7 @@ def be_late(installation: Installation, tenant_id: int, mailing: int, minutes: i
 
 
 def test_later_than_its_lifetime_it_starts_only_when_a_person_says_so(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     be_late(installation, tenant_id, mailing, 60)
@@ -372,7 +394,7 @@ def test_later_than_its_lifetime_it_starts_only_when_a_person_says_so(
 
 
 def test_late_within_its_lifetime_it_starts_by_itself(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     be_late(installation, tenant_id, mailing, 59)
@@ -380,7 +402,7 @@ def test_late_within_its_lifetime_it_starts_by_itself(
 
 
 def test_one_that_was_missed_can_become_a_draft_again(
-    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., None]
+    installation: Installation, tenant_id: int, mailing: int, confirm: Callable[..., datetime]
 ) -> None:
     confirm()
     be_late(installation, tenant_id, mailing, 600)

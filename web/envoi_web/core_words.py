@@ -34,6 +34,10 @@ CORE_WORDS = (
     _("This installation has no demo mailbox."),
     # What cannot be done, or not any more.
     _("This mailing has already been confirmed."),
+    _(
+        "The mailing was changed after this page was shown. Nothing was sent. Look at it"
+        " again, then confirm."
+    ),
     _("The recipients are not counted yet. Count them, then ask."),
     _("Nobody waits for an approval of this mailing any more."),
     _(

@@ -72,26 +72,38 @@ def confirm(
     mailing_id: int,
     *,
     recipients: int,
+    version: int | None = None,
     account_id: int | None = None,
     may_start_large: bool = True,
     now: datetime | None = None,
 ) -> Mailing:
     """Confirm the start; from here the mailing is Created and waits for its time.
 
+    However often a person asks for the same start, it is confirmed once and every time answered
+    alike.
+
     Args:
         recipients: The number the person saw and typed.
+        version: The version the person saw; None confirms the mailing as it is saved.
         may_start_large: Whether the person may start mailings above the company's threshold.
 
     Raises:
-        ConflictError: The mailing is no draft any more.
+        ConflictError: The mailing is no draft any more, or has another version.
         RecipientsChangedError: The number of recipients has changed since.
         ForbiddenError: There are more recipients than the person may send to alone.
         ValidationFailedError: A check of the review failed.
     """
     now = now or datetime.now(UTC)
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
+    if _is_same_wish(mailing, recipients, version, account_id):
+        return mailing
     if mailing.state != MailingState.DRAFT:
         raise ConflictError("This mailing has already been confirmed.")
+    if version not in (None, mailing.version):
+        raise ConflictError(
+            "The mailing was changed after this page was shown. Nothing was sent. Look at it"
+            " again, then confirm."
+        )
     if problems := failed(review(session, plugins, mailing)):
         raise ValidationFailedError([Problem(check.step, check.problem) for check in problems])
     volume = estimate_mailing(session, plugins, tenant_id, mailing_id, now)
@@ -233,6 +245,17 @@ def cancel(session: Session, tenant_id: int, mailing_id: int) -> None:
     )
     assert mailing.run_id is not None
     cancel_run(session, tenant_id, mailing.run_id)
+
+
+def _is_same_wish(
+    mailing: Mailing, recipients: int, version: int | None, account_id: int | None
+) -> bool:
+    """Whether a mailing was confirmed by the same person, who saw the same."""
+    if mailing.state not in (MailingState.CREATED, MailingState.LAUNCHED):
+        return False
+    # The confirmation itself has counted the version on.
+    as_seen = version in (None, mailing.version - 1)
+    return as_seen and (mailing.confirmed_count, mailing.confirmed_by) == (recipients, account_id)
 
 
 def _has_outgrown(session: Session, plugins: Plugins, mailing: Mailing, now: datetime) -> bool:

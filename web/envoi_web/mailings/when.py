@@ -95,6 +95,7 @@ def confirm(mailing_id: int) -> Response:
                 current.tenant_id,
                 mailing_id,
                 recipients=shown,
+                version=request.form.get("version", type=int),
                 account_id=current.account_id,
                 may_start_large=allowed("mailings.start_large"),
             )

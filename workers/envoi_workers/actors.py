@@ -84,6 +84,7 @@ def send(workshop: Workshop, tenant_id: int, run_id: int) -> None:
             hint(workshop.installation.broker, Work.SEND, *run)
             return
         more = False
+        workshop.begin(run[0])
         with turns.taken(run), _resting_on_failure(workshop, Work.SEND, *run):
             more = workshop.engine.send_run(*run, stop, SLICE_SECONDS)
         if more:
@@ -197,7 +198,7 @@ JOBS: dict[Work, Job] = {
 
 def perform(workshop: Workshop, kind: Work, tenant_id: int, ref: int) -> bool:
     """Do a piece of work now; false when this process has no hand free."""
-    with workshop.seat() as seated:
+    with workshop.seat(tenant_id) as seated:
         if not seated or workshop.stopping.is_set():
             return False
         with _resting_on_failure(workshop, kind, tenant_id, ref):

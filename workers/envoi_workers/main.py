@@ -22,7 +22,7 @@ from envoi.jobs import QUEUES, Work, due
 from envoi.operations.reporter import Reporter
 from envoi.settings import Settings
 from envoi_workers.actors import perform
-from envoi_workers.workshop import Workshop
+from envoi_workers.workshop import SPARE_SEATS, Workshop
 
 log = structlog.get_logger()
 
@@ -45,14 +45,17 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
         engine = None
         if QUEUES[Work.SEND] in queues:
             reconcile(installation.database, settings.data_dir)
-            session = SenderSession(installation.database, settings.data_dir, threads)
+            slots = threads + SPARE_SEATS
+            session = SenderSession(installation.database, settings.data_dir, slots)
             sender = stack.enter_context(session)
             engine = Engine(installation, sender)
             stack.callback(engine.connections.close_idle, 0)
         reporter = Reporter(installation, "-".join(queues))
         stack.callback(reporter.close)
         reporter.start()
-        workshop = Workshop(installation, threads, engine)
+        # Long work is what `bulk` is for: nothing hangs there.
+        spare = 0 if "bulk" in queues else SPARE_SEATS
+        workshop = Workshop(installation, threads, engine, spare)
         broker.add_middleware(workshop)
         installation.plugins.register_actors(broker)
         worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=200)
@@ -60,7 +63,7 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
         worker.queue_prefetch = threads
         with _stopped_by_signals(workshop.stopping):
             worker.start()
-            lookout = Lookout(workshop, queues, threads)
+            lookout = Lookout(workshop, queues)
             lookout.run(sender, engine)
             deadline = monotonic() + STOP_SECONDS
             lookout.join(deadline)
@@ -75,10 +78,9 @@ class Lookout:
     Work is done in threads of its own, as many as the process has seats left.
     """
 
-    def __init__(self, workshop: Workshop, queues: Collection[str], threads: int) -> None:
+    def __init__(self, workshop: Workshop, queues: Collection[str]) -> None:
         self._workshop = workshop
         self._kinds = {kind for kind, queue in QUEUES.items() if queue in queues}
-        self._threads = threads
         self._busy: list[threading.Thread] = []
 
     def run(self, sender: SenderSession | None, engine: Engine | None) -> None:
@@ -99,16 +101,16 @@ class Lookout:
             thread.join(max(0, deadline - monotonic()))
 
     def _look(self, engine: Engine | None) -> None:
-        installation = self._workshop.installation
+        workshop, installation = self._workshop, self._workshop.installation
         if engine is not None:
             engine.connections.close_idle()
             reconcile(installation.database, installation.settings.data_dir)
         self._busy = [thread for thread in self._busy if thread.is_alive()]
         with installation.database.system_session() as session:
-            found = due(session, self._kinds)
-        for place in range(self._threads - len(self._busy) if found else 0):
+            found = [work for work in due(session, self._kinds) if workshop.has_seat_for(work[0])]
+        for place in range(workshop.free_seats() if found else 0):
             tenant_id, kind, ref = found[place % len(found)]
-            arguments = (self._workshop, Work(kind), tenant_id, ref)
+            arguments = (workshop, Work(kind), tenant_id, ref)
             thread = threading.Thread(target=perform, args=arguments, daemon=True)
             thread.start()
             self._busy.append(thread)

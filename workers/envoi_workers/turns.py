@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from time import monotonic
 
 from envoi.db import Database
@@ -25,10 +26,14 @@ class Turns:
     The tenant with the fewest threads at work here goes first, then what is urgent, then who
     has waited longest. So a tenant with a million messages holds no seat that another one
     needs, and a run waits for others' turns, never for their end.
+
+    Args:
+        database: Where due work is found.
+        most: So many threads of a process one tenant has at most, also where some hang.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, most: float = inf) -> None:
+        self._database, self._most = database, most
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._due: dict[RunKey, bool] = {}
@@ -48,7 +53,8 @@ class Turns:
         with self._lock:
             if hinted is not None:
                 self._going.add(hinted)
-            return min(self._due.keys() | self._going, key=self._rank, default=None)
+            runs = (r for r in self._due.keys() | self._going if self._tenants[r[0]] < self._most)
+            return min(runs, key=self._rank, default=None)
 
     @contextmanager
     def taken(self, run: RunKey) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import structlog
 from dramatiq import Broker, Middleware
@@ -20,24 +21,37 @@ from envoi_workers.turns import Turns
 
 log = structlog.get_logger()
 
+HANGS_SECONDS = 5.0
+"""Who is at one thing for longer waits for somebody else: a provider may be silent for minutes."""
+SPARE_SEATS = 16
+"""So many places more a process has at most for others, one for each thread that hangs."""
+
 
 class Workshop(Middleware):
     """Travels with the broker, so that actors find what they work with.
 
     Args:
         installation: The installation this process works for.
-        threads: How many pieces of work this process does at the same time.
+        threads: How many pieces of work this process does at the same time, and for one tenant.
         engine: Sends runs; None in processes that do not send.
+        spare: How many more it may do for other tenants while some hang.
     """
 
     def __init__(
-        self, installation: Installation, threads: int, engine: Engine | None = None
+        self,
+        installation: Installation,
+        threads: int,
+        engine: Engine | None = None,
+        spare: int = SPARE_SEATS,
     ) -> None:
         self.installation = installation
         self.stopping = threading.Event()
-        self.turns = Turns(installation.database)
+        self.turns = Turns(installation.database, threads)
         self._engine = engine
-        self._seats = threading.BoundedSemaphore(threads)
+        self._threads, self._spare = threads, spare
+        self._lock = threading.Lock()
+        self._seated: dict[int, tuple[int, float]] = {}
+        """For which tenant each thread works, and since when it has been at the same thing."""
 
     @property
     def engine(self) -> Engine:
@@ -53,14 +67,42 @@ class Workshop(Middleware):
             bind_contextvars(request=request)
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """Take one of the places to work; false when all are taken."""
-        taken = self._seats.acquire(blocking=False)
+    def seat(self, tenant_id: int) -> Iterator[bool]:
+        """Take a place to work; false when all are taken, or all that one tenant may have."""
+        with self._lock:
+            seated = self._free() > 0 and self._may_have(tenant_id)
+            if seated:
+                self._seated[threading.get_ident()] = tenant_id, monotonic()
         try:
-            yield taken
+            yield seated
         finally:
-            if taken:
-                self._seats.release()
+            if seated:
+                with self._lock:
+                    del self._seated[threading.get_ident()]
+
+    def begin(self, tenant_id: int) -> None:
+        """Note that the thread in its place begins something new."""
+        with self._lock:
+            self._seated[threading.get_ident()] = tenant_id, monotonic()
+
+    def free_seats(self) -> int:
+        """How many places nobody has."""
+        with self._lock:
+            return max(0, self._free())
+
+    def has_seat_for(self, tenant_id: int) -> bool:
+        """Whether a tenant may have one more place."""
+        with self._lock:
+            return self._may_have(tenant_id)
+
+    def _may_have(self, tenant_id: int) -> bool:
+        own = sum(tenant == tenant_id for tenant, _ in self._seated.values())
+        return own < self._threads
+
+    def _free(self) -> int:
+        before = monotonic() - HANGS_SECONDS
+        hanging = sum(since < before for _, since in self._seated.values())
+        return self._threads + min(hanging, self._spare) - len(self._seated)
 
     def once(self, kind: Work, tenant_id: int, ref: int, work: Callable[[], object]) -> None:
         """Do a piece of work unless another process is at it."""

@@ -17,9 +17,10 @@ from envoi.operations import metrics
 from envoi.operations.chores import note_chore
 from envoi.operations.endpoint import serving_metrics
 from envoi.operations.exposition import METRICS, expose, samples
-from envoi.operations.reporter import Reporter, connect_valkey
+from envoi.operations.reporter import Reporter
 from envoi.plugins import Plugins
 from envoi.settings import Settings
+from envoi.valkey import connect_valkey
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators" / "monitoring.md"
 LINE = re.compile(

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-import redis
+from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from envoi.cli.findings import Finding
 from envoi.installation import Installation
 from envoi.settings import Settings
+from envoi.valkey import connect_valkey
 
 MOST_CLOCK_SECONDS = 2
 SAFE = ("fsync", "full_page_writes", "synchronous_commit")
@@ -47,20 +49,22 @@ def connections_of(settings: Settings) -> int:
 
 def check_queue(installation: Installation) -> Iterator[Finding]:
     """Look whether Valkey answers, keeps what it has, and has the time that we have."""
-    client = redis.Redis.from_url(installation.settings.redis_url.get_secret_value())
     try:
-        client.ping()
-        yield Finding("queue", True, "answers")
-        policy = _setting(client, "maxmemory-policy")
-        yield Finding(
-            "queue memory", policy == "noeviction", policy, "Set maxmemory-policy noeviction."
-        )
-        yield Finding("queue persistence", True, _persistence(client))
-        yield _clock_of("queue", lambda: _time_of(client))
-    except redis.RedisError as error:
+        with connect_valkey(installation.settings.redis_url.get_secret_value()) as client:
+            yield from _of_queue(client)
+    except RedisError as error:
         yield Finding("queue", False, str(error), "Check ENVOI_REDIS_URL; sending goes on slower.")
-    finally:
-        client.close()
+
+
+def _of_queue(client: Redis) -> Iterator[Finding]:
+    client.ping()
+    yield Finding("queue", True, "answers")
+    policy = _setting(client, "maxmemory-policy")
+    yield Finding(
+        "queue memory", policy == "noeviction", policy, "Set maxmemory-policy noeviction."
+    )
+    yield Finding("queue persistence", True, _persistence(client))
+    yield _clock_of("queue", lambda: _time_of(client))
 
 
 def check_clock(installation: Installation) -> Iterator[Finding]:
@@ -83,17 +87,17 @@ def _clock_of(name: str, ask: Callable[[], float]) -> Finding:
     return Finding(f"clock and {name}", apart <= MOST_CLOCK_SECONDS, found, "Set up NTP.")
 
 
-def _time_of(client: redis.Redis) -> float:
+def _time_of(client: Redis) -> float:
     seconds, micros = client.time()
     return float(seconds) + float(micros) / 1e6
 
 
-def _persistence(client: redis.Redis) -> str:
+def _persistence(client: Redis) -> str:
     """No way is wrong: what is lost with Valkey is found again in the database."""
     if _setting(client, "appendonly") == "yes":
         return "append-only file"
     return "snapshots" if _setting(client, "save") else "none; a restart begins empty"
 
 
-def _setting(client: redis.Redis, name: str) -> str:
+def _setting(client: Redis, name: str) -> str:
     return str(dict(client.config_get(name)).get(name, ""))

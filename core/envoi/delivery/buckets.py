@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from envoi.valkey import connect_valkey
 
 log = structlog.get_logger()
 
@@ -30,6 +29,7 @@ DOMAIN_SLACK_SECONDS = 0.08
 """A domain's slot is taken only when its message's turn comes, so more of them would be lost."""
 
 ANSWER_SECONDS = 0.5
+"""A slow answer is as good as none: the block goes on with the local share."""
 TRY_AGAIN_SECONDS = 0.5
 COUNT_SECONDS = 5.0
 """How old the number of senders may be; the local share begins when nobody's is older."""
@@ -96,7 +96,7 @@ class Buckets:
     """
 
     def __init__(self, url: str, senders: Callable[[], int]) -> None:
-        self._client = _connect(url) if url else None
+        self._client = connect_valkey(url, ANSWER_SECONDS) if url else None
         self._take = self._client.register_script(_TAKE) if self._client else None
         self._lock = threading.Lock()
         self._share = _LocalShare(senders)
@@ -191,14 +191,3 @@ class _LocalShare:
             return Grant(0, wait)
         self._free[bucket.name] = free + count * bucket.spacing * self._count
         return Grant(count, wait)
-
-
-def _connect(url: str) -> Redis:
-    # A slow answer is as good as none: the block goes on with the local share.
-    client: Redis = Redis.from_url(
-        url,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return client

@@ -58,6 +58,10 @@ class RunStatus(IntEnum):
     FAILED = 6
 
 
+UNFINISHED = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
+"""A run in one of these is still at work, or waits to go on."""
+
+
 class MessageState(IntEnum):
     """Hand-over states of the ledger (design, section 6)."""
 

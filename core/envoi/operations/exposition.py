@@ -11,6 +11,7 @@ from envoi.installation import Installation
 from envoi.operations import reporter
 from envoi.operations.gauges import FOUND, gauges
 from envoi.operations.metrics import COUNTED, REPORTED, Metric, Samples
+from envoi.valkey import connect_valkey
 
 log = structlog.get_logger()
 
@@ -27,14 +28,12 @@ def samples(installation: Installation) -> Samples:
     url = installation.settings.redis_url.get_secret_value()
     if not url:
         return found
-    client = reporter.connect_valkey(url)
     try:
-        return reporter.totals(client) | reporter.states(client) | found
+        with connect_valkey(url) as client:
+            return reporter.totals(client) | reporter.states(client) | found
     except (RedisError, OSError) as error:
         log.warning("metrics_incomplete", error=str(error))
         return found
-    finally:
-        client.close()
 
 
 def expose(found: Samples) -> str:

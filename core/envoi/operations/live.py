@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.gateway_list import ListedGateway, list_gateways
 from envoi.delivery.models import (
+    UNFINISHED,
     BlockState,
     GatewayMinute,
     Run,
@@ -33,10 +34,11 @@ from envoi.installation import Installation
 from envoi.jobs import waiting_hints
 from envoi.mailings.models import Mailing
 from envoi.operations.chores import chores
-from envoi.operations.gauges import UNFINISHED
 from envoi.operations.metrics import BUFFER
-from envoi.operations.reporter import connect_valkey, states
+from envoi.operations.reporter import states
+from envoi.settings import Settings
 from envoi.tenants.models import DueWork
+from envoi.valkey import connect_valkey
 
 MOST_RUNS = 50
 AN_HOUR = timedelta(hours=1)
@@ -136,18 +138,18 @@ def installation_figures(installation: Installation, now: datetime) -> Installat
     with installation.database.system_session() as session:
         ages = {name: chore.age(now) for name, chore in chores(session).items()}
     hints = waiting_hints(installation.broker)
-    url = installation.settings.redis_url.get_secret_value()
-    if hints is None or not url:
-        return InstallationFigures(chores=ages, hints=hints, buffered=None)
-    client = connect_valkey(url)
+    buffered = None if hints is None else _buffered(installation.settings)
+    return InstallationFigures(chores=ages, hints=hints, buffered=buffered)
+
+
+def _buffered(settings: Settings) -> int | None:
+    """How many hits wait in all processes; None where Valkey is away or nobody has reported."""
     try:
-        buffered = states(client).get(BUFFER.sample())
+        with connect_valkey(settings.redis_url.get_secret_value()) as client:
+            found = states(client).get(BUFFER.sample())
     except (RedisError, OSError):
-        buffered = None
-    finally:
-        client.close()
-    known = None if buffered is None else int(buffered)
-    return InstallationFigures(chores=ages, hints=hints, buffered=known)
+        return None
+    return None if found is None else int(found)
 
 
 def _works(session: Session, tenant_id: int, now: datetime) -> Sequence[WorkLine]:

@@ -16,33 +16,21 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from envoi.installation import Installation
 from envoi.operations import metrics
 from envoi.operations.metrics import BUFFER, POOL, PROCESSES, Samples
+from envoi.valkey import connect_valkey
 
 EVERY_SECONDS = 5.0
 FRESH_SECONDS = 30.0
 """What a process said longer ago is not true any more."""
-ANSWER_SECONDS = 1.0
+CLOSE_SECONDS = 2.0
+"""As long as a last report takes that connects and writes."""
 
 _TOTALS = "envoi:metrics:totals"
 _PROCESSES = "envoi:metrics:processes"
-
-
-def connect_valkey(url: str) -> Redis:
-    """Connect for short questions: who does not answer soon is away."""
-    client: Redis = Redis.from_url(
-        url,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
-    return client
 
 
 class Reporter:
@@ -75,7 +63,7 @@ class Reporter:
         """Report a last time and stop; safe to repeat."""
         if not self._closing.is_set() and self._thread.is_alive():
             self._closing.set()
-            self._thread.join(2 * ANSWER_SECONDS)
+            self._thread.join(CLOSE_SECONDS)
 
     def report(self) -> None:
         """Add what was counted, and say how the process is; raises when Valkey is away."""

@@ -12,8 +12,8 @@ from envoi.cli.findings import Finding
 from envoi.db import Database, table
 from envoi.delivery.gateway_list import Health, list_gateways
 from envoi.delivery.gateways import settings_of
-from envoi.delivery.models import Message, MessageState, Run, RunTraffic, Sender
-from envoi.delivery.sender import EXPIRES_AFTER
+from envoi.delivery.models import Message, MessageState, Run, RunTraffic
+from envoi.delivery.sender import count_senders
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.operations.chores import GIVE_HINTS, RECONCILE, chores
@@ -26,11 +26,8 @@ SCHEDULER_SECONDS = {GIVE_HINTS: 30.0, RECONCILE: 60.0}
 
 def check_senders(installation: Installation) -> Iterator[Finding]:
     """Look for processes that send, and for those that died without being settled."""
-    c = table(Sender).c
-    fresh = c.heartbeat_at > func.now() - timedelta(seconds=EXPIRES_AFTER)
-    query = select(func.count().filter(fresh), func.count().filter(~fresh))
     with installation.database.system_session() as session:
-        alive, silent = session.execute(query.where(c.ended_at.is_(None))).one()
+        alive, silent = count_senders(session)
     yield Finding("senders", alive > 0, f"{alive} alive", "Start `envoi worker`.")
     yield Finding(
         "dead senders",

@@ -20,7 +20,7 @@ from envoi.delivery.gateways import (
     provider_spec,
     store_account,
 )
-from envoi.delivery.models import Circuit, Gateway, Run, RunKind, RunStatus
+from envoi.delivery.models import UNFINISHED, Circuit, Gateway, Run, RunKind
 from envoi.delivery.traffic import Traffic, traffic_of
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, withdraw
@@ -28,7 +28,6 @@ from envoi.plugins import Plugins
 from envoi.settings import Settings
 
 MAX_NAME = 100
-UNFINISHED = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
 
 
 class Health(StrEnum):

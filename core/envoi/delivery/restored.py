@@ -15,11 +15,9 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
-from envoi.delivery.models import Instance, Message, MessageState, Run, RunStatus
+from envoi.delivery.models import UNFINISHED, Instance, Message, MessageState, Run
 from envoi.delivery.states import OPEN_STATES
 from envoi.tenants.models import Tenant
-
-_AT_WORK = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ def _of_tenant(session: Session, tenant_id: int) -> Sequence[AtStake]:
     run, m = table(Run).c, table(Message).c
     open_runs = session.execute(
         select(run.id, run.launched_on).where(
-            run.tenant_id == tenant_id, run.status.in_(_AT_WORK), run.finished_at.is_(None)
+            run.tenant_id == tenant_id, run.status.in_(UNFINISHED), run.finished_at.is_(None)
         )
     ).all()
     waits = func.count().filter(m.state.in_(sorted(OPEN_STATES)))

@@ -18,6 +18,7 @@ from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
 from envoi.delivery.circuit import half_open_all
 from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
+    UNFINISHED,
     Link,
     Message,
     MessageState,
@@ -246,7 +247,7 @@ def cancel_run(session: Session, tenant_id: int, run_id: int) -> None:
     Of a large run the first blocks are cancelled here and the rest by a worker.
     """
     run = get_run(session, tenant_id, run_id, lock=True)
-    if run.status not in (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED):
+    if run.status not in UNFINISHED:
         raise ConflictError("The mailing has ended already, so it cannot be cancelled.")
     run.status = RunStatus.CANCELLED
     withdraw(session, tenant_id, Work.COLLECT, run_id)

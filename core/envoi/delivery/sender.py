@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
 from envoi.delivery.models import Sender
@@ -40,13 +41,23 @@ def recorder_folder(data_dir: Path) -> Path:
     return data_dir / "senders"
 
 
+def count_senders(session: Session) -> tuple[int, int]:
+    """Count the sending processes that may send another message, and the silent ones.
+
+    Of those nothing was heard for too long, and nobody has settled yet what they held.
+    """
+    c = table(Sender).c
+    alive = c.heartbeat_at > func.now() - timedelta(seconds=EXPIRES_AFTER)
+    query = select(func.count().filter(alive), func.count().filter(~alive))
+    row = session.execute(query.where(c.ended_at.is_(None))).one()
+    return row[0], row[1]
+
+
 def live_senders(database: Database) -> int:
     """Count the sending processes that may send another message."""
-    c = table(Sender).c
-    fresh = c.heartbeat_at > func.now() - timedelta(seconds=EXPIRES_AFTER)
     with database.system_session() as session:
-        query = select(func.count()).where(c.ended_at.is_(None), fresh)
-        return session.scalar(query) or 0
+        alive, _ = count_senders(session)
+    return alive
 
 
 class SenderSession:

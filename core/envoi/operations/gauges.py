@@ -7,15 +7,15 @@ and every open circuit, has some.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
 from envoi.delivery.gateway_list import list_gateways
-from envoi.delivery.models import BlockState, Run, RunBlock, RunStatus, Sender
-from envoi.delivery.sender import EXPIRES_AFTER
+from envoi.delivery.models import UNFINISHED, BlockState, Run, RunBlock, RunStatus
+from envoi.delivery.sender import count_senders
 from envoi.installation import Installation
 from envoi.jobs import waiting_hints
 from envoi.operations.chores import chores
@@ -57,7 +57,6 @@ GATEWAYS = Metric(
 FOUND: tuple[Metric, ...] = (
     *(DUE, OLDEST, HINTS, QUEUE_UP, SENDERS, CHORE_AGE, RUNS, WAITING, GATEWAYS),
 )
-UNFINISHED = (RunStatus.COLLECTING, RunStatus.SENDING, RunStatus.PAUSED)
 
 
 def gauges(installation: Installation) -> Samples:
@@ -83,11 +82,7 @@ def _due(session: Session) -> Iterator[tuple[str, float]]:
 
 
 def _senders(session: Session) -> Iterator[tuple[str, float]]:
-    c = table(Sender).c
-    alive = c.heartbeat_at > func.now() - timedelta(seconds=EXPIRES_AFTER)
-    query = select(func.count().filter(alive), func.count().filter(~alive))
-    counts = session.execute(query.where(c.ended_at.is_(None))).one()
-    for state, count in zip(("alive", "silent"), counts, strict=True):
+    for state, count in zip(("alive", "silent"), count_senders(session), strict=True):
         yield SENDERS.sample(state), float(count)
 
 

@@ -24,6 +24,7 @@ from envoi.errors import ConflictError
 from envoi.feedback import matching
 from envoi.feedback.cleaning import clean
 from envoi.feedback.contacts import forgive_address, forgive_old
+from envoi.feedback.decisions import believe, dismiss, suspect_of
 from envoi.feedback.intake import Intake
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import NOBODY, Bounce, Door, Fault, Inbound, InboundState
@@ -238,7 +239,9 @@ def test_what_names_no_message_waits_for_a_person(sent: Sent) -> None:
     assert (to_ours.tenant_id, to_ours.reason) == (sent.tenant_id, "no_report")
 
 
-def test_without_a_key_the_recipient_tells_it(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unproven(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A bounce of the first message that does not carry our key, in quarantine."""
     # The database holds the companies of other tests as well.
     monkeypatch.setattr(matching, "MOST_TENANTS", 10_000)
     c = table(Customer).c
@@ -246,8 +249,54 @@ def test_without_a_key_the_recipient_tells_it(sent: Sent, monkeypatch: pytest.Mo
         mine = (c.tenant_id == sent.tenant_id, c.id == sent.refs[0].customer_id)
         address = f"only-{sent.tenant_id}@kundenpost.test"
         session.execute(update(table(Customer)).where(*mine).values(email=address))
-    assert sent.receive("no_key_at_all") is InboundState.APPLIED
+    assert sent.receive("no_key_at_all") is InboundState.QUARANTINED
+    assert (sent.bounces(), sent.customer().email_quality) == ([], Quality.GOOD)
+    [kept] = sent.inbound()
+    assert kept.reason == "no_key"
+    return int(kept.id)
+
+
+def test_a_bounce_without_our_key_is_applied_once_a_person_believes_it(
+    sent: Sent, unproven: int
+) -> None:
+    with sent.database.tenant_session(sent.tenant_id) as session:
+        suspect = suspect_of(session, session.get_one(Inbound, (sent.tenant_id, unproven)))
+        assert suspect is not None
+        assert suspect.address == sent.address()
+        believe(session, sent.tenant_id, unproven)
     assert sent.customer().email_quality == Quality.NOT_EXISTING
+    assert [one.state for one in sent.inbound()] == [InboundState.APPLIED]
+    _cannot_be_decided_again(sent, unproven)
+
+
+def test_a_bounce_without_our_key_that_a_person_dismisses_changes_nothing(
+    sent: Sent, unproven: int
+) -> None:
+    with sent.database.tenant_session(sent.tenant_id) as session:
+        dismiss(session, sent.tenant_id, unproven)
+    assert (sent.bounces(), sent.customer().email_quality) == ([], Quality.GOOD)
+    assert [one.state for one in sent.inbound()] == [InboundState.IGNORED]
+    assert sent.receive("no_key_at_all") is InboundState.QUARANTINED
+    assert len(sent.inbound()) == 1
+    _cannot_be_decided_again(sent, unproven)
+
+
+def _cannot_be_decided_again(sent: Sent, inbound_id: int) -> None:
+    for decide in (believe, dismiss):
+        with (
+            pytest.raises(ConflictError),
+            sent.database.tenant_session(sent.tenant_id) as session,
+        ):
+            decide(session, sent.tenant_id, inbound_id)
+
+
+def test_who_knows_a_key_cannot_exclude_somebody_else(sent: Sent) -> None:
+    """Everybody who got a message can write a bounce with its key, and name any address."""
+    raw = sample("postfix_user_unknown", sent.key(0), sent.address(1))
+    assert sent.intake.receive(raw, Door.LISTENER).state is InboundState.APPLIED
+    assert [sent.customer(n).email_quality for n in (0, 1)] == [Quality.GOOD] * 2
+    sent.bounce(1, "4.2.2")
+    assert sent.customer(1).email_quality == Quality.MAILBOX_FULL
 
 
 def test_a_complaint_without_our_key_is_not_believed(sent: Sent) -> None:
@@ -277,6 +326,14 @@ def test_an_unconfirmed_message_that_bounces_had_been_taken(sent: Sent) -> None:
     sent.receive("postfix_mailbox_full")
     found = sent.message()
     assert (found.state, found.accepted_at) == (MessageState.ACCEPTED, found.bounced_at)
+
+
+def test_a_bounce_that_blames_the_sender_takes_the_mark_of_a_lesser_one_along(sent: Sent) -> None:
+    sent.bounce(0, "4.2.2", NOW - timedelta(hours=1))
+    sent.bounce(0, "5.7.1")
+    sent.bounce(1, "5.7.1")
+    sent.bounce(1, "4.2.2", NOW - timedelta(hours=1))
+    assert [sent.customer(n).email_quality for n in (0, 1)] == [Quality.GOOD] * 2
 
 
 EVENTS = st.tuples(

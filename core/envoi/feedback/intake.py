@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from envoi.db import Database, table
 from envoi.feedback import ledger
 from envoi.feedback.matching import by_key, by_recipient
-from envoi.feedback.models import NOBODY, Door, DoorSign, Inbound, InboundState
+from envoi.feedback.models import NO_KEY, NOBODY, Door, DoorSign, Inbound, InboundState
 from envoi.feedback.parts import storable
 from envoi.feedback.reading import MOST_BYTES, Reading, UnreadableError, keys_in, read
 from envoi.tracking.tokens import MessageRef, TokenSigner
@@ -101,24 +101,11 @@ class Intake:
             owner = by_key(self._signer, keys_in(recipient))
             whose = tenant_id or (owner.tenant_id if owner else NOBODY)
             return self._keep(raw, door, recipient, _quarantined(whose, str(error)))
-        ref = by_key(self._signer, reading.keys) or self._by_recipient(reading, tenant_id)
+        ref = by_key(self._signer, reading.keys)
         if ref is None or tenant_id not in (NOBODY, ref.tenant_id):
-            fate = _quarantined(tenant_id, "no_message")
-            if reading.ignored:
-                fate = Fate(tenant_id=tenant_id, state=InboundState.IGNORED, reason=reading.ignored)
-            return self._keep(raw, door, recipient, fate)
-        events = [
-            DeliveryEvent(
-                message_key=self._signer.message_key(ref),
-                type=notice.type,
-                occurred_at=reading.at,
-                reason=notice.words,
-                status=notice.status,
-                code=notice.code,
-                recipient=notice.recipient,
-            )
-            for notice in reading.notices
-        ]
+            fate = self._unproven(reading, tenant_id) if ref is None else None
+            return self._keep(raw, door, recipient, fate or _quarantined(tenant_id, "no_message"))
+        events = reading.events(self._signer.message_key(ref))
         return self._apply(raw, door, recipient, ref, events, reading)
 
     def _apply(
@@ -145,12 +132,12 @@ class Intake:
             return self._keep(raw, door, recipient, _quarantined(ref.tenant_id, "failed"))
         return fate
 
-    def _by_recipient(self, reading: Reading, tenant_id: int) -> MessageRef | None:
-        """Anybody can invent a complaint, so one without our key is about nobody."""
-        about = [n.recipient for n in reading.notices if n.type is EventType.BOUNCED]
-        if not about:
-            return None
-        return by_recipient(self.database, [reading.addressed, *about], reading.at, tenant_id)
+    def _unproven(self, reading: Reading, tenant_id: int) -> Fate | None:
+        """Anybody can invent a report without our key, so a person decides about a bounce."""
+        if reading.ignored:
+            return Fate(tenant_id=tenant_id, state=InboundState.IGNORED, reason=reading.ignored)
+        ref = by_recipient(self.database, reading.bounced, reading.at, tenant_id)
+        return _quarantined(ref.tenant_id, NO_KEY) if ref else None
 
     def _keep(self, raw: bytes, door: Door, recipient: str, fate: Fate) -> Fate:
         with self.database.tenant_session(fate.tenant_id) as session:

@@ -6,6 +6,7 @@ that reports may come twice and in any order.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
 from envoi.delivery.states import move
 from envoi.feedback.classify import details, judge
 from envoi.feedback.contacts import judge_contact
-from envoi.feedback.models import Bounce, Door, Fault
+from envoi.feedback.models import Bounce, Door
 from envoi.jobs import Work, announce
 from envoi.subscriptions.service import Source, opt_out, suppress
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
@@ -36,7 +37,7 @@ _NEVER_SENT = (MessageState.EXCLUDED, MessageState.CONTROL)
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """The message that a report is about."""
+    """The message that a report is about; without an address nobody's is to blame."""
 
     ref: MessageRef
     channel: str
@@ -57,31 +58,34 @@ def apply(
         addressed: The address that the message was sent to, where the report shows it.
     """
     # Complaints come with the recipient taken out; the message tells whose they are.
-    reported = "" if event.type == EventType.COMPLAINED else addressed or event.recipient
-    found = _find(session, ref, reported)
+    named = {addressed, event.recipient} if event.type != EventType.COMPLAINED else set()
+    found = _find(session, ref, {address.lower() for address in named if address})
     if found is None or event.type == EventType.DEFERRED:
         return False
-    blamed: Fault | None = None
     if door is not Door.HANDOVER:
         _confirm(session, found.ref, event.occurred_at)
     if event.type == EventType.DELIVERED:
         _fill(session, found.ref, "delivered_at", event.occurred_at)
     elif event.type == EventType.BOUNCED:
-        blamed = _bounce(session, found, event, door)
+        _bounce(session, found, event, door)
     elif event.type == EventType.COMPLAINED:
         _complain(session, found, event.occurred_at)
     else:
         return False
-    if blamed is not Fault.SENDER:
-        judge_contact(session, ref.tenant_id, found.address)
+    # Also where the sender is blamed: such a bounce may have taken the place of a lesser one.
+    judge_contact(session, ref.tenant_id, found.address)
     if found.sending:
         due_at = datetime.now(UTC) + LOOK_AT_RATES
         announce(session, ref.tenant_id, Work.RATES, ref.run_id, due_at)
     return True
 
 
-def _find(session: Session, ref: MessageRef, reported: str) -> Reported | None:
-    """The message; copies and tests have no row or count for nobody."""
+def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported | None:
+    """The message; copies and tests have no row or count for nobody.
+
+    A key proves which message a report is about, and everybody who got one knows a key. So
+    the customer's own address is blamed, or where the report names only others, none.
+    """
     m, r, c = table(Message).c, table(Run).c, table(Customer).c
     query = (
         select(r.channel, r.status, c.email, m.variant)
@@ -94,7 +98,8 @@ def _find(session: Session, ref: MessageRef, reported: str) -> Reported | None:
     if row is None:
         return None
     sending = row.status in (RunStatus.COLLECTING, RunStatus.SENDING)
-    address = reported.lower() or row.email or ""
+    own = row.email or ""
+    address = own if own in named or not named else ""
     return Reported(ref=ref, channel=row.channel, address=address, sending=sending)
 
 
@@ -115,8 +120,8 @@ def _fill(session: Session, ref: MessageRef, name: str, at: datetime) -> None:
     )
 
 
-def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> Fault:
-    """Keep the gravest bounce of a message, of two as grave the earlier; say whom this blames."""
+def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> None:
+    """Keep the gravest bounce of a message, of two as grave the earlier."""
     judgement = judge(event.status, event.code, event.reason)
     status, code = details(event.status, event.code, event.reason)
     bounce = table(Bounce)
@@ -144,7 +149,6 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
     )
     if door is not Door.HANDOVER:
         _fill(session, found.ref, "bounced_at", event.occurred_at)
-    return judgement.fault
 
 
 def _complain(session: Session, found: Reported, at: datetime) -> None:

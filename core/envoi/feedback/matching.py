@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import Database, table
@@ -17,7 +18,7 @@ from envoi.tenants.models import Tenant
 from envoi.tracking.tokens import InvalidTokenError, MessageRef, TokenSigner
 
 RECENT = timedelta(days=7)
-"""A report without a key is only believed about a message sent so lately."""
+"""A report without a key is only thought to be about a message sent so lately."""
 
 MOST_TENANTS = 50
 
@@ -34,11 +35,15 @@ def by_recipient(
     database: Database, addresses: Iterable[str], at: datetime, tenant_id: int = NOBODY
 ) -> MessageRef | None:
     """The last message to one of these addresses, if only one company wrote to it lately."""
-    wanted = sorted({address for address in addresses if address})
+    wanted = [address for address in addresses if address]
     tenants = [tenant_id] if tenant_id else _tenants(database)
     if not wanted or len(tenants) > MOST_TENANTS:
         return None
-    found = [ref for each in tenants if (ref := _last(database, each, wanted, at)) is not None]
+    found: list[MessageRef] = []
+    for each in tenants:
+        with database.tenant_session(each) as session:
+            last = last_message_to(session, each, wanted, at)
+        found += [last] if last else []
     return found[0] if len(found) == 1 else None
 
 
@@ -47,9 +52,10 @@ def _tenants(database: Database) -> list[int]:
         return list(session.scalars(select(table(Tenant).c.id).limit(MOST_TENANTS + 1)))
 
 
-def _last(
-    database: Database, tenant_id: int, addresses: list[str], at: datetime
+def last_message_to(
+    session: Session, tenant_id: int, addresses: Collection[str], at: datetime
 ) -> MessageRef | None:
+    """The last message of a company to one of these addresses, if it left lately."""
     m, c, r = table(Message).c, table(Customer).c, table(Run).c
     since = at - RECENT
     query = (
@@ -64,8 +70,7 @@ def _last(
         .order_by(m.accepted_at.desc())
         .limit(1)
     )
-    with database.tenant_session(tenant_id) as session:
-        row = session.execute(query).one_or_none()
+    row = session.execute(query).one_or_none()
     if row is None:
         return None
     return MessageRef(

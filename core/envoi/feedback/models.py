@@ -24,6 +24,9 @@ from envoi.columns import (
 NOBODY = 0
 """The tenant of what came in and names no message of ours; no company has this number."""
 
+NO_KEY = "no_key"
+"""Why a bounce is in quarantine that may be about a message of ours, but does not prove it."""
+
 
 class Fault(IntEnum):
     """Whom a bounce blames, the gravest last; stored with the bounce."""

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from envoi.errors import EnvoiError
 from envoi.feedback.parts import Part, blocks, header, parse, parts
-from envoi.types import EventType
+from envoi.types import DeliveryEvent, EventType
 
 MOST_BYTES = 256 * 1024
 """Of a larger message only the beginning is read and kept."""
@@ -76,6 +76,27 @@ class Reading:
     at: datetime
     addressed: str = ""
     ignored: str = ""
+
+    @property
+    def bounced(self) -> Sequence[str]:
+        """The addresses that it says have failed, as far as it names them."""
+        failed = [n.recipient for n in self.notices if n.type is EventType.BOUNCED]
+        return [address for address in (self.addressed, *failed) if address] if failed else []
+
+    def events(self, message_key: str) -> list[DeliveryEvent]:
+        """What it says, as events of one message."""
+        return [
+            DeliveryEvent(
+                message_key=message_key,
+                type=notice.type,
+                occurred_at=self.at,
+                reason=notice.words,
+                status=notice.status,
+                code=notice.code,
+                recipient=notice.recipient,
+            )
+            for notice in self.notices
+        ]
 
 
 def read(raw: bytes, envelope_recipient: str = "", *, now: datetime | None = None) -> Reading:

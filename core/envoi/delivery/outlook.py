@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -20,12 +20,12 @@ from envoi.delivery.limits import (
     rates_of,
 )
 from envoi.delivery.models import Gateway
-from envoi.delivery.quota import state_of, taken_on
+from envoi.delivery.quota import end_of, state_of, taken_on
 from envoi.delivery.routes import likely_route
 from envoi.errors import EnvoiError
 from envoi.plugins import Plugins
 from envoi.settings import Settings
-from envoi.tenants.service import tenant_settings
+from envoi.tenants.service import company_zone, tenant_settings
 from envoi.types import GatewayState
 
 MOST_DAYS = 400
@@ -94,7 +94,7 @@ def days_of(
     bound = bound_limits(plugins, limits_of(gateway)) if gateway else ()
     if gateway is None or not bound or not messages:
         return None
-    zone = _zone(session, tenant_id)
+    zone = company_zone(tenant_settings(session, tenant_id))
     day = start.astimezone(zone).date()
     state = state_of(session, tenant_id, gateway.id, day)
     taken = taken_on(session, tenant_id, gateway.id, day).get(ALL_DOMAINS, 0)
@@ -112,7 +112,7 @@ def days_of(
 
 
 def _outlook(session: Session, plugins: Plugins, settings: Settings, gateway: Gateway) -> Outlook:
-    zone = _zone(session, gateway.tenant_id)
+    zone = company_zone(tenant_settings(session, gateway.tenant_id))
     day = datetime.now(zone).date()
     state = state_of(session, gateway.tenant_id, gateway.id, day)
     answers = allowances(plugins, bound_limits(plugins, limits_of(gateway)), state)
@@ -134,9 +134,4 @@ def _outlook(session: Session, plugins: Plugins, settings: Settings, gateway: Ga
 def _today(cap: Cap | None, taken: int, day: date, zone: ZoneInfo) -> Today | None:
     if cap is None:
         return None
-    tomorrow = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
-    return Today(cap.label, taken, cap.count, tomorrow)
-
-
-def _zone(session: Session, tenant_id: int) -> ZoneInfo:
-    return ZoneInfo(tenant_settings(session, tenant_id).time_zone)
+    return Today(cap.label, taken, cap.count, end_of(day, zone))

@@ -32,7 +32,7 @@ from envoi.delivery.recipients import PeopleQuery
 from envoi.delivery.throttle import Rates, domain_of
 from envoi.plugins import Plugins
 from envoi.settings import Settings
-from envoi.tenants.service import tenant_settings
+from envoi.tenants.service import company_zone, tenant_settings
 from envoi.types import GatewayState
 
 Ask = Callable[[GatewayState], Mapping[str, Cap]]
@@ -86,7 +86,7 @@ class DayQuota:
             domains = {number: domain_of(person) for number, person in found.items()}
         taken = self._lock(connection, today, {ALL_DOMAINS, *caps})
         room = {domain: cap.count - taken[domain] for domain, cap in caps.items()}
-        tomorrow = datetime.combine(today + timedelta(days=1), time(), self._zone).astimezone(UTC)
+        tomorrow = end_of(today, self._zone)
         used: Counter[str] = Counter()
         verdicts = []
         for customer_id in customer_ids:
@@ -135,7 +135,7 @@ def limits_for(
     session: Session, plugins: Plugins, settings: Settings, gateway: Gateway
 ) -> tuple[Rates, DayQuota | None]:
     """Return how fast a gateway may be used, and what it may take a day if that is limited."""
-    zone = ZoneInfo(tenant_settings(session, gateway.tenant_id).time_zone)
+    zone = company_zone(tenant_settings(session, gateway.tenant_id))
     bound = bound_limits(plugins, limits_of(gateway))
     state = state_of(session, gateway.tenant_id, gateway.id, datetime.now(zone).date())
     rates = rates_of(gateway, settings.domain_limits, allowances(plugins, bound, state))
@@ -144,6 +144,11 @@ def limits_for(
         return caps_of(allowances(plugins, bound, state))
 
     return rates, DayQuota(gateway.tenant_id, gateway.id, zone, ask) if bound else None
+
+
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """Return when a day's allowance ends and the next day's begins."""
+    return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
 
 
 def state_of(

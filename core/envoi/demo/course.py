@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -19,7 +18,7 @@ from envoi.mailings.calendar import first_start
 from envoi.mailings.models import Mailing
 from envoi.subscriptions.categories import save_category
 from envoi.target_audiences.service import change_by_segment, create_audience
-from envoi.tenants.service import tenant_settings
+from envoi.tenants.service import company_zone, tenant_settings
 from envoi.tenants.watchers import save_watcher_group
 
 CONTROL = {"control_share": 10.0, "strata": ["gender", "age_band"]}
@@ -104,7 +103,7 @@ def _plan(
 ) -> None:
     made = _draft(session, tenant_id, planned, segments)
     if planned.days is not None:
-        zone = ZoneInfo(tenant_settings(session, tenant_id).time_zone)
+        zone = company_zone(tenant_settings(session, tenant_id))
         day = (now + timedelta(days=planned.days)).astimezone(zone).date()
         starts = {"starts_at": first_start(day, now, zone)}
         service.update_mailing(session, tenant_id, made.id, made.version, starts)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -25,7 +24,7 @@ from envoi.mailings.statistics import (
     compare_shares,
     ratio_of_sums,
 )
-from envoi.tenants.service import tenant_settings
+from envoi.tenants.service import company_zone, tenant_settings
 
 WITHOUT_ATTRIBUTION = 14
 """Days of the window where a mailing attributes nothing."""
@@ -153,7 +152,7 @@ def lift_of(session: Session, run: Run, now: datetime) -> Lift:
 def _window_end(session: Session, run: Run) -> datetime:
     """Return when the window of both groups ends: with the range of dates, or after the days."""
     if last := run.settings.get("attribution_until"):
-        zone = ZoneInfo(tenant_settings(session, run.tenant_id).time_zone)
+        zone = company_zone(tenant_settings(session, run.tenant_id))
         end = datetime.combine(date.fromisoformat(last) + timedelta(days=1), time(), zone)
         return max(end.astimezone(UTC), run.created_at)
     days = int(run.settings.get("attribution_days") or WITHOUT_ATTRIBUTION)

@@ -19,7 +19,7 @@ from envoi.mailings.content import content_problem
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import variants_of
 from envoi.plugins import Plugins
-from envoi.tenants.service import tenant_settings
+from envoi.tenants.service import company_zone, tenant_settings
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Check:
 def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
     """Return every check that a mailing must pass before it can start, passed or not."""
     gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
-    zone = ZoneInfo(tenant_settings(session, mailing.tenant_id).time_zone)
+    zone = company_zone(tenant_settings(session, mailing.tenant_id))
     volume = Volume.from_document(mailing.volume)
     return [
         Check(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 from sqlalchemy import select
@@ -55,7 +54,7 @@ def tenant_settings(session: Session, tenant_id: int) -> TenantSettings:
     return found
 
 
-def company_zone(settings: TenantSettings) -> tzinfo:
+def company_zone(settings: TenantSettings) -> ZoneInfo:
     """Return the company's time zone."""
     return ZoneInfo(settings.time_zone)
 

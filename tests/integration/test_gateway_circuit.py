@@ -192,6 +192,22 @@ def test_a_gateway_that_refuses_everything_is_no_fault_of_the_messages(
     assert most_attempts(database, tenant_id) == 0
 
 
+def test_a_gateway_that_never_answers_sends_nobody_copy_after_copy(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    """It takes every message and hangs up, so each would be sent again up to five times."""
+    with SmtpSink(Script(rules=((".", "drop_after"),))) as sink:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
+            run = a_run(session, tenant_id, gateway, 100, block_size=50)
+        with engines(installation, processes=2) as senders:
+            paused = until_paused(installation, senders, tenant_id, run, threads=2)
+            assert "confirmed none of the last" in paused.pause_reason
+            assert 0 < len(sink.recipients) <= 50
+            found = set(states(database, tenant_id, run).values())
+            assert found == {MessageState.READY}, "what may have arrived waits to be sent again"
+
+
 def test_unknown_recipients_are_no_fault_of_the_gateway(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:

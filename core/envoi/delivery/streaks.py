@@ -1,4 +1,4 @@
-"""Tells a gateway that refuses everything from messages that are refused."""
+"""Tells a gateway that takes nothing from messages that are refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PERMANENT = 500
 
 
 class RefusingEverythingError(TemporaryProviderError):
-    """One message after the other was refused for a reason that is not the recipient's."""
+    """One message after the other was refused, or not answered, by no fault of the recipient's."""
 
 
 class Streaks:
-    """Counts refusals in a row by gateway; used by all threads of a process."""
+    """Counts by gateway what was not taken in a row; used by all threads of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,21 +33,28 @@ class Streaks:
         """Count an answer.
 
         Raises:
-            RefusingEverythingError: The last ones were all refused.
+            RefusingEverythingError: None of the last ones was taken, as far as is known.
         """
         if result.status is SendStatus.ACCEPTED:
             if gateway in self._refused:
                 with self._lock:
                     self._refused.pop(gateway, None)
             return
-        if result.status is not SendStatus.REFUSED or not is_of_gateway(result.code, result.raw):
+        if not _is_trouble(result):
             return
         with self._lock:
             self._refused[gateway] += 1
             count = self._refused[gateway]
         if count >= REFUSALS_IN_A_ROW:
-            message = f"The gateway refused {count} messages in a row: {result.raw}"
+            message = f"The gateway confirmed none of the last {count} messages: {result.raw}"
             raise RefusingEverythingError(message, raw=result.raw)
+
+
+def _is_trouble(result: SendResult) -> bool:
+    """Whether others will fare alike; each message without an answer may arrive several times."""
+    if result.status is SendStatus.UNKNOWN:
+        return True
+    return result.status is SendStatus.REFUSED and is_of_gateway(result.code, result.raw)
 
 
 def is_of_gateway(code: int, words: str | None) -> bool:

@@ -114,7 +114,7 @@ WITH_VALUES = (
     _("The SMTP server {host} is not ready: {reply}. Try again later."),
     _("The SMTP server {host} refuses us: {reply}. Check the gateway's settings."),
     _("A gateway has a name of 1 to {most} characters."),
-    _("The gateway refused {count} messages in a row: {reply}"),
+    _("The gateway confirmed none of the last {count} messages: {reply}"),
     _("The SMTP server {host} cannot be reached. Check host, port and network."),
     _("The SMTP server {host} broke off while greeting. Try again later."),
     _("The SMTP server takes no more messages now: {reply}. Try again later."),

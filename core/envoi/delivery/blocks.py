@@ -51,6 +51,12 @@ def messages_of(key: BlockKey) -> ColumnElement[bool]:
     )
 
 
+def messages_of_run(run: Run) -> ColumnElement[bool]:
+    """The condition on `message` that means a run's rows, with their partition."""
+    c = table(Message).c
+    return and_(c.tenant_id == run.tenant_id, c.run_id == run.id, c.launched_on == run.launched_on)
+
+
 def block_row(key: BlockKey) -> ColumnElement[bool]:
     """The condition on `run_block` that means one block."""
     c = table(RunBlock).c

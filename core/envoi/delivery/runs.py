@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
+from envoi.delivery.blocks import cancel_waiting, is_finished, messages_of_run, next_due
 from envoi.delivery.circuit import half_open_all
 from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
@@ -314,8 +314,7 @@ def progress(session: Session, tenant_id: int, run_id: int) -> Progress:
     c = table(Message).c
     query = (
         select(c.state, func.count())
-        .where(c.tenant_id == tenant_id, c.run_id == run_id, c.launched_on == run.launched_on)
-        .where(c.state.in_(sorted(RECIPIENT_STATES)))
+        .where(messages_of_run(run), c.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(c.state)
     )
     return Progress(**{MessageState(s).name.lower(): n for s, n in session.execute(query)})

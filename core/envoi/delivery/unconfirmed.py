@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey
+from envoi.delivery.blocks import BlockKey, messages_of_run
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.outcomes import Outcome, move_again, move_to_block
 from envoi.delivery.runs import RunSettings, finish_if_done, get_run
@@ -69,29 +69,22 @@ def resend(session: Session, tenant_id: int, run_id: int, due_at: datetime) -> i
 def leave(session: Session, tenant_id: int, run_id: int) -> int:
     """Take back what was to be sent again and has not been claimed; return how many messages."""
     run = get_run(session, tenant_id, run_id, lock=True)
-    m, block = table(Message).c, table(RunBlock)
-    waiting = select(m.block).where(_of(run), m.state == MessageState.READY, m.detail == RESENT)
+    theirs, m, block = messages_of_run(run), table(Message).c, table(RunBlock)
+    waiting = select(m.block).where(theirs, m.state == MessageState.READY, m.detail == RESENT)
     mine = (block.c.tenant_id == tenant_id, block.c.run_id == run_id)
     numbers = session.scalars(
         select(block.c.number)
         .where(*mine, block.c.state == BlockState.READY, block.c.number.in_(waiting))
         .with_for_update(skip_locked=True)
     ).all()
-    left = leave_unconfirmed().where(_of(run), m.block.in_(numbers)).returning(m.customer_id)
+    left = leave_unconfirmed().where(theirs, m.block.in_(numbers)).returning(m.customer_id)
     found = len(session.execute(left).all())
-    still = select(m.block).where(_of(run), m.block.in_(numbers), m.state == MessageState.READY)
+    still = select(m.block).where(theirs, m.block.in_(numbers), m.state == MessageState.READY)
     empty = block.update().where(*mine, block.c.number.in_(numbers), block.c.number.not_in(still))
     session.execute(empty.values(state=BlockState.DONE))
     finish_if_done(session, tenant_id, run_id)
     announce(session, tenant_id, Work.REPORT, run_id)
     return found
-
-
-def _of(run: Run) -> ColumnElement[bool]:
-    m = table(Message).c
-    return (
-        (m.tenant_id == run.tenant_id) & (m.run_id == run.id) & (m.launched_on == run.launched_on)
-    )
 
 
 def _arrived(run: Run) -> Any:
@@ -100,14 +93,14 @@ def _arrived(run: Run) -> Any:
     signs = (m.delivered_at, m.bounced_at, m.opened_at, m.clicked_at, m.unsubscribed_at)
     at = func.least(*signs)
     taken = move(MessageState.UNCONFIRMED, MessageState.ACCEPTED, accepted_at=at)
-    return taken.where(_of(run), or_(*(sign.is_not(None) for sign in signs)))
+    return taken.where(messages_of_run(run), or_(*(sign.is_not(None) for sign in signs)))
 
 
 def _some_unconfirmed(session: Session, run: Run) -> Sequence[Any]:
     m = table(Message).c
     size = RunSettings.model_validate(run.settings).block_size
     query = select(m.customer_id, m.step, m.block).where(
-        _of(run), m.block.is_not(None), m.state == MessageState.UNCONFIRMED
+        messages_of_run(run), m.block.is_not(None), m.state == MessageState.UNCONFIRMED
     )
     return session.execute(query.order_by(m.block).limit(size)).all()
 

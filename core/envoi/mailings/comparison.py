@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.delivery.states import RECIPIENT_STATES
+from envoi.mailings.funnel import messages_of
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference, compare_shares
 from envoi.receipts.models import Attribution
 
@@ -97,13 +98,7 @@ def _counted(session: Session, run: Run) -> dict[int, dict[str, int]]:
             func.count(m.opened_at).label("opened"),
             func.count(m.clicked_at).label("clicked"),
         )
-        .where(
-            m.tenant_id == run.tenant_id,
-            m.run_id == run.id,
-            m.launched_on == run.launched_on,
-            m.step == 1,
-            m.state.in_(sorted(RECIPIENT_STATES)),
-        )
+        .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(m.variant)
     )
     rows = [dict(row) for row in session.execute(query).mappings()]

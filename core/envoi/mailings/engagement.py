@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Link, Run
+from envoi.mailings.funnel import hits_of
 from envoi.tenants.service import tenant_settings
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
@@ -58,9 +59,7 @@ def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkCl
             func.count().label("clicks"),
         )
         .where(
-            event.tenant_id == run.tenant_id,
-            event.run_id == run.id,
-            event.launched_on == run.launched_on,
+            hits_of(run),
             event.kind == int(EventKind.CLICK),
             _whose(event.machine, with_machines),
         )

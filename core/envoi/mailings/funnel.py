@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
+from envoi.delivery.blocks import messages_of_run
 from envoi.delivery.models import Message, MessageState, Run, Stage
 from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
@@ -93,12 +94,16 @@ class Funnel:
 
 def messages_of(run: Run) -> ColumnElement[bool]:
     """The condition for a run's rows, one for each customer, with its partition."""
-    m = table(Message).c
+    return and_(messages_of_run(run), table(Message).c.step == 1)
+
+
+def hits_of(run: Run) -> ColumnElement[bool]:
+    """The condition for the hits on a run's messages, with their partition."""
+    event = table(MessageEvent).c
     return and_(
-        m.tenant_id == run.tenant_id,
-        m.run_id == run.id,
-        m.launched_on == run.launched_on,
-        m.step == 1,
+        event.tenant_id == run.tenant_id,
+        event.run_id == run.id,
+        event.launched_on == run.launched_on,
     )
 
 
@@ -184,9 +189,7 @@ def seen_by_anybody(session: Session, run: Run) -> tuple[int, int]:
     customers = func.count(event.customer_id.distinct())
     clicked = event.kind == int(EventKind.CLICK)
     query = select(customers.label("opened"), customers.filter(clicked).label("clicked")).where(
-        event.tenant_id == run.tenant_id,
-        event.run_id == run.id,
-        event.launched_on == run.launched_on,
+        hits_of(run),
         event.kind.in_([int(EventKind.OPEN), int(EventKind.CLICK)]),
     )
     row = session.execute(query).one()

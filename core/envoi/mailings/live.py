@@ -16,6 +16,7 @@ from envoi.delivery.models import Gateway, Message, MessageState, Run
 from envoi.delivery.routes import GatewayInUse, gateway_in_use
 from envoi.delivery.runs import Progress
 from envoi.delivery.states import RECIPIENT_STATES
+from envoi.mailings.funnel import messages_of
 from envoi.mailings.models import Mailing
 from envoi.mailings.report import Reason, reasons_not_sent
 from envoi.plugins import Plugins
@@ -63,13 +64,7 @@ def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
             func.count(m.opened_at).label("opened"),
             func.count().filter(just_now).label("just_now"),
         )
-        .where(
-            m.tenant_id == run.tenant_id,
-            m.run_id == run.id,
-            m.launched_on == run.launched_on,
-            m.step == 1,
-            m.state.in_(sorted(RECIPIENT_STATES)),
-        )
+        .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(m.state, minute)
     )
     rows = list(session.execute(query))

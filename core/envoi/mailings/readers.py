@@ -13,7 +13,7 @@ from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.delivery.states import RECIPIENT_STATES
-from envoi.mailings.funnel import messages_of
+from envoi.mailings.funnel import hits_of, messages_of
 from envoi.plugins import Plugins
 from envoi.tracking.agents import Device, reader_of
 from envoi.tracking.models import EventKind, MessageEvent
@@ -87,9 +87,7 @@ def readers_of(session: Session, run: Run) -> tuple[Readers, ...]:
     last = (
         select(event.customer_id, event.agent)
         .where(
-            event.tenant_id == run.tenant_id,
-            event.run_id == run.id,
-            event.launched_on == run.launched_on,
+            hits_of(run),
             event.kind.in_([int(EventKind.OPEN), int(EventKind.CLICK)]),
             ~event.machine,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier
@@ -40,10 +41,6 @@ from pages import SignIn, sign_in, token
 from routes import ASKED, SAMPLES, SHARED, ask, contents, named
 
 TREE = {"all": [{"source": "all_customers", "settings": {}}]}
-PNG = a_picture()
-PEOPLE = b"customer_id\nC-1\n"
-SAVING = {"version": "1", "variant": "1"}
-NAMED = {"template.name": "Twice"}
 PNG = a_picture()
 PEOPLE = b"customer_id\nC-1\n"
 SAVING = {"version": "1", "variant": "1"}
@@ -241,6 +238,59 @@ def test_a_copy_made_later_is_another_one(signed_in: SignIn, owned: dict[str, in
         first.replace("/who", "/copy"), data={"csrf_token": token(browser, "/own/")}
     )
     assert again.location not in (None, first)
+
+
+def test_two_people_make_two_drafts_of_one_name(
+    database: Database, tenant_id: int, signed_in: SignIn
+) -> None:
+    made = set()
+    for _person in range(2):
+        browser = signed_in(Role.MARKETER)
+        form = {"csrf_token": token(browser, "/own/"), "name": "Spring", "channel": "email"}
+        made.add(browser.post("/mailings/new", data=form).location)
+    assert len(made - {None}) == 2
+    assert count(database, tenant_id, Mailing) == 2
+
+
+def test_what_is_asked_for_otherwise_is_another_draft(
+    signed_in: SignIn, owned: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "A_MOMENT", timedelta(minutes=1))
+    browser = signed_in(Role.MARKETER)
+    form = {"csrf_token": token(browser, "/own/"), "name": "Spring", "channel": "email"}
+    asked: list[dict[str, str]] = [
+        {},
+        {"source": "all"},
+        {"source": f"segment:{owned['segment']}"},
+        {"source": f"audience:{owned['audience']}"},
+        {"date": "2099-03-10"},
+    ]
+    made = [browser.post("/mailings/new", data=form | more).location for more in asked]
+    again = [browser.post("/mailings/new", data=form | more).location for more in asked]
+    assert len(set(made)) == len(asked)
+    assert again == made
+
+
+def test_copies_of_mailings_of_one_name_are_as_many(
+    database: Database, tenant_id: int, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied tells them apart: here a setting of one, and the content of another."""
+    monkeypatch.setattr(service, "A_MOMENT", timedelta(minutes=1))
+    with database.tenant_session(tenant_id) as session:
+        drafts = [
+            service.create_draft(session, tenant_id, channel="email", name="Spring")
+            for _draft in range(3)
+        ]
+        drafts[1].limit_per_minute = 60
+        variants.save_content(session, tenant_id, drafts[2].id, 1, email_content())
+        ids = [draft.id for draft in drafts]
+    browser = signed_in(Role.MARKETER)
+    csrf = {"csrf_token": token(browser, "/own/")}
+    made = [browser.post(f"/mailings/{number}/copy", data=csrf).location for number in ids]
+    assert len(set(made)) == 3
+    for _time in range(2):
+        browser.post("/mailings/copy", data=csrf | {"id": ids})
+    assert count(database, tenant_id, Mailing) == 6, "these were just copied"
 
 
 def test_everybody_chosen_while_somebody_else_saved(

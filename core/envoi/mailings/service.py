@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from envoi.delivery.models import Run
 from envoi.delivery.runs import cancel_run
 from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, withdraw
-from envoi.mailings.changes import MailingChanges, checked, require_parts
+from envoi.mailings.changes import SOURCES, MailingChanges, checked, require_parts
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
 from envoi.policies.models import Policy
@@ -25,6 +24,8 @@ from envoi.twice import A_MOMENT, one_by_one
 
 _COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
 """Fields of a copy; its start is chosen anew."""
+_ASKED = (*SOURCES, "starts_at")
+"""What a person may have chosen for a draft before it was made."""
 UNTITLED = "Untitled mailing"
 """What a draft without a name is called."""
 
@@ -79,29 +80,33 @@ def create_draft(
 
 
 def just_drafted(
-    session: Session, tenant_id: int, channel: str, name: str, account_id: int | None
+    session: Session,
+    tenant_id: int,
+    channel: str,
+    name: str,
+    account_id: int | None,
+    **asked: Any,
 ) -> Mailing | None:
-    """Return the draft of this name that somebody made a moment ago: a form sent twice."""
-    one_by_one(session, "draft", tenant_id, account_id)
-    c = table(Mailing).c
-    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
-    same = (c.channel == channel, c.name == (name.strip() or UNTITLED), ~c.hidden)
-    recent = select(Mailing).where(*mine, *same, c.created_at > func.now() - A_MOMENT)
-    return session.scalar(recent.order_by(c.id.desc()).limit(1))
+    """Return the draft that this person asked for a moment ago in the same words.
+
+    A form was sent twice then. `asked` are further fields of `create_draft`, as they are given
+    there; drafts of other people, or asked for otherwise, are others.
+    """
+    unasked = dict.fromkeys(_ASKED)
+    wanted = {"channel": channel, "name": name.strip() or UNTITLED, **unasked, **asked}
+    return next(iter(_recent_drafts(session, tenant_id, account_id, wanted)), None)
 
 
 def copy_mailings(
     session: Session, tenant_id: int, ids: Sequence[int], account_id: int | None = None
-) -> None:
-    """Copy mailings, unless the same person copied just these a moment ago: a form sent twice."""
-    one_by_one(session, "draft", tenant_id, account_id)
-    wanted = Counter(copy_name(get_mailing(session, tenant_id, number)) for number in ids)
-    c = table(Mailing).c
-    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
-    recent = select(c.name).where(*mine, ~c.hidden, c.created_at > func.now() - A_MOMENT)
-    if wanted - Counter(session.scalars(recent)):
-        for number in ids:
-            copy_mailing(session, tenant_id, number, account_id)
+) -> list[Mailing]:
+    """Copy mailings, unless this person copied just these a moment ago: a form sent twice."""
+    sources = [get_mailing(session, tenant_id, number) for number in ids]
+    made = [_just_copied(session, source, account_id) for source in sources]
+    found = [copy for copy in made if copy is not None]
+    if len(found) == len(ids):
+        return found
+    return [copy_mailing(session, tenant_id, number, account_id) for number in ids]
 
 
 def get_mailing(
@@ -195,6 +200,30 @@ def copy_mailing(
         )
     session.flush()
     return copy
+
+
+def _just_copied(session: Session, source: Mailing, account_id: int | None) -> Mailing | None:
+    """Two mailings may have one name; a copy is of the one that it is equal to."""
+    wanted = {"name": copy_name(source), "starts_at": None}
+    whole = _copied(session, source)
+    recent = _recent_drafts(session, source.tenant_id, account_id, wanted)
+    return next((copy for copy in recent if _copied(session, copy) == whole), None)
+
+
+def _copied(session: Session, mailing: Mailing) -> list[Any]:
+    contents = [(variant.share, variant.content) for variant in variants_of(session, mailing)]
+    return [*(getattr(mailing, field) for field in _COPIED), contents]
+
+
+def _recent_drafts(
+    session: Session, tenant_id: int, account_id: int | None, wanted: Mapping[str, Any]
+) -> Sequence[Mailing]:
+    one_by_one(session, "draft", tenant_id, account_id)
+    c = table(Mailing).c
+    mine = (c.tenant_id == tenant_id, c.created_by == account_id, c.state == MailingState.DRAFT)
+    same = (c[field] == value for field, value in wanted.items())
+    recent = select(Mailing).where(*mine, *same, ~c.hidden, c.created_at > func.now() - A_MOMENT)
+    return session.scalars(recent.order_by(c.id.desc())).all()
 
 
 def delete_mailing(session: Session, tenant_id: int, mailing_id: int) -> Status:

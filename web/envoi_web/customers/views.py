@@ -114,15 +114,14 @@ def create_mailing() -> Response:
     wanted = wanted_of(request.form)
     name = _name(wanted)
     with current.session() as session:
-        mine = (session, current.tenant_id, "email", name, current.account_id)
-        made = just_drafted(*mine) or create_draft(
-            session,
-            current.tenant_id,
-            channel="email",
-            name=name,
-            tree=tree_of_filters(session, current.tenant_id, wanted),
-            account_id=current.account_id,
-        )
+        mine = (session, current.tenant_id)
+        asked: dict[str, Any] = {
+            "channel": "email",
+            "name": name,
+            "tree": tree_of_filters(session, current.tenant_id, wanted),
+            "account_id": current.account_id,
+        }
+        made = just_drafted(*mine, **asked) or create_draft(*mine, **asked)
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))
 

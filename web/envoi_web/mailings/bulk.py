@@ -40,12 +40,7 @@ class Fate:
 def copy(mailing_id: int) -> Response:
     """Make a copy and open it for editing."""
     with current.session() as session:
-        source = service.get_mailing(session, current.tenant_id, mailing_id)
-        name = service.copy_name(source)
-        mine = (session, current.tenant_id, source.channel, name, current.account_id)
-        made = service.just_drafted(*mine) or service.copy_mailing(
-            session, current.tenant_id, mailing_id, current.account_id
-        )
+        [made] = service.copy_mailings(session, current.tenant_id, [mailing_id], current.account_id)
         made_id, name = made.id, made.name
     toast(_("%(name)s was made. Nothing is sent until you confirm it.", name=name))
     return see_other(url_for("mailings.who", mailing_id=made_id))

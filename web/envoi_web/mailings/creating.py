@@ -59,16 +59,16 @@ def create() -> Response:
     if not name:
         return _form(request.form, (Problem("name", _("Enter a name for the mailing.")),))
     with current.session() as session:
-        mine = (session, current.tenant_id, channel, name, current.account_id)
-        made = service.just_drafted(*mine) or service.create_draft(
-            session,
-            current.tenant_id,
-            channel=channel,
-            name=name,
+        asked = {
+            "channel": channel,
+            "name": name,
             **source_of(_source(request.form)),
-            starts_at=_start_on(request.form.get("date", "")),
-            account_id=current.account_id,
-            window_zone=current.plugins.channels[channel].window_zone,
+            "starts_at": _start_on(request.form.get("date", "")),
+            "account_id": current.account_id,
+        }
+        mine = (session, current.tenant_id)
+        made = service.just_drafted(*mine, **asked) or service.create_draft(
+            *mine, **asked, window_zone=current.plugins.channels[channel].window_zone
         )
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,21 +68,20 @@ def intake(database: Database, signer: TokenSigner) -> Intake:
 
 @contextmanager
 def listening(installation: Installation, intake: Intake) -> Iterator[Receiving]:
-    """A listener in a thread of its own."""
+    """A listener in a thread of its own: in that of the tests Playwright may keep its loop."""
     loop = asyncio.new_event_loop()
     receiving = Receiving(intake)
     server = listening_server(installation.settings, receiving, loop)
-    server.begin()  # type: ignore[no-untyped-call]
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield receiving
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.end()  # type: ignore[no-untyped-call]
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(server.begin).result()
+        thread.submit(loop.run_forever)
+        try:
+            yield receiving
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.submit(server.end).result()
+            thread.submit(loop.run_until_complete, loop.shutdown_default_executor()).result()
+            thread.submit(loop.close).result()
 
 
 def send(installation: Installation, tenant_id: int, run: Run) -> None:

@@ -121,6 +121,28 @@ def test_secrets_are_written_and_never_shown(
     assert PASSWORD not in refused
 
 
+def test_a_stored_password_is_never_sent_to_another_server(
+    browser: FlaskClient, database: Database, tenant_id: int
+) -> None:
+    """Whoever may not read it could have it sent to a server of their own."""
+    post(browser, NEW, typed())
+    [made] = gateways(database, tenant_id)
+    address = f"{LIST}/{made.id}"
+    moved = {"settings.host": "mail.evil.test", "settings.password": ""}
+    moved["version"] = str(made.version)
+    status, page = post(browser, address, typed(**moved))
+    assert status == 422
+    assert "It would be sent elsewhere than before. Enter it again." in page
+    [kept] = gateways(database, tenant_id)
+    assert kept.settings["host"] == "mail.fieldmarket.test"
+    assert post(browser, address, typed(**moved | {"settings.password": "another"}))[0] == 303
+    [changed] = gateways(database, tenant_id)
+    assert changed.settings["host"] == "mail.evil.test"
+    assert changed.secrets != made.secrets
+    nothing = {"settings.username": "", "version": str(changed.version), "settings.password": ""}
+    assert post(browser, address, typed(**nothing))[0] == 422
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -16,6 +16,7 @@ CORE_WORDS = (
     _("This is not filled in. Enter a value."),
     _("This has to stay empty."),
     _("There is no such setting. Remove it."),
+    _("It would be sent elsewhere than before. Enter it again."),
     _("This is not written as it should be. Correct it."),
     _("Choose yes or no."),
     _("Enter a time from 00:00 to 23:59, such as 09:30."),

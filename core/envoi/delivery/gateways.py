@@ -102,6 +102,8 @@ def store_account(
     kept = _readable(box, gateway) if gateway and gateway.provider == spec.name else {}
     secret = secret_fields(spec)
     given = {k: v for k, v in account.values.items() if v != "" or k not in secret}
+    if gateway is not None:
+        _ask_again(spec, gateway.settings, kept, given)
     checked = _checked(spec, {**kept, **given})
     if gateway is None:
         gateway = Gateway(
@@ -243,6 +245,19 @@ def _readable(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
         return _secrets(box, gateway)
     except ConfigurationError:
         return {}
+
+
+def _ask_again(
+    spec: ProviderSpec, known: Mapping[str, Any], kept: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Refuse to send a stored secret elsewhere: who may not read it could have it sent to them."""
+    for name, field in spec.settings.model_fields.items():
+        extra = field.json_schema_extra
+        place = str(extra.get("sent_to", "")) if isinstance(extra, dict) else ""
+        moved = place in given and given[place] != known.get(place)
+        if moved and kept.get(name) and name not in given:
+            problem = "It would be sent elsewhere than before. Enter it again."
+            raise ValidationFailedError([Problem(name, problem)])
 
 
 def _place(gateway: Gateway) -> str:

@@ -47,7 +47,9 @@ class SmtpSettings(BaseModel):
         description="Without it anybody on the way can read the password.",
     )
     username: str = Field("", max_length=200, title="User name")
-    password: SecretStr = Field(SecretStr(""), max_length=1_000, title="Password")
+    password: SecretStr = Field(
+        SecretStr(""), max_length=1_000, title="Password", json_schema_extra={"sent_to": "host"}
+    )
     helo_name: str = Field(
         "",
         max_length=253,

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from envoi.delivery.recorder import (
+    MAX_OUTCOMES,
+    MOST_WORDS,
     FlightRecorder,
     RecorderUnreadableError,
     Trace,
@@ -31,7 +33,7 @@ while True:
     slot.begin(1, 2, block)
     for customer in range(1, 501):
         slot.put_on_wire(customer, 1)
-        slot.acknowledge(customer, 5, customer % 1000)
+        slot.acknowledge(customer, 5, customer % 1000, f"words for {customer}")
 """
 
 
@@ -78,6 +80,29 @@ def test_every_answer_is_there_and_the_open_one(
     recorder.close()
 
 
+@settings(max_examples=25)
+@example(["é" * 300] * MAX_OUTCOMES)
+@given(st.lists(st.text(max_size=200), max_size=10))
+def test_the_words_of_answers_are_kept_as_far_as_there_is_room(
+    tmp_path_factory: pytest.TempPathFactory, said: list[str]
+) -> None:
+    recorder = FlightRecorder(tmp_path_factory.mktemp("recorder") / "one.rec", 2)
+    slots = [recorder.slot(number) for number in range(2)]
+    for slot in slots:
+        slot.begin(3, 4, 5)
+        for number, words in enumerate(said, start=1):
+            slot.put_on_wire(number, 1)
+            slot.acknowledge(number, 6, 550, words)
+    first, second = traces(recorder)
+    assert first.outcomes == second.outcomes
+    assert [o.customer_id for o in first.outcomes] == list(range(1, len(said) + 1))
+    for outcome, words in zip(first.outcomes, said, strict=True):
+        assert words.startswith(outcome.words)
+        rest = words[len(outcome.words) :]
+        assert not rest or len((outcome.words + rest[0]).encode()) > MOST_WORDS
+    recorder.close()
+
+
 def test_a_killed_process_leaves_at_most_one_open_message(tmp_path: Path) -> None:
     for attempt in range(5):
         path = tmp_path / f"{attempt}.rec"
@@ -94,6 +119,7 @@ def test_a_killed_process_leaves_at_most_one_open_message(tmp_path: Path) -> Non
         numbers = [o.customer_id for o in trace.outcomes]
         assert numbers == list(range(1, len(numbers) + 1))
         assert all(o.code == o.customer_id % 1000 for o in trace.outcomes)
+        assert all(o.words == f"words for {o.customer_id}" for o in trace.outcomes)
         last = len(numbers)
         assert trace.on_wire in (None, (last, 1), (last + 1, 1))
 

@@ -130,7 +130,7 @@ def _known(key: BlockKey, traces: Sequence[Trace], claimed_at: datetime) -> Sequ
         for one in trace.outcomes:
             state = MessageState(one.status)
             outcomes[one.customer_id, one.step] = Outcome(
-                one.customer_id, one.step, state, one.code, accepted_at=claimed_at
+                one.customer_id, one.step, state, one.code, one.words or None, claimed_at
             )
     return list(outcomes.values())
 

@@ -25,17 +25,21 @@ from envoi.errors import EnvoiError
 MAX_OUTCOMES = 512
 """Outcomes that a slot can hold; a block is smaller."""
 
+MOST_WORDS = 128
+"""Bytes kept of what a provider says beside its code; a refusal is judged by them."""
+
 _HEADER = struct.Struct("<8sqqq")
-_MAGIC = b"ENVOIFR1"
+_MAGIC = b"ENVOIFR2"
 _PLACE = struct.Struct("<qqqq")
 """Tenant, run, block, step of the message on the wire."""
 _STATE = struct.Struct("<qq")
 """Number of outcomes, customer on the wire (0: none)."""
 _OUTCOME = struct.Struct("<qhhhh")
-"""Customer, step, status, code, padding."""
+"""Customer, step, status, code, bytes of the words that follow."""
+_OUTCOME_BYTES = _OUTCOME.size + MOST_WORDS
 _STATE_AT = _PLACE.size
 _LOG_AT = _PLACE.size + _STATE.size
-_SLOT_BYTES = _LOG_AT + MAX_OUTCOMES * _OUTCOME.size
+_SLOT_BYTES = _LOG_AT + MAX_OUTCOMES * _OUTCOME_BYTES
 
 
 class RecorderUnreadableError(EnvoiError):
@@ -50,6 +54,7 @@ class Acknowledged:
     step: int
     status: int
     code: int
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,12 @@ class Slot:
         self._step = step
         _STATE.pack_into(self._map, self._start + _STATE_AT, self._count, customer_id)
 
-    def acknowledge(self, customer_id: int, status: int, code: int) -> None:
+    def acknowledge(self, customer_id: int, status: int, code: int, words: str = "") -> None:
         """Note the answer to the message on the wire."""
-        place = self._start + _LOG_AT + self._count * _OUTCOME.size
-        _OUTCOME.pack_into(self._map, place, customer_id, self._step, status, code, 0)
+        place = self._start + _LOG_AT + self._count * _OUTCOME_BYTES
+        said = words.encode("utf-8", "replace")[:MOST_WORDS]
+        _OUTCOME.pack_into(self._map, place, customer_id, self._step, status, code, len(said))
+        self._map[place + _OUTCOME.size : place + _OUTCOME.size + len(said)] = said
         self._count += 1
         _STATE.pack_into(self._map, self._start + _STATE_AT, self._count, 0)
 
@@ -175,11 +182,16 @@ def _read(file: int, path: Path) -> Sequence[Trace]:
 def _trace(mapped: mmap, start: int) -> Trace:
     tenant_id, run_id, block, step = _PLACE.unpack_from(mapped, start)
     count, customer_id = _STATE.unpack_from(mapped, start + _STATE_AT)
-    log = (_OUTCOME.unpack_from(mapped, start + _LOG_AT + n * _OUTCOME.size) for n in range(count))
     return Trace(
         tenant_id=tenant_id,
         run_id=run_id,
         block=block,
-        outcomes=[Acknowledged(*entry[:4]) for entry in log],
+        outcomes=[_outcome(mapped, start + _LOG_AT + n * _OUTCOME_BYTES) for n in range(count)],
         on_wire=(customer_id, step) if customer_id else None,
     )
+
+
+def _outcome(mapped: mmap, place: int) -> Acknowledged:
+    customer_id, step, status, code, length = _OUTCOME.unpack_from(mapped, place)
+    words = mapped[place + _OUTCOME.size : place + _OUTCOME.size + length]
+    return Acknowledged(customer_id, step, status, code, words.decode("utf-8", "ignore"))

@@ -80,7 +80,7 @@ class _Sheet:
         detail: str | None = None,
     ) -> None:
         """Add what became of one message."""
-        short = detail[:MAX_DETAIL].replace("\0", "") if detail else None
+        short = _shortened(detail) if detail else None
         at = datetime.now(UTC) if state is MessageState.ACCEPTED else None
         outcome = Outcome(message.customer_id, message.step, state, code, short, at)
         self.outcomes.append(outcome)
@@ -294,8 +294,8 @@ class Engine:
         hit(Place.AFTER_250)
         state = _STATES[result.status]
         code = result.code if 0 <= result.code <= MAX_CODE else 0
-        slot.acknowledge(message.customer_id, state, code)
-        detail = None if state is MessageState.ACCEPTED else result.raw
+        detail = "" if state is MessageState.ACCEPTED else _shortened(result.raw)
+        slot.acknowledge(message.customer_id, state, code, detail)
         sheet.note(message, state, code, detail)
         self._streaks.look_at(plan.gateway, result)
 
@@ -373,6 +373,10 @@ class Engine:
         with self._database.tenant_session(tenant_id) as session:
             settle(session, tenant_id, run_id, not_before)
             hit(Place.BEFORE_SETTLE_COMMIT)
+
+
+def _shortened(detail: str) -> str:
+    return detail[:MAX_DETAIL].replace("\0", "")
 
 
 def _close(connection: Connection | None) -> None:

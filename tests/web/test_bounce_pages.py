@@ -9,7 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from envoi.accounts.permissions import Role
+from envoi.customers.models import Customer, Quality
 from envoi.db import Database
+from envoi.feedback import matching
 from envoi.feedback.intake import Intake, sign_in
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import Door
@@ -19,6 +21,7 @@ from envoi.tracking.tokens import signer_of
 from envoi.types import DeliveryEvent
 from factories.customers import customer_ids, make_customers
 from factories.delivery import smtp_gateway
+from factories.feedback import sample
 from ledger_rows import NOW, LedgerRun, add_messages, add_run
 from pages import TEST_SETTINGS, SignIn, token
 
@@ -126,3 +129,37 @@ def test_the_report_tells_faults_and_reasons(browser: FlaskClient, run: LedgerRu
     file = browser.get(f"{address}/figures.csv?of=bounces").get_data(as_text=True)
     assert "Hard: the address,Unknown address,5.1.1,1," in file
     assert "Sender: ourselves,Our server is on a blocklist,5.7.1,1," in file
+
+
+@pytest.mark.parametrize(
+    ("decision", "code"), [("believe", Quality.NOT_EXISTING), ("dismiss", Quality.GOOD)]
+)
+def test_a_person_decides_about_a_bounce_without_our_key(
+    browser: FlaskClient,
+    database: Database,
+    tenant_id: int,
+    run: LedgerRun,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: str,
+    code: Quality,
+) -> None:
+    # The database holds the companies of other tests as well.
+    monkeypatch.setattr(matching, "MOST_TENANTS", 10_000)
+    with database.tenant_session(tenant_id) as session:
+        last = customer_ids(session, tenant_id)[2]
+        customer = session.get_one(Customer, (tenant_id, last))
+        customer.email = f"only-{tenant_id}@mail1.test"
+    intake = Intake(database, signer_of(TEST_SETTINGS))
+    raw = sample("no_key_at_all", "", f"only-{tenant_id}@mail1.test")
+    assert intake.receive(raw, Door.LISTENER).tenant_id == tenant_id
+    page = unescape(browser.get(BOUNCES).get_data(as_text=True))
+    assert "decide whether it counts" in page
+    [address] = re.findall(r'href="(/settings/bounces/\d+)"', page)
+    assert f">only-{tenant_id}@mail1.test</a>" in browser.get(address).get_data(as_text=True)
+    form = {"csrf_token": token(browser, address)}
+    assert browser.post(f"{address}/{decision}", data=form).status_code == 303
+    assert "The quarantine is empty" in browser.get(BOUNCES).get_data(as_text=True)
+    assert browser.post(f"{address}/{decision}", data=form).status_code == 409
+    assert "Does it count?" not in browser.get(address).get_data(as_text=True)
+    with database.tenant_session(tenant_id) as session:
+        assert session.get_one(Customer, (tenant_id, last)).email_quality == code

@@ -17,8 +17,9 @@ from envoi.db import table
 from envoi.delivery.gateways import get_gateway
 from envoi.delivery.models import Gateway
 from envoi.errors import NotFoundError
+from envoi.feedback.decisions import BELIEVED, DISMISSED, believe, dismiss, suspect_of
 from envoi.feedback.mailbox import mailbox_of
-from envoi.feedback.models import NOBODY, Door, DoorSign, Inbound, InboundState
+from envoi.feedback.models import NO_KEY, NOBODY, Door, DoorSign, Inbound, InboundState
 from envoi.feedback.queries import (
     Waiting,
     count_inbound,
@@ -47,6 +48,9 @@ REASONS = {
     "broken": lazy_gettext("The message is damaged and could not be read."),
     "no_report": lazy_gettext("It is neither a bounce nor a complaint."),
     "no_message": lazy_gettext("It names no message that was sent from here."),
+    NO_KEY: lazy_gettext("It does not prove that it is genuine: decide whether it counts."),
+    BELIEVED: lazy_gettext("A person decided that it counts."),
+    DISMISSED: lazy_gettext("A person decided that it does not count."),
     "failed": lazy_gettext("It was read, but could not be applied: look into the log."),
 }
 
@@ -103,9 +107,13 @@ def bounces() -> Response:
 def inbound(inbound_id: int) -> Response:
     """Show something that came in as it was."""
     found = _inbound(inbound_id)
+    with current.session() as session:
+        suspect = suspect_of(session, found)
     return page(
         "settings/inbound.html",
         found=found,
+        suspect=suspect,
+        open=found.reason == NO_KEY,
         text=found.raw[:LONGEST_SHOWN].decode("utf-8", "replace").replace("\0", "�"),
         cut=found.size > LONGEST_SHOWN,
         door=DOORS[Door(found.door)],
@@ -116,6 +124,26 @@ def inbound(inbound_id: int) -> Response:
             (moment(found.received_at), ""),
         ],
     )
+
+
+@settings.post("/bounces/<int:inbound_id>/believe")
+@permission("settings.general")
+def believe_bounce(inbound_id: int) -> Response:
+    """Let a bounce count that does not prove itself genuine."""
+    with current.session() as session:
+        believe(session, current.tenant_id, inbound_id)
+    toast(_("The bounce counts."))
+    return see_other(url_for("settings.bounces"))
+
+
+@settings.post("/bounces/<int:inbound_id>/dismiss")
+@permission("settings.general")
+def dismiss_bounce(inbound_id: int) -> Response:
+    """Let such a bounce change nothing."""
+    with current.session() as session:
+        dismiss(session, current.tenant_id, inbound_id)
+    toast(_("The bounce changes nothing."))
+    return see_other(url_for("settings.bounces"))
 
 
 @settings.post("/bounces/webhooks/<int:gateway_id>")

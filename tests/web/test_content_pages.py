@@ -15,6 +15,7 @@ from envoi.blocks import BLOCKS
 from envoi.db import Database
 from envoi.mailings import service, variants
 from envoi.receipts.models import Product
+from envoi.tenants.service import tenant_settings
 from factories.customers import customer_ids, index_customers, make_customers
 from pages import SignIn, token
 
@@ -82,6 +83,19 @@ def draft(database: Database, tenant_id: int) -> int:
 @pytest.fixture
 def editor(signed_in: SignIn, database: Database, tenant_id: int, draft: int) -> Editor:
     return Editor(signed_in(), database, tenant_id, draft)
+
+
+def test_the_senders_of_the_company_are_offered(editor: Editor) -> None:
+    with editor.database.tenant_session(editor.tenant_id) as session:
+        tenant_settings(session, editor.tenant_id).senders = [
+            {"name": "The shop", "address": "news@shop.test"}
+        ]
+    shown = editor.browser.get(editor.url)
+    assert shown.status_code == 200
+    assert '<option value="The shop|news@shop.test">The shop</option>' in shown.text
+    assert '<details class="mt-2"><summary class="ev-soft">Another sender' in shown.text
+    wrong = editor.post(sender="other", sender_address="nobody")
+    assert '<details class="mt-2" open><summary class="ev-soft">Another sender' in wrong.text
 
 
 class TestBlocks:

@@ -78,9 +78,14 @@ class Signals(NamedTuple):
 
 def rule_of(hit: Signals) -> Rule | None:
     """The first rule by which one hit, looked at alone, is a machine's; None for a person's."""
-    if hit.marks:
-        return Rule.HEAD if hit.marks & Mark.HEAD else Rule.PREFETCH
-    return _rule_by_name(hit.agent) or (Rule.QUICK if _too_quick(hit) else None)
+    return rule_shown(hit.agent, hit.marks) or (Rule.QUICK if _too_quick(hit) else None)
+
+
+def rule_shown(agent: str, marks: Mark) -> Rule | None:
+    """The first rule by which a request alone is a machine's, whatever message it is about."""
+    if int(marks):
+        return Rule.HEAD if marks & Mark.HEAD else Rule.PREFETCH
+    return _rule_by_name(agent)
 
 
 def is_scanner(agent: str) -> bool:
@@ -111,6 +116,7 @@ def _rule_by_name(agent: str) -> Rule | None:
 
 
 def _too_quick(hit: Signals) -> bool:
+    """The writer of hits asks the same in SQL (`envoi.tracking.ledger`)."""
     if hit.accepted_at is None:
         return hit.on_the_wire
     return hit.at < hit.accepted_at + TOO_QUICK

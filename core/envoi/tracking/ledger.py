@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -15,29 +15,26 @@ from envoi.tracking.arrays import columns
 from envoi.tracking.classify import (
     BURST_LINKS,
     BURST_SPAN,
+    TOO_QUICK,
     VERSION,
     Mark,
-    Signals,
     in_bursts,
-    rule_of,
+    rule_shown,
 )
 from envoi.tracking.models import EventKind
 from envoi.tracking.tokens import MessageRef
-from envoi.tracking.verdicts import Verdict, change, count, hour_of
+from envoi.tracking.verdicts import Verdict, change
 
-# `near` tells whether there are earlier clicks that a burst could have begun with.
-_MESSAGES = text(
-    "SELECT m.run_id, m.customer_id, m.step, m.state, m.accepted_at,"
-    " m.opened_at IS NULL AS unopened, m.clicked_at IS NULL AS unclicked,"
-    " k.click_at IS NOT NULL AND EXISTS (SELECT FROM message_event e"
-    "  WHERE e.tenant_id = :tenant AND e.launched_on = :day AND e.run_id = k.run_id"
-    "  AND e.customer_id = k.customer_id AND e.step = k.step AND e.kind = 2"
-    "  AND e.at > k.click_at - CAST(:span AS interval)) AS near"
+# Messages with an earlier click that a burst could have begun with.
+_FOLLOWED = text(
+    "SELECT k.run_id, k.customer_id, k.step"
     " FROM unnest(CAST(:runs AS bigint[]), CAST(:customers AS bigint[]),"
     " CAST(:steps AS smallint[]), CAST(:clicks AS timestamptz[]))"
     " AS k(run_id, customer_id, step, click_at)"
-    " JOIN message m ON m.tenant_id = :tenant AND m.launched_on = :day"
-    " AND m.run_id = k.run_id AND m.customer_id = k.customer_id AND m.step = k.step"
+    " WHERE EXISTS (SELECT FROM message_event e"
+    "  WHERE e.tenant_id = :tenant AND e.launched_on = :day AND e.run_id = k.run_id"
+    "  AND e.customer_id = k.customer_id AND e.step = k.step AND e.kind = 2"
+    "  AND e.at > k.click_at - CAST(:span AS interval))"
 )
 
 _NEAR = text(
@@ -51,30 +48,44 @@ _NEAR = text(
     " AND k.last + CAST(:span AS interval)"
 )
 
-_EVENTS = text(
-    "INSERT INTO message_event (tenant_id, launched_on, classifier, run_id, customer_id, step,"
-    " variant, kind, at, link, machine, marks, ip, agent)"
-    " SELECT :tenant, :day, :version, * FROM unnest(CAST(:runs AS bigint[]),"
-    " CAST(:customers AS bigint[]), CAST(:steps AS smallint[]), CAST(:variants AS smallint[]),"
-    " CAST(:kinds AS smallint[]), CAST(:times AS timestamptz[]), CAST(:links AS smallint[]),"
-    " CAST(:machines AS boolean[]), CAST(:marks AS smallint[]), CAST(:ips AS text[]),"
-    " CAST(:agents AS text[]))"
-)
-
-_FACTS = text(
-    "UPDATE message m SET delivered_at = coalesce(m.delivered_at, f.at),"
+# All in one statement, so that no row of it travels. What a request shows is judged before; the
+# rule that needs the message is `classify._too_quick`. Counters come before facts, here as
+# everywhere, so that two processes never wait for each other.
+_WRITE = text(
+    "WITH hit AS MATERIALIZED (SELECT h.*, m.opened_at IS NULL AS unopened,"
+    "  m.clicked_at IS NULL AS unclicked, h.shown OR CASE WHEN m.accepted_at IS NULL"
+    "  THEN m.state = :claimed ELSE h.at < m.accepted_at + CAST(:quick AS interval) END AS machine"
+    "  FROM unnest(CAST(:runs AS bigint[]), CAST(:customers AS bigint[]),"
+    "  CAST(:steps AS smallint[]), CAST(:variants AS smallint[]), CAST(:kinds AS smallint[]),"
+    "  CAST(:times AS timestamptz[]), CAST(:links AS smallint[]), CAST(:shown AS boolean[]),"
+    "  CAST(:marks AS smallint[]), CAST(:ips AS text[]), CAST(:agents AS text[]))"
+    "  AS h(run_id, customer_id, step, variant, kind, at, link, shown, marks, ip, agent)"
+    "  JOIN message m ON m.tenant_id = :tenant AND m.launched_on = :day"
+    "  AND m.run_id = h.run_id AND m.customer_id = h.customer_id AND m.step = h.step),"
+    " written AS (INSERT INTO message_event (tenant_id, launched_on, classifier, run_id,"
+    "  customer_id, step, variant, kind, at, link, machine, marks, ip, agent)"
+    "  SELECT :tenant, :day, :version, run_id, customer_id, step, variant, kind, at, link,"
+    "  machine, marks, ip, agent FROM hit),"
+    " counted AS (INSERT INTO event_counter"
+    "  (tenant_id, run_id, variant, hour, kind, machine, hits)"
+    "  SELECT :tenant, run_id, variant, date_trunc('hour', at, 'UTC'), kind, machine, count(*)"
+    "  FROM hit GROUP BY 2, 3, 4, 5, 6 ORDER BY 2, 3, 4, 5, 6"
+    "  ON CONFLICT (tenant_id, run_id, variant, hour, kind, machine)"
+    "  DO UPDATE SET hits = event_counter.hits + excluded.hits RETURNING 1)"
+    " UPDATE message m SET delivered_at = coalesce(m.delivered_at, f.at),"
     " opened_at = coalesce(m.opened_at, f.at),"
-    " clicked_at = CASE WHEN f.clicked_at IS NULL THEN m.clicked_at"
-    " ELSE coalesce(m.clicked_at, f.clicked_at) END"
-    " FROM unnest(CAST(:runs AS bigint[]), CAST(:customers AS bigint[]),"
-    " CAST(:steps AS smallint[]), CAST(:times AS timestamptz[]), CAST(:clicks AS timestamptz[]))"
-    " AS f(run_id, customer_id, step, at, clicked_at)"
+    " clicked_at = coalesce(m.clicked_at, f.clicked_at)"
+    " FROM (SELECT run_id, customer_id, step, min(at) AS at,"
+    "  min(at) FILTER (WHERE kind = 2) AS clicked_at FROM hit WHERE NOT machine"
+    "  GROUP BY 1, 2, 3 HAVING bool_or(unopened OR kind = 2 AND unclicked)"
+    "  ORDER BY 1, 2, 3) AS f"
     " WHERE m.tenant_id = :tenant AND m.launched_on = :day"
     " AND m.run_id = f.run_id AND m.customer_id = f.customer_id AND m.step = f.step"
+    " AND (SELECT count(*) FROM counted) > 0"
 )
 
+_RULES = {"claimed": int(MessageState.CLAIMED), "quick": TOO_QUICK, "version": VERSION}
 _Key = tuple[int, int, int]
-_Found = Mapping[_Key, Any]
 
 
 # Every hit makes one; a named tuple takes a third of a frozen data class.
@@ -96,52 +107,21 @@ class Hit(NamedTuple):
         return ref.run_id, ref.customer_id, ref.step
 
 
-class _Judged(NamedTuple):
-    key: _Key
-    hit: Hit
-    machine: bool
-    fills: bool
-
-
 def write(database: Database, tenant_id: int, launched_on: date, hits: Sequence[Hit]) -> None:
     """Write hits of one tenant and launch day; those of messages that are gone are left out."""
     fixed = {"tenant": tenant_id, "day": launched_on}
     with database.tenant_connection(tenant_id, durable=False) as connection:
-        found = _messages(connection, fixed, hits)
-        bursts, earlier = _bursts(connection, fixed, hits, found)
-        judged = [_judged(hit, found[hit.key], bursts) for hit in hits if hit.key in found]
-        if not judged:
-            return
-        connection.execute(_EVENTS, fixed | {"version": VERSION} | _event_columns(judged))
-        count(connection, tenant_id, _counted(judged))
-        if facts := [j for j in judged if j.fills]:
-            connection.execute(_FACTS, fixed | _fact_columns(facts))
+        bursts, earlier = _bursts(connection, fixed, hits)
+        connection.execute(_WRITE, fixed | _RULES | _columns(hits, bursts))
         for run_id, verdicts in earlier.items():
             change(connection, fixed | {"run": run_id}, verdicts)
 
 
-def _messages(connection: Connection, fixed: dict[str, Any], hits: Sequence[Hit]) -> _Found:
-    """The messages that were hit, asked for in the order of their key."""
-    wanted: dict[_Key, datetime | None] = {}
-    for hit in hits:
-        first = wanted.setdefault(hit.key, None)
-        if hit.kind is EventKind.CLICK and (first is None or hit.at < first):
-            wanted[hit.key] = hit.at
-    rows = [(*key, wanted[key]) for key in sorted(wanted)]
-    given = columns(rows, "runs", "customers", "steps", "clicks")
-    stored = connection.execute(_MESSAGES, fixed | given | {"span": BURST_SPAN})
-    return {(row.run_id, row.customer_id, row.step): row for row in stored}
-
-
 def _bursts(
-    connection: Connection, fixed: dict[str, Any], hits: Sequence[Hit], found: _Found
+    connection: Connection, fixed: dict[str, Any], hits: Iterable[Hit]
 ) -> tuple[set[Hit], Mapping[int, Sequence[Verdict]]]:
     """Find clicks that belong to a burst: these hits, and by run what was written before."""
-    clicks: dict[_Key, list[Hit]] = defaultdict(list)
-    for hit in hits:
-        if hit.kind is EventKind.CLICK and hit.key in found:
-            clicks[hit.key].append(hit)
-    suspect = {k: c for k, c in clicks.items() if found[k].near or len(c) >= BURST_LINKS}
+    suspect = _suspect(connection, fixed, hits)
     mine: set[Hit] = set()
     earlier: dict[int, list[Verdict]] = defaultdict(list)
     near = _near(connection, fixed, suspect) if suspect else {}
@@ -158,6 +138,23 @@ def _bursts(
     return mine, earlier
 
 
+def _suspect(
+    connection: Connection, fixed: dict[str, Any], hits: Iterable[Hit]
+) -> Mapping[_Key, Sequence[Hit]]:
+    """Clicks by message, of messages with many of them or with others shortly before."""
+    clicks: dict[_Key, list[Hit]] = defaultdict(list)
+    for hit in hits:
+        if hit.kind is EventKind.CLICK:
+            clicks[hit.key].append(hit)
+    if not clicks:
+        return {}
+    rows = [(*key, min(click.at for click in new)) for key, new in sorted(clicks.items())]
+    given = columns(rows, "runs", "customers", "steps", "clicks")
+    stored = connection.execute(_FOLLOWED, fixed | given | {"span": BURST_SPAN})
+    followed = {tuple(row) for row in stored}
+    return {k: new for k, new in clicks.items() if k in followed or len(new) >= BURST_LINKS}
+
+
 def _near(
     connection: Connection, fixed: dict[str, Any], suspect: Mapping[_Key, Sequence[Hit]]
 ) -> Mapping[_Key, Sequence[Any]]:
@@ -170,47 +167,12 @@ def _near(
     return near
 
 
-def _judged(hit: Hit, message: Any, bursts: set[Hit]) -> _Judged:
-    on_the_wire = message.state == MessageState.CLAIMED
-    signals = Signals(hit.at, hit.agent, hit.marks, message.accepted_at, on_the_wire)
-    machine = rule_of(signals) is not None or bool(bursts and hit in bursts)
-    missing = message.unopened or (hit.kind is EventKind.CLICK and message.unclicked)
-    return _Judged(hit.key, hit, machine, missing and not machine)
-
-
-def _event_columns(judged: Iterable[_Judged]) -> dict[str, Any]:
-    rows = [
-        (
-            *key,
-            hit.message.variant,
-            int(hit.kind),
-            hit.at,
-            hit.link,
-            machine,
-            int(hit.marks),
-            hit.ip,
-            hit.agent,
-        )
-        for key, hit, machine, _ in judged
-    ]
-    names = ("runs", "customers", "steps", "variants", "kinds", "times", "links", "machines")
+def _columns(hits: Iterable[Hit], bursts: set[Hit]) -> dict[str, str]:
+    rows = []
+    for hit in hits:
+        (_, run_id, customer_id, _, step, variant), kind, at, link, marks, ip, agent = hit
+        shown = rule_shown(agent, marks) is not None or (bool(bursts) and hit in bursts)
+        place = (run_id, customer_id, step, variant)
+        rows.append((*place, int(kind), at, link, shown, int(marks), ip, agent))
+    names = ("runs", "customers", "steps", "variants", "kinds", "times", "links", "shown")
     return columns(rows, *names, "marks", "ips", "agents")
-
-
-def _counted(judged: Iterable[_Judged]) -> Counter[tuple[int, int, datetime, int, bool]]:
-    return Counter(
-        (key[0], hit.message.variant, hour_of(hit.at), int(hit.kind), machine)
-        for key, hit, machine, _ in judged
-    )
-
-
-def _fact_columns(facts: Iterable[_Judged]) -> dict[str, Any]:
-    """The first hit and the first click of each message; a click implies an open."""
-    first: dict[_Key, datetime] = {}
-    clicked: dict[_Key, datetime] = {}
-    for key, hit, _, _ in sorted(facts, key=lambda fact: fact.hit.at):
-        first.setdefault(key, hit.at)
-        if hit.kind is EventKind.CLICK:
-            clicked.setdefault(key, hit.at)
-    rows = [(*key, at, clicked.get(key)) for key, at in sorted(first.items())]
-    return columns(rows, "runs", "customers", "steps", "times", "clicks")

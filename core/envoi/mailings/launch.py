@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -36,7 +37,7 @@ from envoi.mailings.copies import copy_to_watchers
 from envoi.mailings.models import Mailing, MailingState
 from envoi.mailings.review import failed, review
 from envoi.mailings.service import current_status, get_mailing, variants_of
-from envoi.mailings.status import Status
+from envoi.mailings.status import STOPPABLE, Status
 from envoi.plugins import Plugins
 from envoi.settings import Settings
 from envoi.subscriptions.models import MailingCategory
@@ -97,19 +98,8 @@ def confirm(
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     if _is_same_wish(mailing, recipients, version, account_id):
         return mailing
-    if mailing.state != MailingState.DRAFT:
-        raise ConflictError("This mailing has already been confirmed.")
-    if version not in (None, mailing.version):
-        raise ConflictError(
-            "The mailing was changed after this page was shown. Nothing was sent. Look at it"
-            " again, then confirm."
-        )
-    if problems := failed(review(session, plugins, mailing)):
-        raise ValidationFailedError([Problem(check.step, check.problem) for check in problems])
-    volume = estimate_mailing(session, plugins, tenant_id, mailing_id, now)
-    require_few_strata(volume)
-    if volume.recipients != recipients:
-        raise RecipientsChangedError(recipients, volume.recipients)
+    _require_draft(mailing, version)
+    _require_recipients(session, plugins, mailing, recipients, now)
     require_approved(session, mailing, recipients, account_id, may_start_large=may_start_large)
     mailing.state = MailingState.CREATED
     mailing.confirmed_at, mailing.confirmed_by = now, account_id
@@ -118,6 +108,28 @@ def confirm(
     mailing.version += 1
     announce(session, tenant_id, Work.LAUNCH, mailing_id, mailing.starts_at)
     return mailing
+
+
+def _require_draft(mailing: Mailing, version: int | None) -> None:
+    if mailing.state != MailingState.DRAFT:
+        raise ConflictError("This mailing has already been confirmed.")
+    if version not in (None, mailing.version):
+        raise ConflictError(
+            "The mailing was changed after this page was shown. Nothing was sent. Look at it"
+            " again, then confirm."
+        )
+
+
+def _require_recipients(
+    session: Session, plugins: Plugins, mailing: Mailing, recipients: int, now: datetime
+) -> None:
+    """Raise unless every check of the review passes and so many recipients are found again."""
+    if problems := failed(review(session, plugins, mailing)):
+        raise ValidationFailedError([Problem(check.step, check.problem) for check in problems])
+    volume = estimate_mailing(session, plugins, mailing.tenant_id, mailing.id, now)
+    require_few_strata(volume)
+    if volume.recipients != recipients:
+        raise RecipientsChangedError(recipients, volume.recipients)
 
 
 def undo(session: Session, settings: Settings, tenant_id: int, mailing_id: int) -> Mailing:
@@ -184,13 +196,10 @@ def launch_due(installation: Installation, tenant_id: int, mailing_id: int) -> i
             select(Mailing).where(c.tenant_id == tenant_id, c.id == mailing_id).with_for_update()
         )
         mailing = session.scalar(query)
-        if mailing is None or mailing.state != MailingState.CREATED:
+        if mailing is None or mailing.state != MailingState.CREATED or is_missed(mailing, now):
             withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
             return None
         if mailing.starts_at and mailing.starts_at > now:
-            return None
-        if is_missed(mailing, now):
-            withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
             return None
         if _has_outgrown(session, plugins, mailing, now):
             return None
@@ -240,9 +249,7 @@ def cancel(session: Session, tenant_id: int, mailing_id: int) -> None:
         mailing.state = MailingState.CANCELLED
         withdraw(session, tenant_id, Work.LAUNCH, mailing_id)
         return
-    _require_status(
-        session, mailing, {Status.COLLECTING, Status.SENDING, Status.PAUSED}, "cancelled"
-    )
+    _require_status(session, mailing, STOPPABLE, "cancelled")
     assert mailing.run_id is not None
     cancel_run(session, tenant_id, mailing.run_id)
 
@@ -293,7 +300,7 @@ def _launch(
         kind=RunKind.MAILING,
         channel=mailing.channel,
         gateway_id=gateway.id if gateway else None,
-        settings=_run_settings(session, plugins, settings, mailing, request),
+        settings=_run_settings(session, plugins, settings, mailing, request, gateway),
         now=now,
         seed=request.seed,
     )
@@ -310,10 +317,10 @@ def _run_settings(
     settings: Settings,
     mailing: Mailing,
     request: AudienceRequest,
+    gateway: Gateway | None,
 ) -> RunSettings:
     variants = variants_of(session, mailing)
     category = session.get(MailingCategory, (mailing.tenant_id, mailing.category_id or 0))
-    gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
     return RunSettings(
         tree=request.tree,
         rules=list(request.rules),
@@ -357,7 +364,9 @@ def _block_size(settings: Settings, gateway: Gateway | None) -> int:
     return max(SMALLEST_BLOCK, min(settings.block_size, int(BLOCK_SECONDS * rate / senders)))
 
 
-def _require_status(session: Session, mailing: Mailing, wanted: set[Status], what: str) -> None:
+def _require_status(
+    session: Session, mailing: Mailing, wanted: Collection[Status], what: str
+) -> None:
     status = current_status(session, mailing)
     if status not in wanted:
         raise ConflictError(f"This mailing is {status.value} and cannot be {what}.")

@@ -18,6 +18,7 @@ from envoi.delivery.runs import cancel_run, get_run, settle
 from envoi.delivery.unconfirmed import leave, resend
 from envoi.errors import ConflictError
 from envoi.plugins import Plugins
+from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import tenant_settings
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 
@@ -93,6 +94,37 @@ def test_the_company_decides_by_channel_or_else_the_channel(
     mine = {m.customer_id for m in found.messages}
     now = {state for c, state in states(database, run.tenant_id, run).items() if c in mine}
     assert now == {READY if again else UNCONFIRMED}
+
+
+def test_a_company_that_has_set_nothing_yet_has_the_contract_of_the_channel(
+    database: Database, make_run: MakeRun
+) -> None:
+    run = make_run()
+    company = table(TenantSettings)
+    with database.tenant_session(run.tenant_id) as session:
+        session.execute(company.delete().where(company.c.tenant_id == run.tenant_id))
+    found = claim(database, run)
+    assert found
+    with database.tenant_session(run.tenant_id) as session:
+        outcomes = [Outcome(m.customer_id, m.step, UNCONFIRMED) for m in found.messages]
+        record(session, SENDER, found.key, outcomes)
+    assert set(states(database, run.tenant_id, run).values()) == {READY}
+
+
+def test_what_many_blocks_left_fills_few_new_ones(database: Database, make_run: MakeRun) -> None:
+    run = make_run(resends_unconfirmed=False)
+    while found := claim(database, run):
+        first, *others = found.messages
+        outcomes = [Outcome(first.customer_id, first.step, UNCONFIRMED)]
+        outcomes += [Outcome(m.customer_id, m.step, ACCEPTED) for m in others]
+        with database.tenant_session(run.tenant_id) as session:
+            record(session, SENDER, found.key, outcomes)
+    with database.tenant_session(run.tenant_id) as session:
+        assert resend(session, run.tenant_id, run.id, datetime.now(UTC)) == 3
+    again = claim(database, run)
+    assert again
+    assert len(again.messages) == 3
+    assert claim(database, run) is None
 
 
 def test_a_person_sends_them_again_and_each_may_have_come_twice(

@@ -173,7 +173,8 @@ def _is_resent(key: BlockKey) -> Select[bool]:
     contract = run.settings["resends_unconfirmed"].as_boolean()
     return (
         select(func.coalesce(chosen, contract, true()))
-        .join_from(table(Run), table(TenantSettings), company.tenant_id == run.tenant_id)
+        .select_from(table(Run))
+        .outerjoin(table(TenantSettings), company.tenant_id == run.tenant_id)
         .where(run.tenant_id == key.tenant_id, run.id == key.run_id)
         .where(run.status != RunStatus.CANCELLED)
         .where(func.coalesce(run.expires_at > func.now(), true()))

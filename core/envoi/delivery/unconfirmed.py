@@ -5,17 +5,16 @@ By itself a run does what the company chose for the channel (`envoi.delivery.out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import BigInteger, SmallInteger, func, or_, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey, messages_of_run
+from envoi.delivery.blocks import BlockKey, messages_of_run, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
-from envoi.delivery.outcomes import Outcome, move_again, move_to_block
+from envoi.delivery.outcomes import move_again
 from envoi.delivery.runs import RunSettings, finish_if_done, get_run
 from envoi.delivery.states import RESENT, leave_unconfirmed, move
 from envoi.errors import ConflictError
@@ -52,14 +51,7 @@ def resend(session: Session, tenant_id: int, run_id: int, due_at: datetime) -> i
             " its messages is over. What is unconfirmed stays so."
         )
     session.execute(_arrived(run))
-    found = 0
-    while some := _some_unconfirmed(session, run):
-        for block in {row.block for row in some}:
-            key = BlockKey(tenant_id, run_id, block, run.launched_on)
-            theirs = [_again(row) for row in some if row.block == block]
-            again = move_again(MessageState.UNCONFIRMED, detail=RESENT)
-            move_to_block(session, key, again, theirs, due_at)
-        found += len(some)
+    found = _put_into_blocks(session, run, due_at)
     if found and run.status == RunStatus.SENT:
         run.status, run.finished_at = RunStatus.SENDING, None
     announce(session, tenant_id, Work.REPORT, run_id)
@@ -96,14 +88,35 @@ def _arrived(run: Run) -> Any:
     return taken.where(messages_of_run(run), or_(*(sign.is_not(None) for sign in signs)))
 
 
-def _some_unconfirmed(session: Session, run: Run) -> Sequence[Any]:
-    m = table(Message).c
-    size = RunSettings.model_validate(run.settings).block_size
-    query = select(m.customer_id, m.step, m.block).where(
-        messages_of_run(run), m.block.is_not(None), m.state == MessageState.UNCONFIRMED
+def _put_into_blocks(session: Session, run: Run, due_at: datetime) -> int:
+    """Fill new blocks with all that is unconfirmed, whatever blocks it was in."""
+    c = table(Message).c
+    waiting = select(c.customer_id, c.step).where(
+        messages_of_run(run), c.block.is_not(None), c.state == MessageState.UNCONFIRMED
     )
-    return session.execute(query.order_by(m.block).limit(size)).all()
+    found = session.execute(waiting.order_by(c.block, c.customer_id).with_for_update()).all()
+    if not found:
+        return 0
+    theirs = rows(
+        customer_id=([row.customer_id for row in found], BigInteger()),
+        step=([row.step for row in found], SmallInteger()),
+        block=(_new_blocks(session, run, len(found), due_at), BigInteger()),
+    )
+    again = move_again(MessageState.UNCONFIRMED, detail=RESENT)
+    again = again.values(block=theirs.c.block, due_at=due_at).where(
+        messages_of_run(run), c.customer_id == theirs.c.customer_id, c.step == theirs.c.step
+    )
+    session.execute(again)
+    announce(session, run.tenant_id, Work.SEND, run.id, due_at)
+    return len(found)
 
 
-def _again(row: Any) -> Outcome:
-    return Outcome(row.customer_id, row.step, MessageState.UNCONFIRMED)
+def _new_blocks(session: Session, run: Run, messages: int, due_at: datetime) -> list[int]:
+    """Make as many blocks as these messages fill, and return the number of each one's."""
+    size = RunSettings.model_validate(run.settings).block_size
+    key = BlockKey(run.tenant_id, run.id, 0, run.launched_on)
+    numbers: list[int] = []
+    for start in range(0, messages, size):
+        count = min(size, messages - start)
+        numbers += [new_block(session.connection(), key, count, due_at)] * count
+    return numbers

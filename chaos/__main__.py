@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.figures import Figure, at_most, keep, show
 from bench.stage import stage
-from chaos import kills, outages, sharing
+from chaos import kills, outages, sharing, starting
 from chaos.course import Row
 
 ROWS: dict[str, Callable[[Row], list[Figure]]] = {
@@ -29,7 +29,9 @@ ROWS: dict[str, Callable[[Row], list[Figure]]] = {
     "limit": sharing.limit,
     "tenants": sharing.tenants,
     "opt_outs": sharing.opt_outs,
-    "start": sharing.start,
+    "steering": sharing.steering,
+    "start": starting.start,
+    "schedulers": starting.schedulers,
 }
 TURN_SCALE = 0.2
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,32 +14,16 @@ from pathlib import Path
 from sqlalchemy import select
 
 from bench.stage import Stage
+from chaos.processes import SCHEDULER, start
 from envoi.db import table
 from envoi.delivery.models import Sender
 from envoi.delivery.recorder import RecorderUnreadableError, dead_recorder
 from envoi.delivery.sender import recorder_folder
-from envoi.embedded.guard import PR_SET_PDEATHSIG, libc_call
-from envoi.installation import open_installation
-from envoi.settings import Settings
-from envoi_workers.main import run_worker
-from envoi_workers.scheduler import Scheduler
 
-# Forked from a process that has everything imported, so that a kill costs no second of starting.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        *("envoi_workers.main", "envoi_workers.scheduler", "envoi.mailings.launch"),
-        *("envoi_web.plugin", "envoi_channel_email", "envoi_segment_builtin"),
-        *("envoi_policy_frequency_cap", "envoi_policy_quiet_hours", "envoi_limit_warmup"),
-    ]
-)
 _LOOK_SECONDS = 0.1
 _STOP_SECONDS = 30.0
 _REST_SECONDS = 1.0
 """What ends sooner than that has a fault of its own, and is not started again at once."""
-
-SCHEDULER = "scheduler"
-"""Stands among the queues of a host for a process that schedules."""
 
 
 @dataclass
@@ -85,11 +67,11 @@ class Host:
 
     def senders(self) -> list[BaseProcess]:
         """The processes that send."""
-        return [
-            p
-            for p, queues in zip(self._processes, self.queues, strict=True)
-            if p and queues == ("send",)
-        ]
+        return self._of("send")
+
+    def schedulers(self) -> list[BaseProcess]:
+        """The processes that schedule; one of them works, the others wait for it to end."""
+        return self._of(SCHEDULER)
 
     def kill(self, victim: BaseProcess) -> int:
         """End a process as the kernel does, and return how many messages it had on the wire."""
@@ -97,12 +79,6 @@ class Host:
             victim.kill()
             victim.join()
             return _on_wire(recorder) if recorder else 0
-
-    def kill_scheduler(self) -> None:
-        """End the process that schedules."""
-        for process, queues in zip(self._processes, self.queues, strict=True):
-            if process and SCHEDULER in queues:
-                process.kill()
 
     def burn_down(self, folder: Path) -> Sequence[int]:
         """Kill all processes at once, delete their recorders, and go on on a new machine.
@@ -129,6 +105,10 @@ class Host:
         process.join(_STOP_SECONDS)
         return time.monotonic() - began
 
+    def _of(self, queue: str) -> list[BaseProcess]:
+        pairs = zip(self._processes, self.queues, strict=True)
+        return [process for process, queues in pairs if process and queue in queues]
+
     @contextmanager
     def _open_recorder(self, process: BaseProcess) -> Iterator[Path | None]:
         """Hold a process's recorder open, so that a reconciler cannot take it away unread."""
@@ -153,9 +133,7 @@ class Host:
                 if process and process.is_alive():
                     continue
                 if time.monotonic() >= self._rests_until[place]:
-                    arguments = (settings, self.queues[place], self.threads, log)
-                    fresh = FORKS.Process(target=_work, args=arguments, daemon=True)
-                    fresh.start()
+                    fresh = start(settings, self.queues[place], self.threads, log=log)
                     self._processes[place] = fresh
                     self._rests_until[place] = time.monotonic() + _REST_SECONDS
 
@@ -169,21 +147,14 @@ def a_host(
         others: Whether it has a scheduler and workers for the other queues as well.
     """
     more: list[tuple[str, ...]] = [(SCHEDULER,), ("quick", "bulk")] if others else []
-    queues = [*([("send",)] * processes), *more]
+    return host_of(stage, [*([("send",)] * processes), *more], threads, name)
+
+
+def host_of(
+    stage: Stage, queues: Sequence[tuple[str, ...]], threads: int, name: str = "host"
+) -> Host:
+    """A machine with a process for each of these."""
     return Host(stage, stage.installation.settings.data_dir / name, queues, threads)
-
-
-def _work(settings: Settings, queues: Sequence[str], threads: int, log: Path) -> None:
-    libc_call("prctl", PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    if SCHEDULER in queues:
-        stopping = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-        Scheduler(open_installation(settings)).run(stopping)
-    else:
-        run_worker(settings, queues, threads)
 
 
 def _senders(stage: Stage, pids: Sequence[int | None]) -> Sequence[Sender]:

@@ -124,7 +124,7 @@ def _any_fault(row: Row, host: Host) -> int:
         case "restart":
             host.restart(row.chance.choice(host.senders()))
         case "scheduler":
-            host.kill_scheduler()
+            host.kill(row.chance.choice(host.schedulers()))
         case "valkey":
             wipe_valkey(row.stage)
         case "postgres":

@@ -1,26 +1,20 @@
-"""What holds for all processes together: limits, turns, opt-outs, a start that is pressed often."""
+"""What holds for all processes together: limits, turns, opt-outs, a pause."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from bench import mailing
 from bench.figures import Figure, at_least, at_most, info
-from bench.processes import wait_for
 from bench.stage import Stage
 from chaos.course import Row, a_course
 from chaos.hosts import a_host
-from chaos.witness import Witness, a_server
+from chaos.witness import a_server
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.delivery.models import Run
-from envoi.errors import ConflictError
-from envoi.mailings import launch, service, variants
-from envoi.mailings.audience import estimate_mailing
-from envoi.segments.service import create_segment
+from envoi.delivery.runs import pause_run, resume_run
+from envoi.jobs import Work, hint
 from envoi.subscriptions.service import opt_out
 
 PER_SECOND, LIMIT_SECONDS, LIMIT_PROCESSES = 50, 60, 4
@@ -30,7 +24,8 @@ LARGE, SMALL, SMALL_SECONDS = 1_000_000, 100, 30
 
 OPT_OUT_PEOPLE, OPT_OUT_AT_ONCE, TOO_LATE_SECONDS = 10_000, 20, 5
 
-PRESSES, START_PEOPLE = 50, 500
+STEER_PEOPLE, PAUSES, LONGEST_PAUSE, AFTER_A_PAUSE = 10_000, 50, 5, 3
+"""Seconds: a block that has begun lasts two at most, or one slow message longer."""
 
 
 def limit(row: Row) -> list[Figure]:
@@ -95,40 +90,30 @@ def opt_outs(row: Row) -> list[Figure]:
         ]
 
 
-def start(row: Row) -> list[Figure]:
-    """Press start fifty times at the same moment."""
-    with a_server("0-0") as witness:
-        tenant_id, mailing_id, recipients = _a_draft(row.stage, witness)
-
-        def press(_: int) -> bool:
-            installation = row.stage.installation
-            hurried = installation.settings.model_copy(update={"undo_seconds": 0})
-            try:
-                with row.stage.database.tenant_session(tenant_id) as session:
-                    launch.confirm(
-                        session,
-                        installation.plugins,
-                        hurried,
-                        tenant_id,
-                        mailing_id,
-                        recipients=recipients,
-                    )
-            except ConflictError:
-                return False
-            launch.launch_due(installation, tenant_id, mailing_id)
-            return True
-
+def steering(row: Row) -> list[Figure]:
+    """Let a person pause the mailing and go on with it, all over the run."""
+    times, pauses = row.part(PAUSES, 5), list[tuple[float, float]]()
+    with a_server(seed=row.chance.randrange(1000)) as witness:
+        course = a_course(row.stage, row.part(STEER_PEOPLE, 1000), witness)
+        mine = (course.run.tenant_id, course.run.id)
         with a_host(row.stage, 2, 2, others=True):
-            with ThreadPoolExecutor(PRESSES) as hands:
-                taken = sum(hands.map(press, range(PRESSES)))
-            wait_for(lambda: len(witness.look()) >= recipients, "the mailing", seconds=120)
-            time.sleep(2)
-        served = witness.served()
+            for number in range(times):
+                course.wait_for_share((number + 1) / (times + 1))
+                with row.stage.database.tenant_session(mine[0]) as session:
+                    pause_run(session, *mine, "A person paused it.")
+                paused = time.time()
+                time.sleep(row.chance.uniform(0, LONGEST_PAUSE))
+                pauses.append((paused + AFTER_A_PAUSE, time.time()))
+                with row.stage.database.tenant_session(mine[0]) as session:
+                    resume_run(session, *mine)
+                hint(row.stage.installation.broker, Work.SEND, *mine)
+            course.wait_for_the_end()
+        late = [s for s in witness.look() if any(quiet < s.at < end for quiet, end in pauses)]
         return [
-            at_most("start.runs", _runs(row.stage, tenant_id), "runs", 1),
-            at_most("start.taken", taken, "presses", 1),
-            at_most("start.lost", recipients - len(served), "messages", 0),
-            at_most("start.duplicates", served.total() - len(served), "messages", 0),
+            *course.verdict("steering", 0),
+            at_most("steering.unconfirmed", len(course.resent()), "messages", 0),
+            at_most("steering.sent_while_paused", len(late), "messages", 0),
+            info("steering.pauses", times, "pauses"),
         ]
 
 
@@ -138,26 +123,3 @@ def _opt_out(stage: Stage, tenant_id: int, addresses: list[str]) -> None:
         theirs = select(c.id).where(c.tenant_id == tenant_id, c.email.in_(addresses))
         for customer_id in session.scalars(theirs).all():
             opt_out(session, tenant_id, customer_id, "email", source="page")
-
-
-def _a_draft(stage: Stage, witness: Witness) -> tuple[int, int, int]:
-    """A complete draft: company, mailing, recipients."""
-    tenant_id, plugins = stage.tenant(), stage.installation.plugins
-    mailing.make_people(stage, tenant_id, START_PEOPLE)
-    mailing.make_gateway(stage, tenant_id, witness.port)
-    with stage.database.tenant_session(tenant_id) as session:
-        tree = {"all": [{"source": "all_customers", "settings": {}}]}
-        segment = create_segment(session, tenant_id, name="Everybody", tree=tree, plugins=plugins)
-        made = service.create_draft(
-            session, tenant_id, channel="email", name="Autumn", segment_id=segment.id
-        )
-        content = mailing.email(links=1, prose=1)
-        variants.save_content(session, tenant_id, made.id, made.version, content)
-        found = estimate_mailing(session, plugins, tenant_id, made.id).recipients
-    return tenant_id, made.id, found
-
-
-def _runs(stage: Stage, tenant_id: int) -> int:
-    c = table(Run).c
-    with stage.database.tenant_session(tenant_id) as session:
-        return session.scalar(select(func.count()).where(c.tenant_id == tenant_id)) or 0

@@ -29,6 +29,9 @@ def test_a_large_base_is_counted_about_first_and_exactly_after(
     exact = desk.post(f"{here}/count")
     assert "Exact, counted" in exact.words
     assert 'hx-trigger="load"' not in exact.source
+    summary = exact.source.partition('id="who-summary" hx-swap-oob="true"')[2]
+    counted = exact.source.partition('id="control-count" hx-swap-oob="true"')[2]
+    assert (">810<" in summary, ">90<" in counted) == (True, True)
     assert "= 900: every customer is counted once" in exact.words
     about = desk.post(f"{here}/who", version=2, source="all", control_share="20")
     assert "About, counted" in about.words

@@ -14,7 +14,7 @@ from flask import Blueprint, Response
 from envoi.webkit.access import allowed, allowed_author, permission, public, require, require_author
 from envoi.webkit.current import Company, Employee, current
 from envoi.webkit.htmx import respond, see_other, toast
-from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of, rows_per_page
+from envoi.webkit.pages import Paging, fragment, page, page_url, paging_of, parts, rows_per_page
 
 __all__ = [
     "Blueprint",
@@ -29,6 +29,7 @@ __all__ = [
     "page",
     "page_url",
     "paging_of",
+    "parts",
     "permission",
     "public",
     "require",

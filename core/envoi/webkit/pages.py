@@ -49,6 +49,15 @@ def fragment(template: str, block: str, *, status: int = 200, **context: Any) ->
     return htmx.respond(render_block(template, block, **names), status)
 
 
+def parts(template: str, blocks: Sequence[str], *, status: int = 200, **context: Any) -> Response:
+    """Render the block that asked and, out of band (`oob`), the others that follow from it."""
+    rendered = [
+        fragment(template, block, **context, oob=place > 0).get_data(as_text=True)
+        for place, block in enumerate(blocks)
+    ]
+    return htmx.respond("".join(rendered), status)
+
+
 def _own_names(template: str, context: dict[str, Any]) -> dict[str, Any]:
     """Return what a template imports and sets at its top, which `render_block` leaves out.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import url_for
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
+from flask_babel import lazy_gettext, ngettext
 
 from envoi.audience.estimate import CONTROL, DEFERRED, ELIGIBLE, RECIPIENTS, SEGMENT
 from envoi.audience.stages import BY_ADDRESS, AddressIssue
@@ -119,10 +119,14 @@ def _behind(mailing: Mailing, outcome: str, detail: str | None = None) -> str:
     return url_for("reports.customers", mailing_id=mailing.id, outcome=outcome, detail=detail)
 
 
+def _recipients(count: int) -> str:
+    return str(ngettext("%(count)s recipient", "%(count)s recipients", count, count=number(count)))
+
+
 def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]:
     """Make the stepper: each step with its result in words."""
     recipients = mailing.volume.get("recipients") if mailing.volume else None
-    who = _("%(count)s recipients", count=number(recipients)) if recipients is not None else ""
+    who = _recipients(recipients) if recipients is not None else ""
     subject = "".join(t + name for t, name in template_parts(str(content.get("subject", ""))))
     start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
     results = {

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from envoi.mailings.models import Mailing
 from envoi.segments.catalogue import load_catalogue
+from envoi.segments.figures import SegmentFigures, figures_of
 from envoi.segments.models import Segment
 from envoi.segments.queries import list_segments
 from envoi.segments.tree import parse
@@ -34,7 +35,7 @@ class Source:
     customers: int | None = None
     counted_at: datetime | None = None
     used_by: int = 0
-    figures: Mapping[str, Any] | None = None
+    figures: SegmentFigures | None = None
     problem: str = ""
 
     @property
@@ -112,5 +113,5 @@ def _segment(session: Session, segment: Segment) -> Source:
         sentence=sentence_of(session, segment.tenant_id, segment.tree),
         url=url,
         customers=segment.last_count,
-        figures=segment.figures or None,
+        figures=figures_of(segment.figures),
     )

@@ -13,7 +13,7 @@ from envoi.accounts.models import Account
 from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
 from envoi.mailings import service, variants
 from envoi.mailings.models import Mailing
-from envoi.webkit import current, fragment, page, permission, respond, see_other, toast
+from envoi.webkit import current, fragment, page, parts, permission, respond, see_other, toast
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.mailings import forms
 from envoi_web.mailings.blueprint import mailings
@@ -166,18 +166,9 @@ def _answer(session: Session, mailing: Mailing, draft: Draft, problems: list[Pro
     if mode_of(mailing, draft.content) != request.form.get("mode"):
         return see_other(address_of(mailing, draft))
     context = what_context(session, mailing, draft, problems=problems)
-    return _parts(context, target() == "what-editor", 422 if problems else 200)
-
-
-def _parts(context: dict[str, Any], whole: bool, status: int) -> Response:
-    """What a script asked for first, the others out of band."""
-    if not whole:
-        first, others = "what_state", ["told"]
-    else:
-        first, others = "what_editor", ["what_top", "what_state", "told"]
-    pieces = [fragment(_PAGE, first, **context)]
-    pieces += [fragment(_PAGE, name, oob=True, **context) for name in others]
-    return respond("".join(piece.get_data(as_text=True) for piece in pieces), status)
+    whole = target() == "what-editor"
+    blocks = ["what_editor", "what_top", "what_state", "told"] if whole else ["what_state", "told"]
+    return parts(_PAGE, blocks, status=422 if problems else 200, **context)
 
 
 def _conflict(session: Session, mailing: Mailing, draft: Draft) -> Response:

@@ -18,7 +18,7 @@ from envoi.policies.service import list_policies
 from envoi.segments.counting import SupersededError
 from envoi.subscriptions.queries import list_categories
 from envoi.target_audiences.queries import list_audiences
-from envoi.webkit import current, page, permission, see_other
+from envoi.webkit import current, page, parts, permission, see_other
 from envoi.webkit.formats import number
 from envoi_web.mailings import forms, strata
 from envoi_web.mailings.blueprint import mailings
@@ -32,6 +32,9 @@ from envoi_web.mailings.editing import (
 )
 from envoi_web.mailings.effect import effect_of
 from envoi_web.mailings.sources import Source, source_of, sources
+
+# What a count changes; the rest of the page may have been typed into since.
+COUNTED = ("volume", "share", "visible", "summary")
 
 
 @mailings.get("/<int:mailing_id>/who")
@@ -75,7 +78,8 @@ def count(mailing_id: int) -> Response:
         return Response(status=204)
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        return page("mailings/who.html", fragments=("volume",), **_who_context(session, mailing))
+        context = _who_context(session, mailing)
+        return parts("mailings/who.html", COUNTED, **context)
 
 
 @mailings.get("/<int:mailing_id>/choose")

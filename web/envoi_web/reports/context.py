@@ -63,7 +63,12 @@ def cells(report: MailingReport) -> list[dict[str, Any]]:
         {
             "label": _("Recipients"),
             "value": number(funnel.recipients),
-            "note": _("of %(count)s customers", count=number(report.volume.customers)),
+            "note": ngettext(
+                "of %(count)s customer",
+                "of %(count)s customers",
+                report.volume.customers,
+                count=number(report.volume.customers),
+            ),
         },
         _rate_cell(opened, funnel.opened, funnel.delivered),
         _rate_cell(clicked, funnel.clicked, funnel.delivered),

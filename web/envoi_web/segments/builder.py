@@ -34,7 +34,7 @@ from envoi.segments.service import (
 )
 from envoi.segments.tree import Group, dump, parse, parse_json
 from envoi.segments.versions import list_versions
-from envoi.webkit import allowed, current, fragment, page, permission, respond, see_other, toast
+from envoi.webkit import allowed, current, page, parts, permission, respond, see_other, toast
 from envoi.webkit.formats import number, translated
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.segments.blueprint import segments
@@ -317,12 +317,7 @@ def _fragments(edited: Edited) -> Response:
 
 
 def _parts(edited: Edited, blocks: Sequence[str]) -> Response:
-    context = _context(edited)
-    parts = [
-        fragment(_PAGE, block, **context, oob=place > 0).get_data(as_text=True)
-        for place, block in enumerate(blocks)
-    ]
-    return respond("".join(parts), 422 if edited.problems else 200)
+    return parts(_PAGE, blocks, status=422 if edited.problems else 200, **_context(edited))
 
 
 def _context(edited: Edited) -> dict[str, Any]:

@@ -8,13 +8,17 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
+from passlib.hash import argon2  # type: ignore[import-untyped]
 from psycopg import sql
 
+from envoi.accounts import service as accounts
 from envoi.db import Database, connect
 from envoi.embedded import EmbeddedPostgres, EmbeddedValkey
 from envoi.embedded.server import EmbeddedServer
@@ -25,6 +29,18 @@ from envoi.tenants.service import create_tenant
 # A busy machine is no reason to fail: what must be fast has a test of its own that says so.
 settings.register_profile("envoi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("envoi")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Make passwords cheap to check: a quarter of a second each is minutes in these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        hasher = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(accounts, "PasswordHasher", hasher)
+        # Flask-Security checks by this one, and would hash anew what cost something else.
+        for name, cost in {"default_rounds": 1, "memory_cost": 8, "parallelism": 1}.items():
+            patch.setattr(argon2, name, cost)
+        yield
 
 
 @contextmanager

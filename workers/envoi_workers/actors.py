@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from random import shuffle
+from random import sample
 from time import monotonic
 
 import structlog
@@ -43,6 +43,8 @@ SLICE_SECONDS = 1.0
 
 MOST_LAUNCHES = 200
 """So many mailings one hand launches before it looks what else there is to do."""
+LAUNCHES = 20
+"""So many it takes at a time: meanwhile others have launched some of what was due."""
 
 Job = Callable[[Workshop, int, int], None]
 
@@ -50,12 +52,21 @@ Job = Callable[[Workshop, int, int], None]
 def launch(workshop: Workshop, tenant_id: int, mailing_id: int) -> None:
     """Launch a mailing whose time has come, and others: a thousand may be due at the same moment.
 
-    They are taken in any order, so that several hands seldom reach for the same one.
+    They are taken in any order, a few at a time, so that several hands seldom reach for the same
+    one.
     """
-    with workshop.installation.database.system_session() as session:
-        others = due(session, [Work.LAUNCH], MOST_LAUNCHES)
-    shuffle(others)
-    for tenant, _kind, mailing in [(tenant_id, Work.LAUNCH.value, mailing_id), *others]:
+    taken = [(tenant_id, Work.LAUNCH.value, mailing_id)]
+    for _ in range(MOST_LAUNCHES // LAUNCHES):
+        _launch_each(workshop, taken)
+        with workshop.installation.database.system_session() as session:
+            others = due(session, [Work.LAUNCH], MOST_LAUNCHES)
+        taken = sample(others, min(LAUNCHES, len(others)))
+        if not taken:
+            return
+
+
+def _launch_each(workshop: Workshop, mailings: Iterable[tuple[int, str, int]]) -> None:
+    for tenant, _kind, mailing in mailings:
         if workshop.stopping.is_set():
             return
         start = partial(launch_due, workshop.installation, tenant, mailing)

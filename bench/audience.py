@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
-from bench.figures import Figure
+from bench.figures import Figure, at_most, info
+from bench.stage import open_run
 from envoi.audience.collection import collect
 from envoi.audience.estimate import Volume, estimate
 from envoi.audience.request import AudienceRequest
 from envoi.db import Database
-from envoi.delivery.models import RunKind, Stage
-from envoi.delivery.runs import RunSettings, VariantContent, create_run
+from envoi.delivery.models import Stage
+from envoi.delivery.runs import RunSettings, VariantContent
 from envoi.plugins import load_plugins
 from envoi.types import AddressKind
 
@@ -188,8 +189,8 @@ def volume(database: Database, tenant_id: int, customers: int = CUSTOMERS) -> li
         check_same(found, rows)
     ratio = median(ours) / median(by_hand)
     return [
-        _figure("volume.ratio", ratio, "x by hand", VOLUME_RATIO),
-        _figure("volume.seconds", median(ours), "s", VOLUME_SECONDS),
+        at_most("volume.ratio", ratio, "x by hand", VOLUME_RATIO),
+        at_most("volume.seconds", median(ours), "s", VOLUME_SECONDS),
     ]
 
 
@@ -211,8 +212,8 @@ def collection(database: Database, tenant_id: int, customers: int = CUSTOMERS) -
         assert found.segment == customers
         assert len(found.strata) == 12
     return [
-        _figure("collection.ratio", median(ours) / median(bare), "x bare insert", COLLECTION_RATIO),
-        Figure(name="collection.seconds", value=median(ours), unit="s", bound="-", ok=True),
+        at_most("collection.ratio", median(ours) / median(bare), "x bare insert", COLLECTION_RATIO),
+        info("collection.seconds", median(ours), "s"),
     ]
 
 
@@ -261,17 +262,7 @@ def make_run(database: Database, tenant_id: int) -> int:
         variants=[VariantContent(number=1, share=100, content={})],
     )
     with database.tenant_session(tenant_id) as session:
-        run = create_run(
-            session,
-            tenant_id,
-            mailing_id=None,
-            kind=RunKind.MAILING,
-            channel="email",
-            gateway_id=None,
-            settings=settings,
-            now=datetime.now(UTC),
-        )
-        return run.id
+        return open_run(session, tenant_id, settings).id
 
 
 def audience_request(tenant_id: int) -> AudienceRequest:
@@ -341,7 +332,3 @@ def _empty_ledger(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("TRUNCATE message, run_block"))
     settle(database)
-
-
-def _figure(name: str, value: float, unit: str, most: float) -> Figure:
-    return Figure(name=name, value=round(value, 3), unit=unit, bound=f"<= {most}", ok=value <= most)

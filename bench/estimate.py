@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import text
 
 from bench.audience import CATEGORY, CUSTOMERS, make_base, make_history, settle
-from bench.figures import Figure
+from bench.figures import Figure, at_most
 from envoi.db import Database
 from envoi.plugins import Plugins, load_plugins
 from envoi.segments.counting import Count, SupersededError, exact_count, live_count
@@ -83,8 +83,8 @@ def run(database: Database, tenant_id: int, customers: int = CUSTOMERS) -> list[
         typist.stop()
     p95 = quantiles(typist.seconds, n=20)[-1] * 1000
     return [
-        _figure("estimate.p95_ms", round(p95), "ms", P95_MS),
-        _figure("estimate.running", max(running), "queries", MOST_RUNNING),
+        at_most("estimate.p95_ms", round(p95), "ms", P95_MS),
+        at_most("estimate.running", max(running), "queries", MOST_RUNNING),
     ]
 
 
@@ -146,7 +146,3 @@ def _watched(database: Database) -> Iterator[list[int]]:
         yield seen
         done.set()
         watching.result()
-
-
-def _figure(name: str, value: float, unit: str, most: float) -> Figure:
-    return Figure(name=name, value=value, unit=unit, bound=f"<= {most}", ok=value <= most)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import Figure, at_least
 from envoi.customers.batches import import_table
 from envoi.customers.customer_file import COLUMNS
 from envoi.customers.error_file import ErrorFile
@@ -84,12 +84,4 @@ def _import(database: Database, tenant_id: int, path: Path) -> ImportCounts:
 def run(database: Database, tenant_id: int) -> list[Figure]:
     """Measure once; a run takes long enough not to need a median."""
     rate = bench_import_customers(database, tenant_id)
-    return [
-        Figure(
-            name="import_customers.rate",
-            value=round(rate),
-            unit="rows/s",
-            bound=f">= {BOUND}",
-            ok=rate >= BOUND,
-        )
-    ]
+    return [at_least("import_customers.rate", rate, "rows/s", BOUND)]

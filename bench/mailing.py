@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from statistics import mean
 from typing import Any
 
 from sqlalchemy import select, text
 
-from bench.stage import Stage
+from bench.stage import Stage, open_run
 from envoi.audience.collection import collect
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import Run, RunKind
+from envoi.delivery.models import Run
 from envoi.delivery.plan import make_plan
 from envoi.delivery.routes import likely_route
-from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run
+from envoi.delivery.runs import RunSettings, VariantContent, get_run
 
 LINKS = 10
 EMAIL_BYTES = 8192
@@ -123,16 +122,7 @@ def collected_run(
         block_size=installation.settings.block_size,
     )
     with stage.database.tenant_session(tenant_id) as session:
-        run = create_run(
-            session,
-            tenant_id,
-            mailing_id=None,
-            kind=RunKind.MAILING,
-            channel="email",
-            gateway_id=gateway_id,
-            settings=settings,
-            now=datetime.now(UTC),
-        )
+        run = open_run(session, tenant_id, settings, gateway_id)
     collect(stage.database, installation.plugins, tenant_id, run.id)
     settle(stage)
     with stage.database.tenant_session(tenant_id) as session:

@@ -53,8 +53,7 @@ def smtp_sink() -> Iterator[tuple[int, int]]:
     program = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if program is None:
         raise SystemExit("There is no smtp-sink. Install Postfix (Debian: apt install postfix).")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     identity = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = subprocess.Popen([program, *identity, f"127.0.0.1:{port}", "1000"])
     try:
@@ -104,6 +103,12 @@ def _senders(stage: Stage) -> int:
     query = select(func.count()).where(table(Sender).c.ended_at.is_(None))
     with stage.database.system_session() as session:
         return session.scalar(query) or 0
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -1,17 +1,21 @@
-"""Where benchmarks run: an embedded server of their own, and one company in it."""
+"""Where benchmarks run: an embedded server of their own, and companies and runs in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from pydantic import SecretStr
+from sqlalchemy.orm import Session
 
 from envoi.db import Database, connect
+from envoi.delivery.models import Run, RunKind
+from envoi.delivery.runs import RunSettings, create_run
 from envoi.embedded import EmbeddedPostgres, EmbeddedValkey
 from envoi.installation import Installation, open_installation
 from envoi.schema import migrate
@@ -36,6 +40,22 @@ class Stage:
     def tenant(self) -> int:
         """Found a company of its own."""
         return create_tenant(self.database, slug=f"b{uuid4().hex[:12]}", name="Benchmark").id
+
+
+def open_run(
+    session: Session, tenant_id: int, settings: RunSettings, gateway_id: int | None = None
+) -> Run:
+    """Make a run of email without a mailing around it."""
+    return create_run(
+        session,
+        tenant_id,
+        mailing_id=None,
+        kind=RunKind.MAILING,
+        channel="email",
+        gateway_id=gateway_id,
+        settings=settings,
+        now=datetime.now(UTC),
+    )
 
 
 @contextmanager

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from statistics import median
 
 from sqlalchemy import func, select, text
 
 from bench import mailing
-from bench.figures import Figure
+from bench.figures import Figure, at_least, at_most, info
 from bench.load import load
-from bench.processes import cpu_seconds, listens, postmaster, variables, wait_for
-from bench.stage import Stage
+from bench.processes import cpu_seconds, free_port, listens, postmaster, variables, wait_for
+from bench.stage import Stage, open_run
 from envoi.db import table
-from envoi.delivery.models import Run, RunKind
-from envoi.delivery.runs import RunSettings, create_run, store_links
+from envoi.delivery.models import Run
+from envoi.delivery.runs import RunSettings, store_links
 from envoi.tracking import counters
 from envoi.tracking.models import EventCounter
 from envoi.tracking.tokens import MessageRef, TokenKind, signer_of
@@ -59,20 +57,14 @@ def run(stage: Stage, hits: int = HITS, rounds: int = ROUNDS) -> list[Figure]:
     lost = hits * rounds - _rows(stage, sent)
     wrong = len(counters.compare(stage.database, sent.tenant_id, sent.id))
     return [
-        _info("tracking.rate", median(rates), "hits/s"),
-        _info("tracking.written", median(written), "hits/s"),
-        _info("tracking.empty", median(empty_rates), "answers/s"),
-        Figure(
-            name="tracking.ratio",
-            value=ratio,
-            unit="x empty route",
-            bound=f">= {RATIO}",
-            ok=ratio >= RATIO,
-        ),
-        Figure(name="tracking.lost", value=lost, unit="hits", bound="0", ok=lost == 0),
-        Figure(name="tracking.differences", value=wrong, unit="counters", bound="0", ok=wrong == 0),
-        _info("tracking.cpu_us.server", 1e6 * used[0] / (hits * rounds), "us/hit"),
-        _info("tracking.cpu_us.database", 1e6 * used[1] / (hits * rounds), "us/hit"),
+        info("tracking.rate", median(rates), "hits/s"),
+        info("tracking.written", median(written), "hits/s"),
+        info("tracking.empty", median(empty_rates), "answers/s"),
+        at_least("tracking.ratio", ratio, "x empty route", RATIO),
+        at_most("tracking.lost", lost, "hits", 0),
+        at_most("tracking.differences", wrong, "counters", 0),
+        info("tracking.cpu_us.server", 1e6 * used[0] / (hits * rounds), "us/hit"),
+        info("tracking.cpu_us.database", 1e6 * used[1] / (hits * rounds), "us/hit"),
     ]
 
 
@@ -80,16 +72,7 @@ def _sent_run(stage: Stage, people: int) -> Run:
     """Make a run that everybody got an hour ago; hits need neither customers nor contents."""
     tenant_id = stage.tenant()
     with stage.database.tenant_session(tenant_id) as session:
-        run = create_run(
-            session,
-            tenant_id,
-            mailing_id=None,
-            kind=RunKind.MAILING,
-            channel="email",
-            gateway_id=None,
-            settings=RunSettings(variants=[]),
-            now=datetime.now(UTC),
-        )
+        run = open_run(session, tenant_id, RunSettings(variants=[]))
         store_links(session, tenant_id, run.id, 1, [f"https://shop.test/{n}" for n in range(LINKS)])
         fixed = {"tenant": tenant_id, "run": run.id, "day": run.launched_on, "count": people}
         session.execute(_MESSAGES, fixed)
@@ -144,7 +127,7 @@ def _cpu(stage: Stage, server: int) -> list[float]:
 @contextmanager
 def _tracking(stage: Stage) -> Iterator[tuple[int, int]]:
     """Run `envoi tracking`; yields its port and its process."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "envoi", "tracking"]
     with _served(stage, command, port, ENVOI_TRACKING_PORT=str(port)) as process:
         yield port, process
@@ -152,7 +135,7 @@ def _tracking(stage: Stage) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _empty(stage: Stage) -> Iterator[int]:
-    port = _free_port()
+    port = free_port()
     with _served(stage, [sys.executable, "-m", "bench.empty", str(port)], port):
         yield port
 
@@ -167,12 +150,3 @@ def _served(stage: Stage, command: Sequence[str], port: int, **more: str) -> Ite
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _info(name: str, value: float, unit: str) -> Figure:
-    return Figure(name=name, value=value, unit=unit, bound="-", ok=True)

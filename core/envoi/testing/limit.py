@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from envoi.testing.contract import Contract
+from envoi.testing.contract import SettingsContract
 from envoi.types import Allowance, GatewayState, LimitSpec
 
 _FIRST = date(2026, 1, 1)
 
 
-class LimitContract(Contract):
+class LimitContract(SettingsContract):
     """What the core relies on when it asks a limit once for a whole day."""
 
     @pytest.fixture
@@ -23,35 +22,9 @@ class LimitContract(Contract):
         self.missing("spec")
 
     @pytest.fixture
-    def valid(self) -> list[dict[str, Any]]:
-        """Settings that are accepted, covering every way the limit can answer."""
-        self.missing("valid")
-
-    @pytest.fixture
-    def invalid(self) -> list[dict[str, Any]]:
-        """Settings that are refused."""
-        self.missing("invalid")
-
-    @pytest.fixture
-    def parsed(self, spec: LimitSpec, valid: list[dict[str, Any]]) -> list[BaseModel]:
-        return [spec.settings.model_validate(settings) for settings in valid]
-
-    @pytest.fixture
     def states(self) -> list[GatewayState]:
         days = [_FIRST + timedelta(days=n) for n in range(0, 800, 7)]
         return [GatewayState(day=day, days_used=used) for day in days for used in (0, 5, 400)]
-
-    def test_settings_survive_storing(self, spec: LimitSpec, parsed: list[BaseModel]) -> None:
-        for settings in parsed:
-            stored = settings.model_dump(mode="json")
-            assert spec.settings.model_validate(stored) == settings
-
-    def test_wrong_settings_are_refused(
-        self, spec: LimitSpec, invalid: list[dict[str, Any]]
-    ) -> None:
-        for settings in [*invalid, {"no_such_field": 1}]:
-            with pytest.raises(ValidationError):
-                spec.settings.model_validate(settings)
 
     def test_it_answers_for_every_day(
         self, spec: LimitSpec, parsed: list[BaseModel], states: list[GatewayState]
@@ -72,7 +45,3 @@ class LimitContract(Contract):
             for domain, count in answer.domains_per_day.items():
                 assert domain == domain.strip().lower()
                 assert count >= 0
-
-    def test_words_are_for_people(self, spec: LimitSpec, parsed: list[BaseModel]) -> None:
-        for settings in parsed:
-            assert spec.describe(settings).strip()

@@ -230,7 +230,8 @@ class _Session(socketserver.StreamRequestHandler):
         else:
             user, password = self._ask("VXNlcm5hbWU6"), self._ask("UGFzc3dvcmQ6")
         good = (user, password) == self._script.login
-        self._say("235 2.7.0 welcome" if good else "535 5.7.8 wrong user name or password")
+        # Some servers quote what they refuse.
+        self._say("235 2.7.0 welcome" if good else f"535 5.7.8 wrong user or password: {rest}")
 
     def _answer_challenge(self) -> None:
         assert self._script.login

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import BinaryIO
 
 import pytest
@@ -31,9 +32,12 @@ BEFORE_DOT = ("MAIL", "RCPT", "DATA")
 class Server:
     """Answers each command with what the test says; a thread for each connection."""
 
-    def __init__(self, answers: dict[str, str], *, in_drops: bool = False) -> None:
+    def __init__(
+        self, answers: dict[str, str], *, in_drops: bool = False, drop_seconds: float = 0
+    ) -> None:
         self.answers = AGREED | answers
         self.in_drops = in_drops
+        self.drop_seconds = drop_seconds
         self.taken: list[bytes] = []
         self.connections = 0
         self._ended = threading.Event()
@@ -95,12 +99,15 @@ class Server:
         data = f"{answer}\r\n".encode("latin1")
         for start in range(0, len(data), 1 if self.in_drops else len(data)):
             connection.sendall(data[start : start + (1 if self.in_drops else len(data))])
+            self._ended.wait(self.drop_seconds)
         return True
 
 
 @contextmanager
-def server(answers: dict[str, str] | None = None, *, in_drops: bool = False) -> Iterator[Server]:
-    running = Server(answers or {}, in_drops=in_drops)
+def server(
+    answers: dict[str, str] | None = None, *, in_drops: bool = False, drop_seconds: float = 0
+) -> Iterator[Server]:
+    running = Server(answers or {}, in_drops=in_drops, drop_seconds=drop_seconds)
     try:
         yield running
     finally:
@@ -167,7 +174,9 @@ def test_trouble_before_the_dot_is_the_servers(extensions: str, stage: str, answ
     assert running.taken == []
 
 
-@pytest.mark.parametrize("answer", [CLOSES, STALLS, GARBAGE, "2", "250-no end"])
+@pytest.mark.parametrize(
+    "answer", [CLOSES, STALLS, GARBAGE, "2", "250-no end", "354 go on", "150 soon"]
+)
 def test_no_clear_answer_after_the_dot_is_unknown(answer: str) -> None:
     with server({"dot": answer}) as running:
         connection = account(running.port).connect()
@@ -186,6 +195,16 @@ def test_a_dot_that_stalls_200_times_is_unknown_200_times() -> None:
         found = {connection.send(message()).status for _ in range(200)}
         connection.close()
     assert found == {SendStatus.UNKNOWN}
+
+
+def test_a_reply_that_drips_has_no_more_time() -> None:
+    """A server that says a letter now and then would hold a sender for days."""
+    with server({"EHLO": "250 " + "x" * 200}, in_drops=True, drop_seconds=0.05) as running:
+        began = monotonic()
+        with pytest.raises(TemporaryProviderError) as caught:
+            account(running.port, reply_timeout=0.5).connect()
+        assert monotonic() - began < 5
+    assert caught.value.raw == "timed out"
 
 
 def test_the_final_dot_has_a_time_out_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ssl
 from collections.abc import Callable
@@ -161,6 +162,15 @@ def test_logins(trusted: Authority, mechanism: str) -> None:
         connection.close()
         with pytest.raises(PermanentProviderError, match="535"):
             account(sink.port, username="mailer", password="guess").connect()
+
+
+def test_a_server_that_quotes_the_login_brings_it_onto_no_page(trusted: Authority) -> None:
+    script = Script(starttls=trusted.context(HERE), login=("a", "b"), auth="PLAIN")
+    with SmtpSink(script) as sink, pytest.raises(PermanentProviderError) as refused:
+        account(sink.port, username="mailer", password="s3cret").connect()
+    quoted = base64.b64encode(b"\0mailer\0s3cret").decode()
+    assert "535 5.7.8 wrong user or password: PLAIN (hidden)" in refused.value.raw
+    assert quoted not in f"{refused.value} {refused.value.raw}"
 
 
 def test_a_login_nobody_knows(trusted: Authority) -> None:

@@ -258,6 +258,8 @@ def test_what_is_no_address_fails_its_message(address: str) -> None:
         {"sender_address": "a@b.test\r\nX: y"},
         {"sender_address": ""},
         {"reply_to": "x"},
+        {"sender_address": "почта@b.test"},
+        {"reply_to": "почта@b.test"},
         {"body": ""},
         {"body": "x" * 600_000},
         {"body_format": "word"},

@@ -8,6 +8,7 @@ CORE_WORDS = (
     _("There is no gateway for this channel. Set one up in Settings."),
     _("The chosen start is in the past. Choose a later one, or start now."),
     _("MJML begins with <mjml>."),
+    _("Most mail servers take only plain letters, a to z, before the @."),
     _("The template is nested too deep. Simplify it."),
     _("The template holds too many expressions. Simplify it."),
     _("The MJML could not be compiled within its limits. Simplify it."),

@@ -43,6 +43,8 @@ def _address(value: str) -> str:
         found = validate_email(value, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"This is no email address: {error}") from None
+    if not found.local_part.isascii():
+        raise ValueError("Most mail servers take only plain letters, a to z, before the @.")
     return f"{found.local_part}@{found.ascii_domain}"
 
 

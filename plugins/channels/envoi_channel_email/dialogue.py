@@ -7,12 +7,14 @@ import hmac
 import socket
 import ssl
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi_channel_email.settings import Security, SmtpSettings
 
 _MAX_REPLY = 64 * 1024
+_HIDDEN = "(hidden)"
 
 
 class ConnectionLostError(Exception):
@@ -74,10 +76,11 @@ class Dialogue:
             raise ConnectionLostError(_words(error)) from error
 
     def read(self, timeout: float) -> Reply:
-        """Read one reply of any number of lines."""
+        """Read one reply of any number of lines, however slowly they drip, within the time."""
         lines: list[str] = []
+        until = monotonic() + timeout
         while True:
-            line = self._line(timeout)
+            line = self._line(until)
             if len(line) < 3 or not line[:3].isdigit() or line[3:4] not in (b"", b" ", b"-"):
                 raise ConnectionLostError(f"not an SMTP reply: {line[:200]!r}")
             lines.append(line[4:].decode("utf-8", "replace"))
@@ -97,18 +100,19 @@ class Dialogue:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _line(self, timeout: float) -> bytes:
+    def _line(self, until: float) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _MAX_REPLY:
                 raise ConnectionLostError("a reply without end")
-            self._buffer += self._receive(timeout)
+            self._buffer += self._receive(until - monotonic())
         line = bytes(self._buffer[:end]).rstrip(b"\r")
         del self._buffer[: end + 1]
         return line
 
     def _receive(self, timeout: float) -> bytes:
         try:
-            self._socket.settimeout(timeout)
+            # A time of zero would mean not to wait at all, and less is refused.
+            self._socket.settimeout(max(timeout, 0.001))
             data = self._socket.recv(8192)
         except OSError as error:
             raise ConnectionLostError(_words(error)) from error
@@ -185,21 +189,26 @@ class Dialogue:
         user, password = self._settings.username, self._settings.password.get_secret_value()
         offered = self.extensions.get("AUTH", "").upper().split()
         if "PLAIN" in offered:
-            secret = _base64(f"\0{user}\0{password}")
-            self._expect(self.command(f"AUTH PLAIN {secret}"))
+            self._confide("AUTH PLAIN ", _base64(f"\0{user}\0{password}"))
         elif "LOGIN" in offered:
             self._expect(self.command("AUTH LOGIN"))
             self._expect(self.command(_base64(user)))
-            self._expect(self.command(_base64(password)))
+            self._confide("", _base64(password))
         elif "CRAM-MD5" in offered:
             challenge = self._expect(self.command("AUTH CRAM-MD5"))
-            self._expect(self.command(_answered(challenge.text, user, password)))
+            self._confide("", _answered(challenge.text, user, password))
         else:
             message = (
                 f"{self._settings.host} offers no login by PLAIN, LOGIN or CRAM-MD5. Remove the"
                 " user name."
             )
             raise PermanentProviderError(message, raw=self.greeting)
+
+    def _confide(self, command: str, secret: str) -> None:
+        """Say a secret; servers that quote what they refuse do not bring it onto a page."""
+        reply = self.command(command + secret)
+        quoted = reply.text.replace(secret, _HIDDEN) if secret else reply.text
+        self._expect(replace(reply, text=quoted))
 
     def _expect(self, reply: Reply) -> Reply:
         if reply.is_positive:

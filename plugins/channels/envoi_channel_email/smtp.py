@@ -20,6 +20,7 @@ _ACCOUNT_CODES = (530, 535, 538)
 """Replies that concern our login, whatever message they were given for."""
 
 _CLOSING = 421
+_TAKEN, _REFUSED = 2, 400
 
 TEST_SECONDS = 10.0
 """How long a test waits for each answer at most."""
@@ -50,7 +51,7 @@ class SmtpProvider:
 class SmtpConnection:
     """A kept connection; opens a new one by itself when the server has closed a used one."""
 
-    def __init__(self, settings: SmtpSettings, signer: DkimSigner | None = None) -> None:
+    def __init__(self, settings: SmtpSettings, signer: DkimSigner | None) -> None:
         self._settings = settings
         self._signer = signer
         self._dialogue: Dialogue | None = Dialogue(settings)
@@ -190,11 +191,11 @@ class _Transaction:
             reply = self._dialogue.read(self._settings.final_timeout)
         except ConnectionLostError as error:
             return SendResult(status=SendStatus.UNKNOWN, raw=error.raw)
-        if _checked(reply).is_positive:
-            return SendResult(
-                status=SendStatus.ACCEPTED, code=reply.code, provider_id=reply.text, raw=str(reply)
-            )
-        return _refused(reply)
+        if _checked(reply).code >= _REFUSED:
+            return _refused(reply)
+        # Anything but a 2xx is no answer to a message, such as a reply that came too late.
+        status = SendStatus.ACCEPTED if reply.code // 100 == _TAKEN else SendStatus.UNKNOWN
+        return SendResult(status=status, code=reply.code, provider_id=reply.text, raw=str(reply))
 
 
 def _checked(reply: Reply) -> Reply:

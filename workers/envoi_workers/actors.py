@@ -21,6 +21,7 @@ from envoi.delivery.copies import send_copies
 from envoi.delivery.probing import probe_gateway
 from envoi.exports.service import run_export
 from envoi.feedback.rates import look_at_rates
+from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, due, hint
 from envoi.mailings.kept import count_report
 from envoi.mailings.launch import launch_due
@@ -47,6 +48,7 @@ LAUNCHES = 20
 """So many it takes at a time: meanwhile others have launched some of what was due."""
 
 Job = Callable[[Workshop, int, int], None]
+Piece = Callable[[Installation, int, int], object]
 
 
 def launch(workshop: Workshop, tenant_id: int, mailing_id: int) -> None:
@@ -77,11 +79,8 @@ def _launch_each(workshop: Workshop, mailings: Iterable[tuple[int, str, int]]) -
 def collect(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     """Write down who is to receive a run."""
     installation = workshop.installation
-
-    def work() -> None:
-        collect_audience(installation.database, installation.plugins, tenant_id, run_id)
-
-    workshop.once(Work.COLLECT, tenant_id, run_id, work)
+    where = (installation.database, installation.plugins, tenant_id, run_id)
+    workshop.once(Work.COLLECT, tenant_id, run_id, partial(collect_audience, *where))
     hint(installation.broker, Work.SEND, tenant_id, run_id)
 
 
@@ -105,56 +104,9 @@ def send(workshop: Workshop, tenant_id: int, run_id: int) -> None:
         run = turns.next()
 
 
-def attribute(workshop: Workshop, tenant_id: int, run_id: int) -> None:
-    """Attribute receipts to a run's messages."""
-
-    def work() -> None:
-        attribute_when_due(workshop.installation.database, tenant_id, run_id)
-
-    workshop.once(Work.ATTRIBUTE, tenant_id, run_id, work)
-
-
-def report(workshop: Workshop, tenant_id: int, run_id: int) -> None:
-    """Count the report of a large run and keep it."""
-    installation = workshop.installation
-
-    def work() -> None:
-        count_report(installation.database, installation.plugins, tenant_id, run_id)
-
-    workshop.once(Work.REPORT, tenant_id, run_id, work)
-
-
 def import_file(workshop: Workshop, tenant_id: int, import_id: int) -> None:
     """Import a file of customers or receipts."""
     run_import(workshop.installation, tenant_id, import_id, stopping=workshop.stopping.is_set)
-
-
-def segment_figures(workshop: Workshop, tenant_id: int, segment_id: int) -> None:
-    """Count a segment's customers, their receipts and who of them each channel reaches."""
-    installation = workshop.installation
-
-    def work() -> None:
-        refresh_figures(installation.database, installation.plugins, tenant_id, segment_id)
-
-    workshop.once(Work.FIGURES, tenant_id, segment_id, work)
-
-
-def export_file(workshop: Workshop, tenant_id: int, export_id: int) -> None:
-    """Write a file for a person to download, or delete one that is old enough."""
-
-    def work() -> None:
-        run_export(workshop.installation, tenant_id, export_id)
-
-    workshop.once(Work.EXPORT, tenant_id, export_id, work)
-
-
-def copies(workshop: Workshop, tenant_id: int, run_id: int) -> None:
-    """Send test messages, or a mailing's copies to its watchers."""
-
-    def work() -> None:
-        send_copies(workshop.installation, tenant_id, run_id)
-
-    workshop.once(Work.COPIES, tenant_id, run_id, work)
 
 
 def rates(workshop: Workshop, tenant_id: int, run_id: int) -> None:
@@ -162,48 +114,33 @@ def rates(workshop: Workshop, tenant_id: int, run_id: int) -> None:
     look_at_rates(workshop.installation.database, tenant_id, run_id)
 
 
-def judge(workshop: Workshop, tenant_id: int, run_id: int) -> None:
-    """Tell people from machines again, by the rules of this version."""
-
-    def work() -> None:
-        reclassify(workshop.installation.database, tenant_id, run_id)
-
-    workshop.once(Work.JUDGE, tenant_id, run_id, work)
-
-
-def probe(workshop: Workshop, tenant_id: int, gateway_id: int) -> None:
-    """Ask a gateway that does not work whether it does again."""
-
-    def work() -> None:
-        probe_gateway(workshop.installation, tenant_id, gateway_id)
-
-    workshop.once(Work.PROBE, tenant_id, gateway_id, work)
+ALONE: dict[Work, Piece] = {
+    Work.ATTRIBUTE: lambda site, *which: attribute_when_due(site.database, *which),
+    Work.REPORT: lambda site, *which: count_report(site.database, site.plugins, *which),
+    Work.FIGURES: lambda site, *which: refresh_figures(site.database, site.plugins, *which),
+    Work.AUDIENCE: lambda site, *which: change_pending(site.database, site.plugins, *which),
+    Work.JUDGE: lambda site, *which: reclassify(site.database, *which),
+    Work.EXPORT: run_export,
+    Work.COPIES: send_copies,
+    Work.PROBE: probe_gateway,
+}
+"""What one process at a time does of the same number."""
 
 
-def change_audience(workshop: Workshop, tenant_id: int, audience_id: int) -> None:
-    """Make the changes of a target audience that wait."""
-    installation = workshop.installation
+def _alone(kind: Work, do: Piece) -> Job:
+    def job(workshop: Workshop, tenant_id: int, ref: int) -> None:
+        workshop.once(kind, tenant_id, ref, partial(do, workshop.installation, tenant_id, ref))
 
-    def work() -> None:
-        change_pending(installation.database, installation.plugins, tenant_id, audience_id)
-
-    workshop.once(Work.AUDIENCE, tenant_id, audience_id, work)
+    return job
 
 
 JOBS: dict[Work, Job] = {
-    Work.AUDIENCE: change_audience,
     Work.LAUNCH: launch,
     Work.COLLECT: collect,
     Work.SEND: send,
-    Work.ATTRIBUTE: attribute,
-    Work.REPORT: report,
     Work.IMPORT: import_file,
-    Work.FIGURES: segment_figures,
-    Work.EXPORT: export_file,
-    Work.COPIES: copies,
     Work.RATES: rates,
-    Work.PROBE: probe,
-    Work.JUDGE: judge,
+    **{kind: _alone(kind, do) for kind, do in ALONE.items()},
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
@@ -209,22 +209,9 @@ def _entries(
     session: Session, tenant_id: int, dates: Sequence[date], zone: ZoneInfo
 ) -> list[Entry]:
     mailing, run = table(Mailing).c, table(Run).c
-    # Planned by the count made last; a run by its collection, and by the ledger once it ended.
-    counted = case(
-        (run.finished_at.is_not(None), run.sent),
-        (mailing.state == MailingState.CANCELLED, 0),
-        (and_(mailing.state == MailingState.DRAFT, mailing.starts_at < func.now()), 0),
-    )
-    messages = func.coalesce(
-        counted,
-        run.volume["recipients"].as_integer(),
-        mailing.confirmed_count,
-        mailing.volume["recipients"].as_integer(),
-        0,
-    )
     columns = (mailing.id, mailing.name, mailing.channel, mailing.starts_at)
     query = (
-        select(*columns, status_column().label("status"), messages.label("messages"))
+        select(*columns, status_column().label("status"), _messages().label("messages"))
         .select_from(
             table(Mailing).outerjoin(
                 table(Run), and_(run.tenant_id == mailing.tenant_id, run.id == mailing.run_id)
@@ -249,3 +236,20 @@ def _entries(
         )
         for row in session.execute(query)
     ]
+
+
+def _messages() -> ColumnElement[int]:
+    """Planned by the count made last; a run by its collection, and by the ledger once it ended."""
+    mailing, run = table(Mailing).c, table(Run).c
+    counted = case(
+        (run.finished_at.is_not(None), run.sent),
+        (mailing.state == MailingState.CANCELLED, 0),
+        (and_(mailing.state == MailingState.DRAFT, mailing.starts_at < func.now()), 0),
+    )
+    return func.coalesce(
+        counted,
+        run.volume["recipients"].as_integer(),
+        mailing.confirmed_count,
+        mailing.volume["recipients"].as_integer(),
+        0,
+    )

@@ -62,24 +62,34 @@ def send_test(
     """
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
     wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses)
+    if problems := _problems_of_test(session, plugins, mailing, wanted, numbers):
+        raise ValidationFailedError(problems)
+    variants = [get_variant(session, mailing, number) for number in numbers]
+    customer = _test_customer(session, tenant_id, customer_id)
+    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, TEST_MARK)
+
+
+def _problems_of_test(
+    session: Session,
+    plugins: Plugins,
+    mailing: Mailing,
+    addresses: Sequence[str],
+    numbers: Sequence[int],
+) -> list[Problem]:
     problems = [
         problem
         for number in numbers
         for problem in content_problems(session, plugins, mailing, number)
     ]
-    if default_gateway(session, tenant_id, mailing.channel) is None:
+    if default_gateway(session, mailing.tenant_id, mailing.channel) is None:
         no_gateway = "There is no gateway for this channel. Set one up in Settings."
         problems.append(Problem("gateway", no_gateway))
-    if not wanted:
+    if not addresses:
         problems.append(Problem("addresses", "Nobody is chosen. Enter an address."))
-    if len(wanted) * len(numbers) > MAX_COPIES:
+    if len(addresses) * len(numbers) > MAX_COPIES:
         most = f"A test goes to at most {MAX_COPIES} addresses. Choose fewer."
         problems.append(Problem("addresses", most))
-    if problems:
-        raise ValidationFailedError(problems)
-    variants = [get_variant(session, mailing, number) for number in numbers]
-    customer = _test_customer(session, tenant_id, customer_id)
-    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, TEST_MARK)
+    return problems
 
 
 def copy_to_watchers(

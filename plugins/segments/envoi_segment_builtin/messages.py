@@ -50,8 +50,9 @@ _ONCE = Operator(name="once", label="at least once", phrase="at least once")
 _MOMENTS = {"received": "at", "opened": "opened_at", "clicked": "clicked_at"}
 
 
-def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
-    of = (
+def _of(catalogue: Catalogue) -> tuple[Input, Input]:
+    """Of which mailing, by which channel."""
+    return (
         Input(
             name="mailing",
             label="Mailing",
@@ -69,6 +70,10 @@ def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
             before="by the channel",
         ),
     )
+
+
+def _criteria(catalogue: Catalogue) -> Sequence[Criterion]:
+    of = _of(catalogue)
     chosen = replace(of[0], name="values", label="Values", kind=InputKind.CHOICES, before="")
     mailings = sets(replace(chosen, required=True))
     often = (_ONCE, NEVER, *numbers(kind=InputKind.WHOLE))

@@ -11,7 +11,9 @@ import logging
 import os
 import re
 import sys
-from typing import Any
+from contextlib import suppress
+from io import TextIOBase
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -23,6 +25,8 @@ _LEAST_SECRET = 6
 """Shorter ones would hide ordinary words, and are no secrets."""
 _secrets: set[str] = set()
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What would move the cursor of whoever looks on, or turn the line around."""
 _CREDENTIALS = re.compile(r"://[^\s/@]*@")
 _EMAIL = re.compile(r"[^\s<>(),;]*@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"\+\d[\d ()-]{6,}\d")
@@ -36,12 +40,25 @@ def hide(*secrets: str) -> None:
 
 
 def masked(text: str) -> str:
-    """Return a text without known secrets, passwords in URLs, addresses and phone numbers."""
+    """Return a text without known secrets, passwords in URLs, addresses, phones and controls."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     text = _CREDENTIALS.sub(f"://{HIDDEN}@", text)
     text = _DETAIL.sub(rf"\1: {HIDDEN}", text)
-    return _PHONE.sub(ADDRESS, _EMAIL.sub(ADDRESS, text))
+    return _CONTROLS.sub("\ufffd", _PHONE.sub(ADDRESS, _EMAIL.sub(ADDRESS, text)))
+
+
+class _Lossy(TextIOBase):
+    """Standard error, without what cannot be written to it: a full disk stops no work."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logs(form: str | None = None) -> None:
@@ -62,7 +79,7 @@ def configure_logs(form: str | None = None) -> None:
     structlog.configure(
         processors=[*about, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lossy())),
     )
     _configure_libraries(about, renderer)
 

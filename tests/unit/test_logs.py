@@ -68,6 +68,20 @@ def test_what_servers_quote_is_taken_out(said: str, kept: str) -> None:
         assert secret not in found
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_providers_words_stay_in_their_line(
+    lines: Lines, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """Neither a new line nor what moves the cursor of whoever looks on."""
+    configure_logs(form)
+    said = "550\x1b[2J\x9b2K\u202etxet\u2066\r\n2026-11-22 [info] all_is_well\x07"
+    structlog.get_logger().warning("gateway_failed", error=said)
+    written = capsys.readouterr().err
+    assert written.count("\n") == 1
+    assert "gateway_failed" in written
+    assert not set(written) & set("\x1b\x9b\u202e\u2066\r\x07")
+
+
 def test_ordinary_words_stay() -> None:
     said = "2026-11-22T09:07:00+00:00: 1,234 messages of run 12 @ 50/s, 10.0.0.1:25, a_b.c"
     assert masked(said) == said

@@ -1,4 +1,4 @@
-"""A tracking server that is killed loses the hits of a moment, and the counters still agree."""
+"""The tracking server as a process: what a kill costs, and who keeps whom waiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from threading import Timer
@@ -49,6 +49,18 @@ def test_a_kill_costs_the_hits_of_a_moment(
     lost = [answered.killed_at - at for one, at in answered.at.items() if one not in kept]
     assert max(lost, default=0) <= MOMENT + BUSY
     assert counters.compare(database, tenant_id, run.run_id) == []
+
+
+def test_readers_who_keep_their_connections_keep_nobody_out(
+    postgres_url: str, free_port: int
+) -> None:
+    with serving(postgres_url, free_port), ExitStack() as kept:
+        kept.callback(connected(free_port).close)
+        for _ in range(100):
+            reader = HTTPConnection("127.0.0.1", free_port, timeout=10)
+            kept.callback(reader.close)
+            reader.request("GET", "/page.css")
+            assert reader.getresponse().read()
 
 
 def opens_until_killed(

@@ -15,6 +15,9 @@ from envoi.installation import database_url
 from envoi.settings import Settings, load_settings
 from envoi_web.wsgi import THREADS
 
+CONNECTIONS = 1_000
+"""Connections that one process holds open at a time; whoever comes later waits."""
+
 
 def serve(target: str, settings: Settings, port: int, workers: int) -> None:
     """Serve a WSGI application's factory until a signal ends it."""
@@ -32,7 +35,8 @@ def serve(target: str, settings: Settings, port: int, workers: int) -> None:
         log_access=False,
         log_level=LogLevels.error,
         respawn_failed_workers=True,
-        backpressure=THREADS,
+        # Limits connections, not requests: mail programs keep theirs open for half a minute.
+        backpressure=CONNECTIONS,
     ).serve()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Date, ForeignKey, Identity, Integer, Text
+from sqlalchemy import Column, Date, ForeignKey, Identity, Integer, Text
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import document, moment, tenant_key, words
+from envoi.columns import document, moment, tenant_key, whole, words, yes_no
 
 
 class Account(SQLModel, table=True):
@@ -22,15 +22,11 @@ class Account(SQLModel, table=True):
     language: str = words("en")
     theme: str = words("system")
     time_zone: str = words()
-    active: bool = Field(
-        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
-    )
+    active: bool = yes_no(True)
     fs_uniquifier: str = Field(sa_column=Column(Text, nullable=False, unique=True))
     created_at: datetime = moment(nullable=False, now=True)
     last_login_at: datetime | None = moment()
-    failed_logins: int = Field(
-        default=0, sa_column=Column(Integer, nullable=False, server_default="0")
-    )
+    failed_logins: int = whole()
     failed_at: datetime | None = moment()
 
 

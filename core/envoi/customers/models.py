@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from envoi.columns import (
+    big,
     big_key,
     document,
     identity_key,
@@ -201,10 +202,10 @@ class Import(SQLModel, table=True):
     file_name: str = words()
     path: str = words()
     state: int = small(ImportState.WAITING)
-    total: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    created: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    changed: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    refused: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    total: int = whole()
+    created: int = whole()
+    changed: int = whole()
+    refused: int = whole()
     unchanged: int = whole()
     dry_run: bool = yes_no()
     mapping: dict[str, Any] = document()
@@ -213,7 +214,7 @@ class Import(SQLModel, table=True):
     )
     details: dict[str, Any] = document()
     message: str = words()
-    created_by: int | None = Field(default=None, sa_column=Column(BigInteger))
+    created_by: int | None = big(nullable=True)
     created_at: datetime = moment(nullable=False, now=True)
     finished_at: datetime | None = moment()
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Date,
     Identity,
@@ -113,9 +112,7 @@ class Gateway(SQLModel, table=True):
     name: str = words()
     settings: dict[str, Any] = document()
     secrets: bytes = Field(b"", sa_column=Column(LargeBinary, nullable=False))
-    is_default: bool = Field(
-        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
-    )
+    is_default: bool = yes_no(True)
     limits: dict[str, Any] = document()
     position: int = whole()
     is_on: bool = yes_no(True)
@@ -186,8 +183,8 @@ class Run(SQLModel, table=True):
     id: int = identity_key()
     kind: int = small(RunKind.MAILING)
     status: int = small(RunStatus.COLLECTING)
-    mailing_id: int | None = Field(default=None, sa_column=Column(BigInteger))
-    gateway_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    mailing_id: int | None = big(nullable=True)
+    gateway_id: int | None = big(nullable=True)
     channel: str = words(None)
     launched_on: date = Field(sa_column=Column(Date, nullable=False))
     seed: int = big()
@@ -244,9 +241,9 @@ class RunBlock(SQLModel, table=True):
     number: int = int_key()
     launched_on: date = Field(sa_column=Column(Date, nullable=False))
     state: int = small(BlockState.READY)
-    size: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    size: int = whole()
     due_at: datetime = moment(nullable=False)
-    sender_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    sender_id: int | None = big(nullable=True)
     claimed_at: datetime | None = moment()
 
 
@@ -294,7 +291,7 @@ class Message(SQLModel, table=True):
     due_at: datetime | None = moment()
     tenant_id: int = Field(sa_column=Column(Integer, nullable=False))
     launched_on: date = Field(sa_column=Column(Date, nullable=False))
-    block: int | None = Field(default=None, sa_column=Column(Integer))
+    block: int | None = whole(None, nullable=True)
     step: int = small(1)
     state: int = small(None)
     stage: int | None = small(None, nullable=True)

@@ -7,14 +7,11 @@ from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Column,
     Date,
     Float,
     ForeignKeyConstraint,
     Index,
-    Integer,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -28,7 +25,9 @@ from envoi.columns import (
     small,
     small_key,
     tenant_key,
+    whole,
     words,
+    yes_no,
 )
 
 
@@ -69,29 +68,25 @@ class Mailing(SQLModel, table=True):
     name: str = words()
     channel: str = words(None)
     state: int = small(MailingState.DRAFT)
-    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
-    segment_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    version: int = whole(1)
+    segment_id: int | None = big(nullable=True)
     audience_id: int | None = big(nullable=True)
     tree: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
-    policy_id: int | None = Field(default=None, sa_column=Column(BigInteger))
-    category_id: int | None = Field(default=None, sa_column=Column(BigInteger))
-    run_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    policy_id: int | None = big(nullable=True)
+    category_id: int | None = big(nullable=True)
+    run_id: int | None = big(nullable=True)
     control_share: float = Field(
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
     control_audience_id: int | None = big(nullable=True)
     strata: list[str] = document("[]")
-    one_per_address: bool = Field(
-        default=True, sa_column=Column(Boolean, nullable=False, server_default="true")
-    )
+    one_per_address: bool = yes_no(True)
     attribution_days: int = small(14)
     attribution_from: date | None = Field(default=None, sa_column=Column(Date))
     attribution_until: date | None = Field(default=None, sa_column=Column(Date))
     attribution_conditions: dict[str, Any] = document()
-    lifetime_minutes: int = Field(
-        default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
-    )
-    limit_per_minute: int | None = Field(default=None, sa_column=Column(Integer))
+    lifetime_minutes: int = whole(4320)
+    limit_per_minute: int | None = whole(None, nullable=True)
     window_from: int | None = small(None, nullable=True)
     window_until: int | None = small(None, nullable=True)
     window_zone: str = words("company")
@@ -99,17 +94,15 @@ class Mailing(SQLModel, table=True):
     watcher_group_id: int | None = big(nullable=True)
     starts_at: datetime | None = moment()
     confirmed_at: datetime | None = moment()
-    confirmed_by: int | None = Field(default=None, sa_column=Column(Integer))
-    confirmed_count: int | None = Field(default=None, sa_column=Column(BigInteger))
+    confirmed_by: int | None = whole(None, nullable=True)
+    confirmed_count: int | None = big(nullable=True)
     volume: dict[str, Any] = document()
     approval: dict[str, Any] = document()
-    hidden: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
-    )
-    created_by: int | None = Field(default=None, sa_column=Column(Integer))
+    hidden: bool = yes_no()
+    created_by: int | None = whole(None, nullable=True)
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)
-    updated_by: int | None = Field(default=None, sa_column=Column(Integer))
+    updated_by: int | None = whole(None, nullable=True)
 
 
 class Variant(SQLModel, table=True):

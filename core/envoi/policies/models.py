@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Integer, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
 
-from envoi.columns import document, identity_key, moment, tenant_key, words
+from envoi.columns import document, identity_key, moment, tenant_key, whole, words, yes_no
 
 
 class Policy(SQLModel, table=True):
@@ -19,10 +19,8 @@ class Policy(SQLModel, table=True):
     tenant_id: int = tenant_key()
     id: int = identity_key()
     name: str = words(None)
-    is_default: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
-    )
+    is_default: bool = yes_no()
     rules: list[dict[str, Any]] = document("[]")
-    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    version: int = whole(1)
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import Boolean, Column, Date, Float, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import Column, Date, Float, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import big, big_key, identity_key, moment, small, small_key, tenant_key, words
+from envoi.columns import (
+    big,
+    big_key,
+    identity_key,
+    moment,
+    small,
+    small_key,
+    tenant_key,
+    words,
+    yes_no,
+)
 
 _OF_CUSTOMER = ("amount", "bucket", "cancelled")
 
@@ -47,9 +57,7 @@ class Receipt(SQLModel, table=True):
     amount: int = big()
     items: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
     bucket: int = small(None)
-    cancelled: bool = Field(
-        default=False, sa_column=Column(Boolean, nullable=False, server_default="false")
-    )
+    cancelled: bool = yes_no()
     external_id: str = words(None)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Integer
-from sqlmodel import Field, SQLModel
+from sqlalchemy import ForeignKeyConstraint
+from sqlmodel import SQLModel
 
 from envoi.columns import (
+    big,
     big_key,
     document,
     identity_key,
@@ -31,11 +32,11 @@ class Segment(SQLModel, table=True):
     id: int = identity_key()
     name: str = words(None)
     tree: dict[str, Any] = document()
-    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
-    last_count: int | None = Field(default=None, sa_column=Column(BigInteger))
+    version: int = whole(1)
+    last_count: int | None = big(nullable=True)
     last_counted_at: datetime | None = moment()
     figures: dict[str, Any] = document()
-    created_by: int | None = Field(default=None, sa_column=Column(Integer))
+    created_by: int | None = whole(None, nullable=True)
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)
 

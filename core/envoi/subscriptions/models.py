@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Index, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import SQLModel
 
-from envoi.columns import (
-    big,
-    big_key,
-    identity_key,
-    moment,
-    tenant_key,
-    text_key,
-    words,
-    yes_no,
-)
+from envoi.columns import big, big_key, identity_key, moment, tenant_key, text_key, words, yes_no
 
 WHOLE_CHANNEL = 0
 """Stands in `category_id` for the channel itself."""
@@ -84,5 +75,5 @@ class ConsentLog(SQLModel, table=True):
     source: str = words(None)
     reason: str = words()
     address: str | None = words(None, nullable=True)
-    run_id: int | None = Field(default=None, sa_column=Column(BigInteger))
+    run_id: int | None = big(nullable=True)
     at: datetime = moment(nullable=False, now=True)

@@ -63,9 +63,7 @@ class TenantSettings(SQLModel, table=True):
     reply_to: str = words()
     postal_address: str = words()
     default_country: str = words("DE")
-    lifetime_minutes: int = Field(
-        default=4320, sa_column=Column(Integer, nullable=False, server_default="4320")
-    )
+    lifetime_minutes: int = whole(4320)
     attribution_days: int = small(14)
     unconfirmed_resend: dict[str, bool] = document()
     test_customer_id: int | None = big(nullable=True)

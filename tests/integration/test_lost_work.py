@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,14 +14,16 @@ from sqlalchemy.orm import Session
 from envoi.customers.models import Import, ImportState
 from envoi.db import Database, table
 from envoi.delivery.circuit import failed
-from envoi.delivery.models import Gateway, Run, RunKind, RunStatus
+from envoi.delivery.models import Gateway, Message, MessageState, Run, RunKind, RunStatus
 from envoi.errors import ProviderError
 from envoi.exports.models import Export, ExportState
+from envoi.feedback.models import Bounce, Door, Fault
+from envoi.feedback.rates import look_at_rates
 from envoi.jobs import Work
 from envoi.mailings.models import Mailing, MailingState
 from envoi.segments.models import Segment
 from envoi.target_audiences.models import TargetAudience
-from envoi.tenants.models import DueWork
+from envoi.tenants.models import DueWork, TenantSettings
 from envoi_workers.lost import lost_work
 
 NOW = datetime.now(UTC)
@@ -60,6 +63,26 @@ def ended(session: Session, tenant_id: int) -> int:
 def copies(session: Session, tenant_id: int) -> int:
     volume = {"customer_id": 0, "copies": [{"address": "a@shop.test"}]}
     return a_run(session, tenant_id, RunStatus.SENDING, kind=RunKind.TEST, volume=volume)
+
+
+def counted_too_early(session: Session, tenant_id: int) -> int:
+    before = {"as_of": (NOW - timedelta(minutes=5)).isoformat()}
+    window: dict[str, Any] = {"finished_at": NOW, "report": {"people": json.dumps(before)}}
+    return a_run(session, tenant_id, RunStatus.SENT, **window)
+
+
+def bouncing(session: Session, tenant_id: int) -> int:
+    """A run at work of which everything bounced, and whose SEND is announced."""
+    session.merge(TenantSettings(tenant_id=tenant_id, pause_after=1))
+    run_id = a_run(session, tenant_id, RunStatus.SENDING)
+    shared: dict[str, Any] = {"tenant_id": tenant_id, "run_id": run_id, "customer_id": 1, "step": 0}
+    session.execute(
+        table(Message)
+        .insert()
+        .values(**shared, launched_on=NOW.date(), state=MessageState.ACCEPTED, seq=1, attempt=0)
+    )
+    session.add(Bounce(**shared, fault=Fault.HARD, door=Door.LISTENER, at=NOW, address="a@b.test"))
+    return run_id
 
 
 def an_import(session: Session, tenant_id: int) -> int:
@@ -104,6 +127,7 @@ KINDS: list[tuple[Work, Make]] = [
     (Work.SEND, lambda s, t: a_run(s, t, RunStatus.SENDING)),
     (Work.SEND, lambda s, t: a_run(s, t, RunStatus.CANCELLED)),
     (Work.ATTRIBUTE, ended),
+    (Work.REPORT, counted_too_early),
     (Work.COPIES, copies),
     (Work.IMPORT, an_import),
     (Work.EXPORT, an_export),
@@ -131,9 +155,27 @@ def test_what_is_open_and_not_announced_is_found(
         assert lost_work(session, tenant_id) == []
 
 
+def test_a_run_that_ought_to_be_paused_is_looked_at(database: Database, tenant_id: int) -> None:
+    with database.tenant_session(tenant_id) as session:
+        run_id = bouncing(session, tenant_id)
+    with database.tenant_session(tenant_id) as session:
+        lost = {(kind, ref) for kind, ref, _ in lost_work(session, tenant_id)}
+        assert lost == {(Work.SEND, run_id), (Work.RATES, run_id)}
+    assert look_at_rates(database, tenant_id, run_id)
+    with database.tenant_session(tenant_id) as session:
+        assert lost_work(session, tenant_id) == []
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda s, t: a_run(
+            s,
+            t,
+            RunStatus.SENT,
+            finished_at=NOW,
+            report={"people": json.dumps({"as_of": (NOW + timedelta(seconds=9)).isoformat()})},
+        ),
         lambda s, t: a_mailing(s, t, state=MailingState.DRAFT),
         lambda s, t: a_mailing(s, t, starts_at=NOW - timedelta(days=90)),
         lambda s, t: a_run(s, t, RunStatus.PAUSED),

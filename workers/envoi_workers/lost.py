@@ -2,6 +2,7 @@
 
 Announcements are made in the transaction of what they belong to, so there is none to find, but
 for a bug, a restored backup or a hand in the database; and lost work is what nobody notices.
+Hits to be judged again are no kind of their own here: the scheduler announces them from the runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from envoi.customers.models import Import, ImportState
 from envoi.db import table
 from envoi.delivery.models import Circuit, Run, RunStatus
 from envoi.exports.models import Export, ExportState
+from envoi.feedback.rates import excesses_of
 from envoi.jobs import Work
+from envoi.mailings.kept import runs_to_report
 from envoi.mailings.launch import is_missed
 from envoi.mailings.models import Mailing, MailingState
 from envoi.receipts.attribution import runs_to_attribute
@@ -77,6 +80,21 @@ def _attributions(session: Session, tenant_id: int) -> Iterator[Lost]:
         yield Work.ATTRIBUTE, run_id, None
 
 
+def _reports(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Reports of runs that have ended since they were counted; pages renew older ones."""
+    for run_id in runs_to_report(session, tenant_id, datetime.now(UTC)):
+        yield Work.REPORT, run_id, None
+
+
+def _rates(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Runs at work that are to be paused: whoever looked at their rates would have done so."""
+    c = table(Run).c
+    at_work = c.status.in_((RunStatus.COLLECTING, RunStatus.SENDING))
+    for run in session.scalars(select(Run).where(c.tenant_id == tenant_id, at_work)).all():
+        if excesses_of(session, run):
+            yield Work.RATES, run.id, None
+
+
 def _imports(session: Session, tenant_id: int) -> Iterator[Lost]:
     c = table(Import).c
     under_way = (ImportState.WAITING, ImportState.RUNNING)
@@ -118,5 +136,6 @@ def _audiences(session: Session, tenant_id: int) -> Iterator[Lost]:
 
 
 _LOOKS: tuple[Callable[[Session, int], Iterator[Lost]], ...] = (
-    *(_launches, _runs, _attributions, _imports, _exports, _figures, _probes, _audiences),
+    *(_launches, _runs, _attributions, _reports, _rates),
+    *(_imports, _exports, _figures, _probes, _audiences),
 )

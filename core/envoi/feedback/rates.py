@@ -41,23 +41,37 @@ class Rates:
         return 100 * self.complaints / self.accepted if self.accepted else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A share that is too high, the column of the run that it is noted in, and why it pauses."""
+
+    noted_in: str
+    share: float
+    reason: str
+
+
 def look_at_rates(database: Database, tenant_id: int, run_id: int) -> bool:
     """Do the due work of `Work.RATES`: pause the run if its rates are too high."""
     with database.tenant_session(tenant_id) as session:
         withdraw(session, tenant_id, Work.RATES, run_id)
         run = get_run(session, tenant_id, run_id, lock=True)
-        limits = session.get(TenantSettings, tenant_id) or TenantSettings(tenant_id=tenant_id)
         if run.status not in (RunStatus.COLLECTING, RunStatus.SENDING):
             return False
-        if not _may_be_too_high(session, run, limits):
-            return False
-        rates = rates_of(session, run)
-        if rates.accepted < limits.pause_after:
-            return False
-        reasons = _reasons(run, limits, rates)
-        if reasons:
-            pause_run(session, tenant_id, run_id, reasons[0])
-        return bool(reasons)
+        excesses = excesses_of(session, run)
+        for excess in excesses:
+            setattr(run, excess.noted_in, excess.share)
+        if excesses:
+            pause_run(session, tenant_id, run_id, excesses[0].reason)
+        return bool(excesses)
+
+
+def excesses_of(session: Session, run: Run) -> list[Excess]:
+    """What pauses a run: the shares of it that are too high at this moment."""
+    limits = session.get(TenantSettings, run.tenant_id) or TenantSettings(tenant_id=run.tenant_id)
+    if not _may_be_too_high(session, run, limits):
+        return []
+    rates = rates_of(session, run)
+    return _excesses(run, limits, rates) if rates.accepted >= limits.pause_after else []
 
 
 def rates_of(session: Session, run: Run) -> Rates:
@@ -108,25 +122,24 @@ def _bounces(session: Session, run: Run) -> int:
     return session.scalar(mine) or 0
 
 
-def _reasons(run: Run, limits: TenantSettings, rates: Rates) -> list[str]:
-    """Why to pause, in words; the shares at which it is paused are noted at the run."""
-    reasons = []
+def _excesses(run: Run, limits: TenantSettings, rates: Rates) -> list[Excess]:
+    found = []
     if rates.bounce_share >= _limit(limits.pause_bounce_share, run.paused_bounce_share):
-        run.paused_bounce_share = rates.bounce_share
         share, bounces, tried = f"{rates.bounce_share:.1f}", rates.bounces, rates.tried
-        reasons.append(
+        reason = (
             f"{share} percent of the messages bounced ({bounces} of {tried}). See in the"
             " report why, then resume or cancel."
         )
+        found.append(Excess("paused_bounce_share", rates.bounce_share, reason))
     if rates.complaint_share >= _limit(limits.pause_complaint_share, run.paused_complaint_share):
-        run.paused_complaint_share = rates.complaint_share
         share = f"{rates.complaint_share:.2f}"
         complaints, accepted = rates.complaints, rates.accepted
-        reasons.append(
+        reason = (
             f"{share} percent of the recipients reported the mailing as spam ({complaints} of"
             f" {accepted}). Ask who gets it and why, then resume or cancel."
         )
-    return reasons
+        found.append(Excess("paused_complaint_share", rates.complaint_share, reason))
+    return found
 
 
 def _limit(share: float, paused_at: float | None) -> float:

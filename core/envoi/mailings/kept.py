@@ -7,11 +7,12 @@ report of a small run is counted while its page is made, unless that took long o
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import func, literal, update
+from sqlalchemy import DateTime, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -37,6 +38,7 @@ SLOW_SECONDS = 1.0
 _LONGEST = timedelta(minutes=10)
 """After so long, a count of which nothing was heard is begun again."""
 
+_MOMENT = DateTime(timezone=True)
 _REPORT = TypeAdapter(MailingReport)
 
 
@@ -101,6 +103,16 @@ def count_report(database: Database, plugins: Plugins, tenant_id: int, run_id: i
             for report in (people, and_machines(session, run, people)):
                 _keep(session, tenant_id, report)
         withdraw(session, tenant_id, Work.REPORT, run_id, due_at=until)
+
+
+def runs_to_report(session: Session, tenant_id: int, now: datetime) -> Sequence[int]:
+    """Runs that ended lately and whose kept report was counted before that."""
+    c = table(Run).c
+    counted_at = cast(cast(c.report["people"].as_string(), JSONB)["as_of"].as_string(), _MOMENT)
+    query = select(c.id).where(
+        c.tenant_id == tenant_id, c.finished_at > now - ONCE_CLOSED, c.finished_at > counted_at
+    )
+    return session.scalars(query).all()
 
 
 def _fresh_for(kept: MailingReport) -> timedelta:

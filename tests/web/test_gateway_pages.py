@@ -82,6 +82,16 @@ def two(database: Database, tenant_id: int, browser: FlaskClient) -> list[Gatewa
     return gateways(database, tenant_id)
 
 
+def test_a_new_form_holds_the_providers_defaults_and_leaves_the_rest_empty(
+    browser: FlaskClient,
+) -> None:
+    source = browser.get(NEW).text
+    given = dict(re.findall(r'name="([\w.]+)" value="([^"]*)"', source))
+    assert (given["settings.host"], given["settings.port"]) == ("", "587")
+    assert (given["plugins.warmup.start"], given["plugins.warmup.days"]) == ("", "21")
+    assert "Undefined" not in source
+
+
 def test_a_gateway_is_set_up_and_changed(
     browser: FlaskClient, database: Database, tenant_id: int
 ) -> None:

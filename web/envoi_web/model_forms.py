@@ -47,7 +47,7 @@ def fields_of(
     Of a secret `values` says only whether it is set.
     """
     return [
-        _field(f"{prefix}.{name}", name, info, values.get(name, info.get_default()), choices)
+        _field(f"{prefix}.{name}", name, info, values.get(name, _default(info)), choices)
         for name, info in model.model_fields.items()
     ]
 
@@ -58,6 +58,11 @@ def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str
         name: _typed(info, form.getlist(f"{prefix}.{name}"))
         for name, info in model.model_fields.items()
     }
+
+
+def _default(info: FieldInfo) -> Any:
+    """What stands in a field before anything is typed: nothing where something must be."""
+    return "" if info.is_required() else info.get_default(call_default_factory=True)
 
 
 def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) -> Field:

@@ -300,5 +300,10 @@ def fence(plugins: Plugins, kind: str, name: str, call: Callable[[], Any]) -> An
     except EnvoiError:
         raise
     except Exception as error:
-        plugin = plugins.owners.get((kind, name), name)
-        raise PluginError(plugin, f"{kind} {name} failed: {error!r}") from error
+        raise blame(plugins, kind, name, error) from error
+
+
+def blame(plugins: Plugins, kind: str, name: str, error: Exception) -> PluginError:
+    """Say which plugin raised what it must not."""
+    plugin = plugins.owners.get((kind, name), name)
+    return PluginError(plugin, f"{kind} {name} failed: {error!r}")

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from time import sleep
 
 import structlog
@@ -30,7 +31,7 @@ from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
 from envoi.plugins import Plugins, fence
-from envoi.types import Connection, Outgoing, SendStatus
+from envoi.types import Connection, SendStatus
 
 log = structlog.get_logger()
 
@@ -153,23 +154,12 @@ def _send(
         return
     # Steps tell the copies of one customer apart where mailboxes compare Message-IDs.
     message = ClaimedMessage(person.customer_id, place % _STEPS + 1, copy.variant, 0)
-    outgoing = _render(installation, plan, message, replace(person, address=copy.address, name=""))
+    reader = replace(person, address=copy.address, name="")
+    plugins = installation.plugins
+    outgoing = fence(plugins, "channel", plan.channel, partial(plan.render, message, reader))
     _note(installation, plan, place, CopyState.SENDING, "")
-    result = fence(
-        installation.plugins, "provider", plan.provider_name, lambda: connection.send(outgoing)
-    )
+    result = fence(plugins, "provider", plan.provider_name, partial(connection.send, outgoing))
     _note(installation, plan, place, _STATES[result.status], result.raw)
-
-
-def _render(
-    installation: Installation, plan: Plan, message: ClaimedMessage, person: Person
-) -> Outgoing:
-    try:
-        return plan.render(message, person)
-    except EnvoiError:
-        raise
-    except Exception as error:
-        raise plan.blame(installation.plugins, "channel", plan.channel, error) from error
 
 
 def _note(

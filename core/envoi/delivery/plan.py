@@ -19,7 +19,7 @@ from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
 from envoi.delivery.gateways import get_gateway, open_gateway
-from envoi.delivery.models import RunKind
+from envoi.delivery.models import Run, RunKind
 from envoi.delivery.pace import Pace
 from envoi.delivery.quota import DayQuota, limits_for
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
@@ -32,7 +32,7 @@ from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
 from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner, signer_of
 from envoi.tracking.urls import UrlMaker
-from envoi.types import ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
+from envoi.types import AddressKind, ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
 
 KEPT_PLANS = 256
 PLAN_SECONDS = 300.0
@@ -109,10 +109,6 @@ class Plan:
         )
         return self.contents[message.variant].render(recipient)
 
-    def blame(self, plugins: Plugins, kind: str, name: str, error: Exception) -> PluginError:
-        """Say which plugin raised what it must not."""
-        return PluginError(plugins.owners.get((kind, name), name), f"{kind} {name}: {error!r}")
-
 
 class Plans:
     """The plans that this process keeps."""
@@ -161,16 +157,12 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
         gateway = get_gateway(session, tenant_id, route.gateway_id)
         rates, quota = limits_for(session, plugins, settings, gateway)
-        is_test = run.kind == RunKind.TEST
-        checks: Recheck = _allow_all if is_test else recheck_of_run(plugins, run)
+        if run.kind == RunKind.TEST:
+            # A person waits for these few.
+            quota = None
+        recheck = _recheck(plugins, run, spec.address_kind, quota)
     signer = signer_of(settings)
     wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
-    people = PeopleQuery(tenant_id, spec.address_kind, wanted)
-    if is_test:
-        # A person waits for these few.
-        quota = None
-    if quota is not None:
-        checks = quota.after(checks, people)
     return Plan(
         tenant_id=tenant_id,
         run_id=run_id,
@@ -180,8 +172,8 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         route=route,
         provider=provider,
         provider_name=gateway.provider,
-        recheck=checks,
-        people=people,
+        recheck=recheck,
+        people=PeopleQuery(tenant_id, spec.address_kind, wanted),
         contents=contents,
         signer=signer,
         urls=UrlMaker(frozen.links_url or settings.links_url, signer),
@@ -190,6 +182,17 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         pace=frozen.pace(),
         more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
     )
+
+
+def _recheck(plugins: Plugins, run: Run, kind: AddressKind, quota: DayQuota | None) -> Recheck:
+    if run.kind == RunKind.TEST:
+        return _allow_all
+    checks = recheck_of_run(plugins, run)
+    if quota is None:
+        return checks
+    # A day's allowance asks for addresses alone, however much the content shows.
+    addresses = PeopleQuery(run.tenant_id, kind, Wanted(fields=False, receipts=False))
+    return quota.after(checks, addresses)
 
 
 def _channel(plugins: Plugins, name: str) -> ChannelSpec:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic, perf_counter, sleep
 
 import structlog
@@ -37,7 +38,7 @@ from envoi.failpoints import Place, hit
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
-from envoi.plugins import fence
+from envoi.plugins import blame, fence
 from envoi.types import Connection, Outgoing, SendStatus
 
 log = structlog.get_logger()
@@ -259,15 +260,13 @@ class Engine:
         if person is None:
             sheet.note(message, MessageState.FAILED, detail="gone: the customer was deleted")
             return None
+        render = partial(plan.render, message, person)
         try:
-            return plan.render(message, person)
+            made: Outgoing = fence(self._plugins, "channel", plan.channel, render)
         except ValidationFailedError as error:
             sheet.note(message, MessageState.FAILED, detail=f"content: {error}")
             return None
-        except EnvoiError:
-            raise
-        except Exception as error:
-            raise plan.blame(self._plugins, "channel", plan.channel, error) from error
+        return made
 
     def _hand_over(
         self,
@@ -290,7 +289,7 @@ class Engine:
             # The contract does not allow it, so nobody knows whether the message has left.
             log.warning("outcome_unknown", message=message.customer_id, error=repr(error))
             sheet.note(message, MessageState.UNCONFIRMED, detail=repr(error))
-            raise plan.blame(self._plugins, "provider", plan.provider_name, error) from error
+            raise blame(self._plugins, "provider", plan.provider_name, error) from error
         hit(Place.AFTER_250)
         state = _STATES[result.status]
         code = result.code if 0 <= result.code <= MAX_CODE else 0

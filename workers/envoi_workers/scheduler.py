@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from envoi.db import Database, table
+from envoi.db import Database
 from envoi.delivery.reconcile import reconcile
 from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
@@ -21,7 +21,7 @@ from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, announce, due, hint, hints_in
 from envoi.operations.chores import SIGN_SECONDS, note_chore
 from envoi.schema import make_months
-from envoi.tenants.models import Tenant
+from envoi.tenants.service import tenant_ids
 from envoi.tracking.judging import announce_outdated
 from envoi_workers.lost import lost_work
 
@@ -93,7 +93,7 @@ class Scheduler:
     def judge_again(self) -> int:
         """Announce runs whose hits were judged by the rules of an earlier version."""
         found = 0
-        for tenant_id in self._tenants():
+        for tenant_id in tenant_ids(self._database):
             with self._database.tenant_session(tenant_id) as session:
                 found += announce_outdated(session, tenant_id)
         return found
@@ -104,11 +104,7 @@ class Scheduler:
 
     def sweep(self) -> int:
         """Announce what is open and not announced; finding any is a bug, and is logged so."""
-        return sum(self._sweep(tenant_id) for tenant_id in self._tenants())
-
-    def _tenants(self) -> Sequence[int]:
-        with self._database.system_session() as session:
-            return session.scalars(select(table(Tenant).c.id)).all()
+        return sum(self._sweep(tenant_id) for tenant_id in tenant_ids(self._database))
 
     def _sweep(self, tenant_id: int) -> int:
         with self._database.tenant_session(tenant_id) as session:

@@ -18,7 +18,7 @@ from envoi.delivery.outcomes import Outcome, record
 from envoi.delivery.recorder import RecorderUnreadableError, Trace, dead_recorder
 from envoi.delivery.sender import recorder_folder
 from envoi.failpoints import Place, hit
-from envoi.tenants.models import Tenant
+from envoi.tenants.service import tenant_ids
 
 log = structlog.get_logger()
 
@@ -86,9 +86,7 @@ def _end(database: Database, sender_id: int) -> None:
 
 def _restore_everywhere(database: Database, sender_id: int, traces: Sequence[Trace] | None) -> None:
     """Settle a dead sender's blocks of all tenants; without traces nothing of them is known."""
-    with database.system_session() as session:
-        tenants = session.scalars(select(table(Tenant).c.id)).all()
-    for tenant_id in tenants:
+    for tenant_id in tenant_ids(database):
         with database.tenant_session(tenant_id) as session:
             claimed = _claimed_blocks(session, tenant_id, sender_id)
         for key, claimed_at in claimed:

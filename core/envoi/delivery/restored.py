@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from envoi.db import Database, table
 from envoi.delivery.models import UNFINISHED, Instance, Message, MessageState, Run
 from envoi.delivery.states import OPEN_STATES
-from envoi.tenants.models import Tenant
+from envoi.tenants.service import tenant_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +53,8 @@ def settle_in(database: Database) -> None:
 
 def at_stake(database: Database) -> list[AtStake]:
     """List the runs at work of all companies."""
-    with database.system_session() as session:
-        tenants = session.scalars(select(table(Tenant).c.id)).all()
     found: list[AtStake] = []
-    for tenant_id in tenants:
+    for tenant_id in tenant_ids(database):
         with database.tenant_session(tenant_id) as session:
             found += _of_tenant(session, tenant_id)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo, available_timezones
 
 from sqlalchemy import select
@@ -44,6 +45,12 @@ def find_tenant(database: Database, slug: str) -> Tenant:
     if tenant is None:
         raise NotFoundError(f"There is no company with the short name {slug!r}.")
     return tenant
+
+
+def tenant_ids(database: Database) -> Sequence[int]:
+    """Return the numbers of all tenants."""
+    with database.system_session() as session:
+        return session.scalars(select(table(Tenant).c.id)).all()
 
 
 def tenant_settings(session: Session, tenant_id: int) -> TenantSettings:

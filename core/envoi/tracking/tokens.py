@@ -21,6 +21,7 @@ _HEAD = Struct(">BIQQBH")
 """Key id, tenant, run, customer, step and variant in one byte, launch day: 24 bytes."""
 _TAIL = Struct(">BH")
 _MAC_BYTES = 18
+_WHOLE = Struct(f"{_HEAD.format}BH{_MAC_BYTES}s")
 _KEY_MAC_BYTES = 11
 _EPOCH = date(2020, 1, 1).toordinal()
 
@@ -121,13 +122,13 @@ class TokenSigner:
         if not _TOKEN.fullmatch(token):
             raise InvalidTokenError
         raw = binascii.a2b_base64(token.encode().translate(_FROM_URLSAFE))
-        signed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        _, tenant_id, run_id, customer_id, place, day, number, link, mac = _WHOLE.unpack(raw)
+        signed = raw[:-_MAC_BYTES]
         self._verify(self._link_macs, signed + target.encode() if target else signed, mac)
-        number, link = _TAIL.unpack_from(signed, _HEAD.size)
         kind = _TOKEN_KINDS.get(number)
         if kind is None:
             raise InvalidTokenError
-        return Token(kind, _read_head(signed), link)
+        return Token(kind, _message(tenant_id, run_id, customer_id, place, day), link)
 
     def message_key(self, ref: MessageRef) -> str:
         """A key for return paths and Message-IDs: 56 of a-z and 2-7, whatever their case."""
@@ -193,6 +194,9 @@ def _encode(raw: bytes) -> str:
 
 
 def _read_head(head: bytes) -> MessageRef:
-    _, tenant_id, run_id, customer_id, place, day = _HEAD.unpack_from(head)
+    return _message(*_HEAD.unpack_from(head)[1:])
+
+
+def _message(tenant_id: int, run_id: int, customer_id: int, place: int, day: int) -> MessageRef:
     launched_on = date.fromordinal(_EPOCH + day)
     return MessageRef(tenant_id, run_id, customer_id, launched_on, place >> 4, place & 15)

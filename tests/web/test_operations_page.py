@@ -16,7 +16,16 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
 from envoi.db import Database, table
 from envoi.delivery.blocks import BlockKey
-from envoi.delivery.models import BlockState, MessageState, Run, RunBlock, RunStatus, Sender
+from envoi.delivery.models import (
+    BlockState,
+    Instance,
+    MessageState,
+    Run,
+    RunBlock,
+    RunStatus,
+    Sender,
+)
+from envoi.delivery.restored import settle_in
 from envoi.delivery.run_traffic import note_outcomes
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
@@ -71,6 +80,15 @@ def run(database: Database, plugins: Plugins, tenant_id: int) -> Iterator[Ledger
     yield found
     with database.system_session() as session:
         session.get_one(Sender, sender.id).ended_at = NOW
+
+
+@pytest.fixture
+def restored(database: Database) -> Iterator[None]:
+    """The database takes itself for a copy of another one."""
+    with database.engine.begin() as connection:
+        connection.execute(table(Instance).update().values(identity="elsewhere"))
+    yield
+    settle_in(database)
 
 
 def _seen(browser: FlaskClient) -> str:
@@ -134,3 +152,17 @@ def test_without_anything(browser: FlaskClient) -> None:
     seen = _seen(browser)
     assert "Nothing is being sent" in seen
     assert "There is no gateway yet." in seen
+
+
+def test_a_restored_copy_says_that_it_sends_nothing_and_what_to_do(
+    browser: FlaskClient, run: LedgerRun, restored: None
+) -> None:
+    for page in (OPERATIONS, f"/mailings/{run.mailing_id}/progress"):
+        text = browser.get(page).get_data(as_text=True)
+        assert "restored from a backup" in text
+        assert "envoi mailing resume-after-restore" in text
+
+
+def test_the_database_that_sends_says_nothing_of_it(browser: FlaskClient, run: LedgerRun) -> None:
+    for page in (OPERATIONS, f"/mailings/{run.mailing_id}/progress"):
+        assert "restored from a backup" not in browser.get(page).get_data(as_text=True)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.volume import Volume
 from envoi.delivery.models import MessageState, Run
+from envoi.delivery.restored import may_send
 from envoi.delivery.runs import Progress
 from envoi.delivery.unconfirmed import resends_by_itself
 from envoi.jobs import Work, hint
@@ -117,6 +118,7 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "phases": _phases(session, mailing, run, status, _end(run, counted, status)),
         "seconds_left": _seconds_left(mailing, status),
         "missed": launch.is_missed(mailing, now),
+        "restored": status not in FINISHED and not may_send(session),
         "limits": running_words(session, run) if run and status is Status.SENDING else None,
         "ready": _ready(_end(run, counted, status), now),
         "confirmed_by": confirmed_by(session, mailing),

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from envoi.delivery.models import RunStatus
+from envoi.delivery.restored import may_send
 from envoi.jobs import Work
 from envoi.operations.chores import GIVE_HINTS, RECONCILE
 from envoi.operations.live import (
@@ -56,10 +57,12 @@ def operations() -> Response:
     now = datetime.now(UTC)
     with current.session() as session:
         figures = company_figures(session, current.tenant_id, now)
+        restored = not may_send(session)
     installation = installation_figures(current.installation, now)
     return page(
         "settings/operations.html",
         fragments=("live",),
+        restored=restored,
         cells=_cells(figures),
         figures=figures,
         runs=[(run, run.status.name.lower(), _rate(run)) for run in figures.runs],

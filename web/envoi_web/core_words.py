@@ -24,6 +24,8 @@ CORE_WORDS = (
     _("This is none of the offered values. Choose one of them."),
     # What is not there.
     _("There is no such message. What came in is deleted after some days."),
+    _("This message does not wait for a decision, or no longer."),
+    _("The message that this bounce is about is no longer known, so it cannot be applied."),
     _("The owner of this address reported a message as spam, so it stays excluded."),
     _("There is no such mailing. It may have been deleted."),
     _("There is no such variant. It may have been deleted."),

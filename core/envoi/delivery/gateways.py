@@ -99,12 +99,7 @@ def store_account(
         problem = f"{spec.label} sends {spec.channel}, not {channel}. Choose another provider."
         raise ValidationFailedError([Problem("provider", problem)])
     box = SecretBox(settings)
-    kept = _readable(box, gateway) if gateway and gateway.provider == spec.name else {}
-    secret = secret_fields(spec)
-    given = {k: v for k, v in account.values.items() if v != "" or k not in secret}
-    if gateway is not None:
-        _ask_again(spec, gateway.settings, kept, given)
-    checked = _checked(spec, {**kept, **given})
+    checked = _completed(spec, box, gateway, account.values)
     if gateway is None:
         gateway = Gateway(
             tenant_id=tenant_id,
@@ -126,6 +121,18 @@ def store_account(
         make_default(session, gateway)
     note_change(session, gateway)
     return gateway
+
+
+def _completed(
+    spec: ProviderSpec, box: SecretBox, gateway: Gateway | None, values: Mapping[str, Any]
+) -> BaseModel:
+    """Check what is given, with the stored secrets where those are left out."""
+    kept = _readable(box, gateway) if gateway and gateway.provider == spec.name else {}
+    secret = secret_fields(spec)
+    given = {k: v for k, v in values.items() if v != "" or k not in secret}
+    if gateway is not None:
+        _ask_again(spec, gateway.settings, kept, given)
+    return _checked(spec, {**kept, **given})
 
 
 def make_default(session: Session, gateway: Gateway) -> None:

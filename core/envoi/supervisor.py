@@ -188,6 +188,8 @@ class _Child:
 
 
 def _write_line(line: str) -> None:
-    # One call a line, so that lines of several children do not run into each other.
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    # A line for which the disk has no room is lost: whoever reads a child must not end.
+    with suppress(OSError):
+        # One call a line, so that lines of several children do not run into each other.
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

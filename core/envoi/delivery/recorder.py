@@ -46,6 +46,10 @@ class RecorderUnreadableError(EnvoiError):
     """The file is gone or no flight recorder, so nothing is known of what was on the wire."""
 
 
+class NoRecorderError(EnvoiError):
+    """There is no room for the file, so nothing can be sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
     """A provider's answer as it came: `status` is the number of a state of the ledger."""
@@ -119,14 +123,21 @@ class FlightRecorder:
     """A sending process's own file, locked as long as the process lives."""
 
     def __init__(self, path: Path, slots: int) -> None:
-        """Make and lock the file; it must not exist."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make and lock the file; it must not exist.
+
+        Raises:
+            NoRecorderError: It cannot be written, for example because the disk is full.
+        """
+        size = _HEADER.size + slots * _SLOT_BYTES
+        try:
+            self._file = _made(path, size)
+        except OSError as error:
+            raise NoRecorderError(
+                f"The flight recorder {path} cannot be written: {error.strerror}. Without it"
+                " nothing is sent. Make room in the data folder: senders start again by themselves."
+            ) from error
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Written out, not left sparse: a full disk must fail here and not as a bus error later.
-        os.posix_fallocate(self._file, 0, _HEADER.size + slots * _SLOT_BYTES)
-        self._map = mmap(self._file, _HEADER.size + slots * _SLOT_BYTES)
+        self._map = mmap(self._file, size)
         self._slots = slots
         self.sign(0)
 
@@ -143,6 +154,20 @@ class FlightRecorder:
         self.path.unlink(missing_ok=True)
         self._map.close()
         os.close(self._file)
+
+
+def _made(path: Path, size: int) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Written out, not left sparse: a full disk must fail here and not as a bus error later.
+        os.posix_fallocate(file, 0, size)
+    except OSError:
+        path.unlink()
+        os.close(file)
+        raise
+    return file
 
 
 @contextmanager

@@ -7,6 +7,7 @@ For plugin authors, and nothing else is a promise:
 * `envoi.types`      the frozen descriptors and protocols that cross the boundary
 * `envoi.errors`     the errors a plugin raises and meets
 * `envoi.blocks`     the typed blocks of a message, for a channel's content schema
+* `envoi.outgoing`   the way to servers that companies name
 * `envoi.sql`        typed columns for rule kinds and segment sources
 * `envoi.webkit`     building blocks for pages
 * `envoi.testing`    the contract kits a plugin's tests inherit

@@ -8,6 +8,7 @@ from envoi.db import Database, connect
 from envoi.errors import ConfigurationError
 from envoi.jobs import Broker, connect_broker
 from envoi.logs import hide
+from envoi.outgoing import allow_private
 from envoi.plugins import Plugins, load_plugins
 from envoi.settings import Settings
 
@@ -25,6 +26,7 @@ class Installation:
 def open_installation(settings: Settings, *, pool_size: int = 10) -> Installation:
     """Connect to the servers that the settings name; raise `ConfigurationError` without them."""
     hide(*settings.secrets())
+    allow_private(settings.private_servers)
     url = database_url(settings)
     database = connect(url, app_role=settings.app_role, pool_size=pool_size)
     return Installation(

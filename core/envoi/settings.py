@@ -118,6 +118,11 @@ class Settings(BaseSettings):
     upload_days: int = Field(
         7, ge=1, le=365, description="Days that an imported file is kept after its import."
     )
+    private_servers: bool = Field(
+        True,
+        description="Whether gateways may be on this machine and in private networks; say false"
+        " where companies that do not trust each other share the installation.",
+    )
     demo: bool = Field(
         True, description="Load the demo tenant on the first start and run the demo SMTP server."
     )

@@ -257,9 +257,7 @@ class ProviderSpec(Descriptor):
     """A provider: its settings model and how an account of it is opened.
 
     The form of a gateway is made of the settings model: titles are labels, descriptions hints,
-    a `SecretStr` is never shown again. One with `json_schema_extra={"sent_to": "host"}` is asked
-    for again when the setting `host` changes, so that it goes to nobody else. `dns_records` is
-    given checked settings.
+    a `SecretStr` is never shown again. `dns_records` is given checked settings.
     """
 
     channel: str

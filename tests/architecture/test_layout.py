@@ -21,7 +21,7 @@ CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}
 LONGEST_MODULE = 500
 TOP_FOLDERS = ("core", "plugins", "web", "workers", "tests", "bench", "tools")
 GENERIC_ROOTS = {"core", "plugins", "web", "workers"}
-PARTNERS = {"hookspecs", "types", "errors", "blocks", "sql", "webkit", "testing"}
+PARTNERS = {"hookspecs", "outgoing", "types", "errors", "blocks", "sql", "webkit", "testing"}
 """The modules of `envoi` that plugins may import, besides `envoi` itself."""
 
 PLUGINS = sorted(f.name for f in ROOT.glob("plugins/*/envoi_*") if f.is_dir())

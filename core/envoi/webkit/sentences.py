@@ -114,6 +114,10 @@ WITH_VALUES = (
     _("The SMTP server {host} is not ready: {reply}. Try again later."),
     _("The SMTP server {host} refuses us: {reply}. Check the gateway's settings."),
     _("A gateway has a name of 1 to {most} characters."),
+    _(
+        "The server {host} is in a private network, which is closed to companies here. Enter a"
+        " public one, or ask whoever runs the servers."
+    ),
     _("The gateway confirmed none of the last {count} messages: {reply}"),
     _("The SMTP server {host} cannot be reached. Check host, port and network."),
     _("The SMTP server {host} broke off while greeting. Try again later."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
+from envoi.outgoing import connect
 from envoi_channel_email.settings import Security, SmtpSettings
 
 _MAX_REPLY = 64 * 1024
@@ -49,7 +50,8 @@ class Dialogue:
 
         Raises:
             TemporaryProviderError: The server cannot be reached or is not ready.
-            PermanentProviderError: It refuses us, or its certificate is not valid.
+            PermanentProviderError: It refuses us, its certificate is not valid, or it is where
+                companies may not go.
         """
         self._settings = settings
         self._buffer = bytearray()
@@ -124,9 +126,7 @@ class Dialogue:
         settings = self._settings
         place = f"{settings.host}:{settings.port}"
         try:
-            plain = socket.create_connection(
-                (settings.host, settings.port), settings.connect_timeout
-            )
+            plain = connect(settings.host, settings.port, settings.connect_timeout)
         except (OSError, UnicodeError) as error:
             message = f"The SMTP server {place} cannot be reached. Check host, port and network."
             raise TemporaryProviderError(message, raw=str(error)) from error

@@ -17,11 +17,12 @@ from sqlalchemy import select, text
 
 from envoi.cli.counters import counters as commands
 from envoi.db import Database, table
+from envoi.delivery.models import Message, MessageState
 from envoi.jobs import Work
 from envoi.plugins import Plugins
 from envoi.tenants.models import DueWork
 from envoi.tracking import counters
-from envoi.tracking.classify import VERSION, Mark
+from envoi.tracking.classify import VERSION, Mark, Signals, rule_of
 from envoi.tracking.judging import announce_outdated, reclassify
 from envoi.tracking.ledger import Hit, write
 from envoi.tracking.models import EventKind
@@ -156,6 +157,32 @@ def test_what_is_judged_while_it_comes_is_judged_the_same_afterwards(
     assert counters.compare(database, run.tenant_id, run.run_id) == []
     counters.rebuild(database, run.tenant_id, run.run_id)
     assert counters.compare(database, run.tenant_id, run.run_id) == []
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(
+    accepted_before=st.none() | st.sampled_from([-1.0, 0.0, 1.999999, 2.0, 2.000001, 60.0]),
+    state=st.sampled_from([MessageState.CLAIMED, MessageState.ACCEPTED, MessageState.UNCONFIRMED]),
+    agent=st.sampled_from([FIREFOX, SCANNER]),
+)
+def test_the_writer_and_the_classifier_agree_on_what_is_too_quick(
+    database: Database,
+    run: LedgerRun,
+    customers: list[int],
+    accepted_before: float | None,
+    state: MessageState,
+    agent: str,
+) -> None:
+    """The rule is written in two languages: SQL while hits come, Python when judged again."""
+    accepted_at = None if accepted_before is None else OPENED - timedelta(seconds=accepted_before)
+    with database.tenant_connection(run.tenant_id) as connection:
+        connection.exec_driver_sql("DELETE FROM message_event")
+        message = table(Message)
+        connection.execute(message.update().values(state=state, accepted_at=accepted_at))
+    put(database, run, Hit(run.ref(customers[0]), EventKind.OPEN, OPENED, agent=agent))
+    on_the_wire = state is MessageState.CLAIMED
+    rule = rule_of(Signals(OPENED, agent, Mark.NONE, accepted_at, on_the_wire))
+    assert machines(database, run) == [rule is not None]
 
 
 def _facts(

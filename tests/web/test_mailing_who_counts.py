@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from desk import Desk
+from desk import Desk, Shown
 from envoi.db import Database
 from envoi.mailings.service import create_draft, get_mailing
 from envoi.segments import counting
 from factories.customers import make_customers
 from pages import SignIn
+
+ASKED = {"HX-Request": "true", "HX-Target": "volume"}
 
 
 def test_a_large_base_is_counted_about_first_and_exactly_after(
@@ -26,14 +28,20 @@ def test_a_large_base_is_counted_about_first_and_exactly_after(
     assert about.status == 200
     assert "About, counted" in about.words
     assert f'hx-post="{here}/count" hx-trigger="load"' in about.source
-    exact = desk.post(f"{here}/count")
+    exact = Shown(
+        desk.browser.post(f"{here}/count", data={"csrf_token": desk.token}, headers=ASKED)
+    )
     assert "Exact, counted" in exact.words
     assert 'hx-trigger="load"' not in exact.source
     summary = exact.source.partition('id="who-summary" hx-swap-oob="true"')[2]
     counted = exact.source.partition('id="control-count" hx-swap-oob="true"')[2]
     assert (">810<" in summary, ">90<" in counted) == (True, True)
+    desk.post(f"{here}/who", version=2, source="all", control_share="0")
+    whole = desk.post(f"{here}/count")
+    assert "Without a control group the report cannot tell" in whole.words
+    assert ("</html>" in whole.source, "</html>" in exact.source) == (True, False)
     assert "= 900: every customer is counted once" in exact.words
-    about = desk.post(f"{here}/who", version=2, source="all", control_share="20")
+    about = desk.post(f"{here}/who", version=3, source="all", control_share="20")
     assert "About, counted" in about.words
     review = desk.get(f"{here}/when")
     assert review.status == 200

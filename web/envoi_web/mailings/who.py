@@ -20,6 +20,7 @@ from envoi.subscriptions.queries import list_categories
 from envoi.target_audiences.queries import list_audiences
 from envoi.webkit import current, page, parts, permission, see_other
 from envoi.webkit.formats import number
+from envoi.webkit.htmx import is_fragment
 from envoi_web.mailings import forms, strata
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import options
@@ -79,6 +80,8 @@ def count(mailing_id: int) -> Response:
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
         context = _who_context(session, mailing)
+        if not is_fragment():
+            return page("mailings/who.html", **context)
         return parts("mailings/who.html", COUNTED, **context)
 
 

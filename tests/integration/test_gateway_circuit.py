@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from envoi.db import Database, table
+from envoi.delivery import shares
 from envoi.delivery.circuit import BackOff
 from envoi.delivery.gateways import Account, get_gateway, set_gateway, store_account
-from envoi.delivery.models import Circuit, Message, MessageState, Run, RunStatus
+from envoi.delivery.models import Circuit, Message, MessageState, Run, RunStatus, Sender
 from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.probing import probe_gateway
 from envoi.delivery.routes import Route, choose_route, gateway_in_use
@@ -330,18 +331,57 @@ def test_a_wrong_password_opens_the_circuit_at_once(
     assert circuit_of(database, tenant_id, gateway).answer == "554 5.7.1 you are blocked"
 
 
+@pytest.mark.parametrize(("processes", "most"), [(1, 2), (2, 3), (3, 2), (3, 1)])
 def test_no_more_connections_than_a_gateway_allows(
-    installation: Installation, database: Database, tenant_id: int
+    installation: Installation,
+    database: Database,
+    tenant_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    most: int,
 ) -> None:
+    monkeypatch.setattr(shares, "SETTLE_SECONDS", 0)
+    end_senders(database)
     with SmtpSink(Script(delay_ms=(1, 3))) as sink:
         with database.tenant_session(tenant_id) as session:
             gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            get_gateway(session, tenant_id, gateway).most_connections = 2
+            get_gateway(session, tenant_id, gateway).most_connections = most
             run = a_run(session, tenant_id, gateway, 120, block_size=10)
-        with engines(installation) as senders:
+        with engines(installation, processes) as senders:
             work(senders, tenant_id, run, threads=4)
-        assert sink.connections == 2
+        assert sink.connections == most or (processes > 1 and sink.connections < most)
         assert len(set(sink.recipients)) == len(sink.recipients) == 120
+
+
+def end_senders(database: Database) -> None:
+    """Other tests may have left sessions behind that seem to live."""
+    with database.system_session() as session:
+        session.execute(table(Sender).update().values(ended_at=func.now()))
+
+
+def test_who_has_just_begun_takes_no_connection_before_all_know_of_it(
+    installation: Installation,
+    database: Database,
+    tenant_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end_senders(database)
+    with SmtpSink() as sink:
+        with database.tenant_session(tenant_id) as session:
+            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
+            get_gateway(session, tenant_id, gateway).most_connections = 2
+            run = a_run(session, tenant_id, gateway, 20, block_size=10)
+        with engines(installation, 2) as (_, second):
+            work([second], tenant_id, run)
+            assert sink.recipients == []
+            monkeypatch.setattr(shares, "SETTLE_SECONDS", 0)
+            monkeypatch.setattr(shares, "COUNT_SECONDS", 0)
+            with engines(installation, 1) as (third,):
+                work([third], tenant_id, run)
+                assert sink.recipients == [], "the places are those of the first two"
+        with engines(installation, 1) as (alone,):
+            work([alone], tenant_id, run)
+        assert len(set(sink.recipients)) == len(sink.recipients) == 20
 
 
 def test_plugins_switched_on_or_off_make_plans_anew(

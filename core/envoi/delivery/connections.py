@@ -22,35 +22,50 @@ class Connections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: dict[PoolKey, list[tuple[float, Connection]]] = defaultdict(list)
-        self._busy: Counter[PoolKey] = Counter()
+        self._seats: Counter[PoolKey] = Counter()
+        self._taken: Counter[PoolKey] = Counter()
 
     @contextmanager
-    def seat(self, gateway: PoolKey, most: int) -> Iterator[bool]:
-        """Take one of so many places at a gateway (0: any number); false when all are taken.
+    def seat(self, gateway: PoolKey, most: int | None) -> Iterator[bool]:
+        """Take one of so many places at a gateway (None: any number); false when all are taken.
 
         Whoever has one uses a connection that is open before it opens another, so there are
-        never more connections than places.
+        never more connections than places. Where places have become fewer, what is open beyond
+        them is closed.
         """
         with self._lock:
-            seated = not most or self._busy[gateway] < most
-            self._busy[gateway] += seated
+            surplus = self._surplus(gateway, most)
+            seated = most is None or self._seats[gateway] < most
+            self._seats[gateway] += seated
+        for connection in surplus:
+            connection.close()
         try:
             yield seated
         finally:
             with self._lock:
-                self._busy[gateway] -= seated
+                self._seats[gateway] -= seated
 
     def take(self, gateway: PoolKey, connect: Callable[[], Connection]) -> Connection:
         """Return a kept connection, or open one."""
         with self._lock:
             idle = self._idle[gateway]
             found = idle.pop()[1] if idle else None
-        return found or connect()
+        found = found or connect()
+        with self._lock:
+            self._taken[gateway] += 1
+        return found
 
     def put(self, gateway: PoolKey, connection: Connection) -> None:
         """Keep a connection that works for whoever needs it next."""
         with self._lock:
+            self._taken[gateway] -= 1
             self._idle[gateway].append((monotonic(), connection))
+
+    def close(self, gateway: PoolKey, connection: Connection) -> None:
+        """Close a connection that was taken and does not work any more."""
+        with self._lock:
+            self._taken[gateway] -= 1
+        connection.close()
 
     def close_idle(self, older_than: float = IDLE_SECONDS) -> None:
         """Close what nobody has used for a while."""
@@ -61,3 +76,13 @@ class Connections:
                 self._idle[gateway] = [(since, c) for since, c in idle if since > limit]
         for connection in old:
             connection.close()
+
+    def _surplus(self, gateway: PoolKey, most: int | None) -> list[Connection]:
+        """Give up what is idle beyond so many connections."""
+        if most is None:
+            return []
+        idle = self._idle[gateway]
+        beyond = max(0, len(idle) + self._taken[gateway] - most)
+        surplus = [connection for _, connection in idle[:beyond]]
+        del idle[:beyond]
+        return surplus

@@ -25,6 +25,7 @@ from envoi.delivery.recorder import Slot
 from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
 from envoi.delivery.sender import SenderEndedError, SenderSession
+from envoi.delivery.shares import Shares
 from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
 from envoi.delivery.throttle import Outflow, Throttle, domain_of, shared_buckets
 from envoi.delivery.traffic import note_traffic
@@ -102,7 +103,7 @@ class Engine:
         self._sender = sender
         self._plans = Plans(installation)
         self._back_off = back_off
-        self._processes = max(1, installation.settings.worker_processes)
+        self._shares = Shares(installation.database, sender.id)
         self._streaks = Streaks()
         self.connections = Connections()
         self._throttle = Throttle(shared_buckets(installation))
@@ -146,13 +147,19 @@ class Engine:
         if opens_at := self._opens_at(plan):
             self._settle(tenant_id, run_id, not_before=opens_at)
             return False
-        share = -(-route.most_connections // self._processes)
-        with self.connections.seat(plan.pool, share) as seated:
+        with self.connections.seat(plan.pool, self._share(route)) as seated:
             return seated and self._send_by(plan, route, slot, stop)
 
     def _route(self, tenant_id: int, run_id: int) -> Route | datetime | None:
         with self._database.tenant_session(tenant_id) as session:
             return choose_route(session, self._plugins, tenant_id, run_id)
+
+    def _share(self, route: Route) -> int | None:
+        """How many connections this process may have to a gateway; None: any number."""
+        if not route.most_connections:
+            return None
+        # One process tries alone whether a gateway works again; it need not be one with a part.
+        return self._shares.of(route.most_connections) or int(route.alone)
 
     def _opens_at(self, plan: Plan) -> datetime | None:
         """When limits let the next message leave, as far as this process knows; None: now."""
@@ -231,10 +238,10 @@ class Engine:
         except ProviderError as error:
             log.warning("gateway_failed", gateway=plan.gateway, error=str(error))
             sheet.trouble = error
-            _close(connection)
+            self._close(plan, connection)
         except EnvoiError as error:
             sheet.pause_reason = str(error)
-            _close(connection)
+            self._close(plan, connection)
         else:
             self.connections.put(plan.pool, connection)
         if isinstance(sheet.trouble, RefusingEverythingError):
@@ -252,6 +259,10 @@ class Engine:
             return opened
 
         return self.connections.take(plan.pool, connect)
+
+    def _close(self, plan: Plan, connection: Connection | None) -> None:
+        if connection is not None:
+            self.connections.close(plan.pool, connection)
 
     def _render(
         self, plan: Plan, message: ClaimedMessage, person: Person | None, sheet: _Sheet
@@ -376,8 +387,3 @@ class Engine:
 
 def _shortened(detail: str) -> str:
     return detail[:MAX_DETAIL].replace("\0", "")
-
-
-def _close(connection: Connection | None) -> None:
-    if connection is not None:
-        connection.close()

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.collection import collect
 from envoi.db import table
+from envoi.delivery.blocks import messages_of_run
 from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
     BlockState,
@@ -24,7 +25,7 @@ from envoi.delivery.models import (
     RunBlock,
     RunStatus,
 )
-from envoi.delivery.runs import store_links
+from envoi.delivery.runs import get_run, store_links
 from envoi.installation import Installation
 from envoi.jobs import Work, withdraw
 from envoi.mailings import launch
@@ -57,13 +58,11 @@ def send_in_the_past(
         run_id = launch.launch_draft(
             session, installation.plugins, installation.settings, tenant_id, mailing_id, at
         )
-        run = table(Run)
-        mine = (run.c.tenant_id == tenant_id, run.c.id == run_id)
-        session.execute(update(run).where(*mine).values(seed=SEED))
+        get_run(session, tenant_id, run_id).seed = SEED
     collect(database, installation.plugins, tenant_id, run_id)
     with database.tenant_session(tenant_id) as session:
         store_links(session, tenant_id, run_id, 1, (link,))
-        messages = _accept(session, tenant_id, run_id, at)
+        messages = _accept(session, get_run(session, tenant_id, run_id), at)
     launched_on = messages[0].launched_on
     write(database, tenant_id, launched_on, list(_hits(tenant_id, run_id, messages)))
     attribute(database, tenant_id, run_id)
@@ -71,24 +70,17 @@ def send_in_the_past(
         keep_figures(connection, tenant_id, [run_id])
 
 
-def _accept(
-    session: Session, tenant_id: int, run_id: int, at: datetime
-) -> Sequence[Row[tuple[int]]]:
-    run, block, message = table(Run), table(RunBlock), table(Message)
-    launched_on = session.scalar(
-        select(run.c.launched_on).where(run.c.tenant_id == tenant_id, run.c.id == run_id)
-    )
-    mine = (
-        *(message.c.tenant_id == tenant_id, message.c.run_id == run_id),
-        *(message.c.launched_on == launched_on, message.c.state == MessageState.READY),
-    )
-    first = select(func.min(message.c.seq)).where(*mine).scalar_subquery()
+def _accept(session: Session, run: Run, at: datetime) -> Sequence[Row[tuple[int]]]:
+    """Let the messages leave one after the other from a moment on; return those accepted."""
+    message = table(Message)
+    waiting = (messages_of_run(run), message.c.state == MessageState.READY)
+    first = select(func.min(message.c.seq)).where(*waiting).scalar_subquery()
     moment = at + (message.c.seq - first) * func.make_interval(0, 0, 0, 0, 0, 0, 1 / PER_SECOND)
     # Every two-hundredth address turned out not to exist.
     gone = message.c.customer_id % 200 == 0
-    accepted = session.execute(
+    tried = session.execute(
         update(message)
-        .where(*mine)
+        .where(*waiting)
         .values(
             state=case((gone, int(MessageState.FAILED)), else_=int(MessageState.ACCEPTED)),
             code=case((gone, 550), else_=250),
@@ -105,29 +97,24 @@ def _accept(
             message.c.accepted_at,
         )
     ).all()
-    session.execute(
-        update(block)
-        .where(block.c.tenant_id == tenant_id, block.c.run_id == run_id)
-        .values(state=int(BlockState.DONE))
-    )
-    session.execute(
-        update(run)
-        .where(run.c.tenant_id == tenant_id, run.c.id == run_id)
-        .values(
-            status=int(RunStatus.SENT),
-            created_at=at,
-            collected_at=at,
-            finished_at=at + timedelta(seconds=len(accepted) / PER_SECOND),
-        )
-    )
-    mailing = table(Mailing)
+    _end(session, run, at, timedelta(seconds=len(tried) / PER_SECOND))
+    return [row for row in tried if row.accepted_at is not None]
+
+
+def _end(session: Session, run: Run, at: datetime, took: timedelta) -> None:
+    """Date a run back, and end it as if its senders had."""
+    block, mailing = table(RunBlock), table(Mailing)
+    theirs = (block.c.tenant_id == run.tenant_id, block.c.run_id == run.id)
+    session.execute(update(block).where(*theirs).values(state=int(BlockState.DONE)))
+    run.status = RunStatus.SENT
+    run.created_at = run.collected_at = at
+    run.finished_at = at + took
     session.execute(
         update(mailing)
-        .where(mailing.c.tenant_id == tenant_id, mailing.c.run_id == run_id)
+        .where(mailing.c.tenant_id == run.tenant_id, mailing.c.run_id == run.id)
         .values(created_at=at - timedelta(days=1))
     )
-    withdraw(session, tenant_id, Work.SEND, run_id)
-    return [row for row in accepted if row.accepted_at is not None]
+    withdraw(session, run.tenant_id, Work.SEND, run.id)
 
 
 def _hits(tenant_id: int, run_id: int, messages: Sequence[Row[tuple[int]]]) -> Iterator[Hit]:

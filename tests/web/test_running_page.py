@@ -14,6 +14,7 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account
 from envoi.db import Database
 from envoi.delivery.models import Gateway, MessageState, Run, RunStatus
+from envoi.delivery.states import RESENT
 from envoi.mailings.models import Mailing
 from envoi.tenants.service import create_tenant
 from ledger_rows import LedgerRun, add_customers, add_messages, add_run
@@ -140,3 +141,31 @@ def test_another_companys_run_is_not_there(signed_in: SignIn, database: Database
     other = create_tenant(database, slug=f"o{NOW.timestamp():.0f}", name="Other").id
     theirs = add_run(database, other)
     assert signed_in().get(f"/mailings/{theirs.mailing_id}/progress").status_code == 404
+
+
+def test_what_left_with_an_outcome_nobody_knows_and_waits_is_told(
+    signed_in: SignIn, database: Database, tenant_id: int, run_of: Changed
+) -> None:
+    run = run_of()
+    waiting = {"state": MessageState.READY, "detail": RESENT, "accepted_at": None}
+    add_messages(database, run, add_customers(database, tenant_id, 3), **waiting)
+    words = words_of(signed_in(), run)
+    assert (
+        "The connection broke after the message may have been taken – Will be sent again 3" in words
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        (Role.ADMINISTRATOR, "See the gateway"),
+        (Role.ANALYST, "An administrator finds its answer in Settings, Gateways."),
+    ],
+)
+def test_a_gateway_that_does_not_answer_is_named_with_the_way_to_it(
+    signed_in: SignIn, run_of: Changed, role: Role, told: str
+) -> None:
+    run = run_of(status=RunStatus.PAUSED, paused_at=NOW, waits_for_gateway=True)
+    words = words_of(signed_in(role), run)
+    assert "Gateway Not answering Relay" in words
+    assert told in words

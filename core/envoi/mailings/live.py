@@ -15,7 +15,7 @@ from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Gateway, Message, MessageState, Run
 from envoi.delivery.routes import GatewayInUse, gateway_in_use
 from envoi.delivery.runs import Progress
-from envoi.delivery.states import RECIPIENT_STATES
+from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.mailings.funnel import messages_of
 from envoi.mailings.models import Mailing
 from envoi.mailings.report import Reason, reasons_not_sent
@@ -26,7 +26,8 @@ from envoi.plugins import Plugins
 class LiveFigures:
     """A run at a moment; `minutes` are the messages that the gateway took in each minute.
 
-    `wrong` is why messages did not leave.
+    `wrong` is why messages did not leave; `resending` of those that wait have left once, with an
+    outcome that nobody knows.
     """
 
     progress: Progress
@@ -34,6 +35,7 @@ class LiveFigures:
     opened: int
     last_minute: int
     minutes: dict[datetime, int]
+    resending: int = 0
     wrong: tuple[Reason, ...] = ()
 
 
@@ -63,6 +65,7 @@ def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
             func.count(m.bounced_at).label("bounced"),
             func.count(m.opened_at).label("opened"),
             func.count().filter(just_now).label("just_now"),
+            func.count().filter(m.detail == RESENT).label("resent"),
         )
         .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(m.state, minute)
@@ -81,6 +84,7 @@ def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
         opened=sum(row.opened for row in rows),
         last_minute=sum(row.just_now for row in accepted),
         minutes=dict(sorted(minutes.items())),
+        resending=sum(row.resent for row in rows if row.state in OPEN_STATES),
     )
 
 

@@ -30,6 +30,7 @@ def held_reason(reason: Reason) -> tuple[str, str]:
         MessageState.CANCELLED: _("Cancelled"),
         MessageState.ACCEPTED: reason.text or _("Returned by the recipient's server"),
     }
-    code = _("code %(code)s", code=reason.code) if reason.code else ""
     sample = "" if reason.state is MessageState.ACCEPTED else reason.text
+    told = sample.startswith(str(reason.code))
+    code = _("code %(code)s", code=reason.code) if reason.code and not told else ""
     return labels[reason.state], ", ".join(part for part in (code, sample) if part)

@@ -150,7 +150,19 @@ def _wrong(session: Session, run: Run, live: LiveFigures) -> list[dict[str, Any]
             "url": _behind(run.mailing_id, found.state.name.lower(), found.count),
         }
         for found in live.wrong
-    ]
+    ] + ([_resending(live.resending)] if live.resending else [])
+
+
+def _resending(count: int) -> dict[str, Any]:
+    """Messages of unknown outcome that wait to be sent once more, and count as waiting."""
+    return {
+        "reason": _("The connection broke after the message may have been taken"),
+        "raw": "",
+        "code": "",
+        "next": _("Will be sent again"),
+        "count": count,
+        "url": "",
+    }
 
 
 def _next(reason: Reason, resend: bool) -> str:
@@ -212,7 +224,7 @@ def _phases(
         (
             _("Paused") if status is Status.PAUSED else _("Sending"),
             _through(session, run, status),
-            run.collected_at if run else None,
+            run.collected_at if run and status is not Status.PAUSED else None,
         ),
         (ended, _("about %(time)s", time=clock(end)) if end else "", run and run.finished_at),
     )

@@ -57,7 +57,7 @@ def figures(
 ) -> list[dict[str, str]]:
     """Speed, delivered, opened, gateway."""
     sent = live.progress.accepted
-    working, tone = _gateway_state(live, status, now)
+    working, tone = _gateway_state(run, live, status, now)
     note = f"{gateway.name}, {stands_in(gateway)}" if gateway.instead_of else gateway.name
     return [
         _speed(run, live, status),
@@ -91,8 +91,10 @@ def _speed(run: Run, live: LiveFigures, status: Status) -> dict[str, str]:
     return {"label": _("Average speed"), "value": value, "note": note}
 
 
-def _gateway_state(live: LiveFigures, status: Status, now: datetime) -> tuple[str, str]:
+def _gateway_state(run: Run, live: LiveFigures, status: Status, now: datetime) -> tuple[str, str]:
     """Say of the gateway what its answers show, and nothing where none was to be expected."""
+    if status is Status.PAUSED and run.waits_for_gateway:
+        return str(_("Not answering")), "bad"
     if status is not Status.SENDING or not live.progress.claimed + live.last_minute:
         return NO_VALUE, ""
     last = max(live.minutes, default=None)

@@ -21,7 +21,7 @@ from envoi.operations.live import (
     installation_figures,
 )
 from envoi.webkit import current, page, permission
-from envoi.webkit.formats import NO_VALUE, number
+from envoi.webkit.formats import NO_VALUE, number, translated
 from envoi_web.settings_pages.blueprint import settings
 
 LATE_SECONDS = {GIVE_HINTS: 30, RECONCILE: 60}
@@ -65,6 +65,9 @@ def operations() -> Response:
         restored=restored,
         cells=_cells(figures),
         figures=figures,
+        providers={
+            spec.name: translated(spec.label) for spec in current.plugins.providers.values()
+        },
         runs=[(run, run.status.name.lower(), _rate(run)) for run in figures.runs],
         works=[
             (WORKS.get(Work(line.kind), line.kind), line, (line.oldest or 0) > LATE_WORK_SECONDS)

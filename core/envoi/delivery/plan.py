@@ -151,7 +151,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         plugins = installation.plugins.for_tenant(session, tenant_id)
         spec = _channel(plugins, run.channel)
         kit = Kit(Library(session, tenant_id, frozen.links_url or settings.links_url))
-        contents = _compile(plugins, spec, frozen, kit)
+        contents = _compile(plugins, spec, frozen, kit, _feedback_id(run))
         for variant, content in contents.items():
             store_links(session, tenant_id, run_id, variant, content.links)
         provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
@@ -202,12 +202,18 @@ def _channel(plugins: Plugins, name: str) -> ChannelSpec:
     return spec
 
 
+def _feedback_id(run: Run) -> str:
+    """What Gmail counts complaints by: the run, its mailing, its kind, and who sends."""
+    kind = RunKind(run.kind).name.lower()
+    return f"{run.id}:{run.mailing_id or 0}:{kind}:envoi{run.tenant_id}"
+
+
 def _compile(
-    plugins: Plugins, spec: ChannelSpec, settings: RunSettings, kit: Kit
+    plugins: Plugins, spec: ChannelSpec, settings: RunSettings, kit: Kit, feedback_id: str
 ) -> dict[int, CompiledContent]:
     def compiled(content: dict[str, Any]) -> CompiledContent:
         checked = spec.content_schema.model_validate(content)
-        return spec.compile(checked, settings.envelope(), kit)
+        return spec.compile(checked, settings.envelope(feedback_id), kit)
 
     return {
         v.number: fence(plugins, "channel", spec.name, partial(compiled, v.content))

@@ -87,12 +87,13 @@ class RunSettings(BaseModel):
         """How the limit per minute is kept, where there is one."""
         return pace_of(self.limit_per_minute, self.block_size)
 
-    def envelope(self) -> Envelope:
+    def envelope(self, feedback_id: str) -> Envelope:
         """What the content is told of the run."""
         return Envelope(
             message_domain=self.message_domain,
             return_path_domain=self.message_domain,
             base_url=self.links_url,
+            feedback_id=feedback_id,
         )
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -121,6 +121,12 @@ class Database:
             "durable": "on" if durable else "off",
         }
         connection.execute(_ENTER, parameters)
+
+
+def one_at_a_time(session: Session | Connection, what: str) -> None:
+    """Let transactions that name the same follow each other: the next waits for this one's end."""
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(what, 0))
+    session.execute(select(lock))
 
 
 def connect(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+
+from envoi.db import one_at_a_time
 
 A_MOMENT = timedelta(seconds=5)
 """Made by the same person within this time, the same thing was asked for once."""
@@ -13,5 +14,4 @@ A_MOMENT = timedelta(seconds=5)
 
 def one_by_one(session: Session, what: str, tenant_id: int, account_id: int | None) -> None:
     """Let a person make things of one kind one after the other, until the transaction ends."""
-    lock = func.hashtextextended(f"{what}:{tenant_id}:{account_id}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    one_at_a_time(session, f"{what}:{tenant_id}:{account_id}")

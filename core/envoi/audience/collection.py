@@ -29,7 +29,7 @@ from envoi.audience.request import AudienceRequest, request_of_run
 from envoi.audience.stages import judge_rows, segment_of
 from envoi.audience.statement import run_statement
 from envoi.audience.volume import Volume, account, tally
-from envoi.db import Database, table
+from envoi.db import Database, one_at_a_time, table
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.pace import Pace
 from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
@@ -40,7 +40,6 @@ from envoi.plugins import Plugins
 _LARGE = 50_000
 _STOPPING = (PluginError, ValidationFailedError, ConflictError, DataError, ProgrammingError)
 """What keeps an audience from being written down: its run pauses with the reason."""
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('envoi_collect'), :tenant)")
 
 
 def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -> Volume | None:
@@ -54,7 +53,7 @@ def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -
     """
     try:
         with database.tenant_session(tenant_id) as session:
-            session.execute(_LOCK, {"tenant": tenant_id})
+            one_at_a_time(session, f"collect:{tenant_id}")
             run = get_run(session, tenant_id, run_id, lock=True)
             if run.collected_at is not None:
                 return Volume.from_document(run.volume)

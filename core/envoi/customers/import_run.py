@@ -33,12 +33,10 @@ from envoi.customers.staging import Applied, ImportCounts, Importer, Progress
 from envoi.db import Database, table
 from envoi.errors import EnvoiError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
+from envoi.receipts.attribution import announce_attribution
 from envoi.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-EVERY_RUN = 0
-"""Stands for the run of an announced attribution that concerns all open windows."""
 
 ATTRIBUTED_AFTER = timedelta(minutes=1)
 """How often receipts are attributed while their import goes on."""
@@ -157,7 +155,7 @@ def _keep(
         raise _StoppedError
     if FORMS[ImportKind(row.kind)].attributes and not row.dry_run:
         soon = datetime.now(UTC) + ATTRIBUTED_AFTER
-        announce(connection, tenant_id, Work.ATTRIBUTE, EVERY_RUN, soon)
+        announce_attribution(connection, tenant_id, due_at=soon)
 
 
 @contextmanager
@@ -241,7 +239,7 @@ def _finish(
     _save(session, tenant_id, row.id, details, **values)
     withdraw(session, tenant_id, Work.IMPORT, row.id)
     if FORMS[ImportKind(row.kind)].attributes and not row.dry_run:
-        announce(session, tenant_id, Work.ATTRIBUTE, EVERY_RUN)
+        announce_attribution(session, tenant_id)
 
 
 _ANALYZE = (

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Date, Integer, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from envoi.db import Database, table
+from envoi.db import Database, one_at_a_time, table
 from envoi.delivery.figures import keep_figures, keep_sales
 from envoi.delivery.models import Run, RunKind
 from envoi.jobs import Work, announce, withdraw
@@ -175,9 +175,12 @@ def attribute_when_due(
 
 
 def announce_attribution(
-    session: Session, tenant_id: int, run_id: int = ALL_OPEN_RUNS, due_at: datetime | None = None
+    session: Session | Connection,
+    tenant_id: int,
+    run_id: int = ALL_OPEN_RUNS,
+    due_at: datetime | None = None,
 ) -> None:
-    """Ask for attribution: of a run when it was sent, of all open runs after an import."""
+    """Ask for attribution: of a run while its figures may change, of all open runs by an import."""
     announce(session, tenant_id, Work.ATTRIBUTE, run_id, due_at)
 
 
@@ -203,8 +206,7 @@ def _attribute(session: Session, tenant_id: int, run_id: int | None, now: dateti
     connection.execute(text("SET LOCAL enable_nestloop = off"))
     connection.execute(text("SET LOCAL work_mem = '128MB'"))
     # One at a time: two that decide the same receipts would wait for each other in turn.
-    lock = func.pg_advisory_xact_lock(func.hashtext("attribution"), tenant_id)
-    connection.execute(select(lock))
+    one_at_a_time(connection, f"attribution:{tenant_id}")
     values = {
         "tenant": tenant_id,
         "zone": _zone(connection, tenant_id),

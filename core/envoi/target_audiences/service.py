@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
-from envoi.db import table
+from envoi.db import one_at_a_time, table
 from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
 from envoi.plugins import Plugins
 from envoi.segments.compile import customer_ids
@@ -125,8 +125,7 @@ def one_change_at_a_time(
     The audiences themselves are not locked: who asks for another change would wait as well.
     """
     for audience_id in sorted(audience_ids):
-        lock = func.hashtextextended(f"audience:{tenant_id}:{audience_id}", 0)
-        session.execute(select(func.pg_advisory_xact_lock(lock)))
+        one_at_a_time(session, f"audience:{tenant_id}:{audience_id}")
 
 
 def one_customer(tenant_id: int, customer_id: int) -> CustomerIds:

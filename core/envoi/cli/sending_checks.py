@@ -55,7 +55,7 @@ def check_scheduler(installation: Installation) -> Iterator[Finding]:
 def check_circuits(installation: Installation) -> Iterator[Finding]:
     """Look for gateways that do not work."""
     silent = 0
-    for slug, tenant_id in _tenants(installation.database):
+    for slug, tenant_id in companies(installation.database):
         with installation.database.tenant_session(tenant_id) as session:
             listed = list_gateways(session, tenant_id)
         for one in listed:
@@ -70,7 +70,7 @@ def check_circuits(installation: Installation) -> Iterator[Finding]:
 def check_signatures(installation: Installation) -> Iterator[Finding]:
     """Read the settings of every gateway, its passwords and its key for signatures."""
     plugins, settings = installation.plugins, installation.settings
-    for slug, tenant_id in _tenants(installation.database):
+    for slug, tenant_id in companies(installation.database):
         with installation.database.tenant_session(tenant_id) as session:
             for one in list_gateways(session, tenant_id):
                 name = f"settings of {one.gateway.name} of {slug}"
@@ -88,7 +88,7 @@ def check_signatures(installation: Installation) -> Iterator[Finding]:
 def check_unconfirmed(installation: Installation) -> Iterator[Finding]:
     """Look for messages of the last week of which nobody knows whether they arrived."""
     every = 0
-    for slug, tenant_id in _tenants(installation.database):
+    for slug, tenant_id in companies(installation.database):
         with installation.database.tenant_session(tenant_id) as session:
             count, mailings = _unconfirmed(session, tenant_id)
         if count:
@@ -123,7 +123,8 @@ def _unconfirmed(session: Session, tenant_id: int) -> tuple[int, int]:
     return sum(counts), sum(map(bool, counts))
 
 
-def _tenants(database: Database) -> Sequence[tuple[str, int]]:
+def companies(database: Database) -> Sequence[tuple[str, int]]:
+    """Return the short name and the number of every company."""
     c = table(Tenant).c
     with database.system_session() as session:
         return [(row.slug, row.id) for row in session.execute(select(c.slug, c.id).order_by(c.id))]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 from sqlalchemy import func, update
 
+from envoi.cli.checks import print_findings
 from envoi.cli.findings import Checking, Finding
 from envoi.cli.sending_checks import (
     check_circuits,
@@ -29,6 +30,7 @@ from envoi.delivery.run_traffic import note_outcomes
 from envoi.errors import PermanentProviderError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
+from envoi.logs import hide
 from envoi.operations.chores import GIVE_HINTS, RECONCILE, note_chore
 from envoi.operations.models import Chore
 from envoi.plugins import Plugins
@@ -126,6 +128,21 @@ def test_open_circuits(installation: Installation, tenant_id: int) -> None:
     found = look(check_circuits, installation)
     assert not found["open circuits"].ok
     assert "The password is wrong." in {finding.found for finding in found.values()}
+
+
+def test_what_a_provider_says_is_printed_as_it_is(
+    installation: Installation, tenant_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "550 [/] [link=file:///etc]see[/link] \x1b[2J s3cret-of-a-gateway"
+    with installation.database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, 25)
+        failed(session, (tenant_id, gateway), PermanentProviderError(said))
+    hide("s3cret-of-a-gateway")
+    print_findings(list(check_circuits(installation)))
+    printed = capsys.readouterr().out
+    assert "[link=file:///etc]" in printed
+    assert "\x1b[2J" not in printed
+    assert "s3cret" not in printed
 
 
 def test_keys_of_gateways(installation: Installation, tenant_id: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -13,27 +12,16 @@ from werkzeug.test import Client
 from envoi.customers.models import Customer
 from envoi.db import Database
 from envoi.delivery.models import Run, RunKind
-from envoi.plugins import Plugins
 from envoi.subscriptions.models import WHOLE_CHANNEL, MailingCategory
 from envoi.subscriptions.service import is_opted_out, opted_out_of
 from envoi.tenants.design import READABLE, check_design, contrast, on_dark, publish_design
 from envoi.tenants.service import tenant_settings
-from envoi.tracking.app import TrackingApp
 from envoi.tracking.tokens import TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
 from ledger_rows import LedgerRun, add_customers, add_messages, add_run, scalar
+from readers import client, signer
 
-
-@pytest.fixture
-def signer() -> TokenSigner:
-    return TokenSigner(["a secret of the tests"])
-
-
-@pytest.fixture
-def client(database: Database, signer: TokenSigner, plugins: Plugins) -> Iterator[Client]:
-    app = TrackingApp(database, signer, plugins)
-    yield Client(app)
-    app.close()
+__all__ = ["client", "signer"]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,30 +11,19 @@ from werkzeug.test import Client, TestResponse
 
 from envoi.db import Database
 from envoi.delivery.models import RunKind
-from envoi.plugins import Plugins
 from envoi.subscriptions import service
 from envoi.subscriptions.models import MailingCategory
 from envoi.subscriptions.service import Reason, Source
 from envoi.tenants.service import tenant_settings
 from envoi.tracking import translations
-from envoi.tracking.app import TrackingApp
 from envoi.tracking.tokens import TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
 from ledger_rows import LedgerRun, add_customers, add_messages, add_run, facts, scalar
+from readers import client, signer
+
+__all__ = ["client", "signer"]
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-
-
-@pytest.fixture
-def signer() -> TokenSigner:
-    return TokenSigner(["a secret of the tests"])
-
-
-@pytest.fixture
-def client(database: Database, signer: TokenSigner, plugins: Plugins) -> Iterator[Client]:
-    app = TrackingApp(database, signer, plugins)
-    yield Client(app)
-    app.close()
 
 
 @pytest.fixture

@@ -8,32 +8,34 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from threading import Event, Thread
-from uuid import uuid4
 
 import pytest
-from psycopg import sql
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
-from envoi.db import Database, connect, table
-from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
-from envoi.delivery.runs import get_run
-from envoi.embedded import EmbeddedPostgres
+from chaos.processes import SCHEDULER, start
+from envoi.db import Database, table
+from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.failpoints import Place
 from envoi.installation import Installation, open_installation
 from envoi.mailings import launch, service, variants
 from envoi.mailings.audience import estimate_mailing
-from envoi.plugins import Plugins
-from envoi.schema import migrate
 from envoi.segments.service import create_segment
 from envoi.settings import Settings
 from envoi_workers.scheduler import Scheduler
 from factories.customers import make_customers
-from factories.delivery import a_run, an_installation, email_content, smtp_gateway, states
-from factories.workers import die_at, scheduler_dies_at, worker_settings, workers
+from factories.delivery import (
+    a_run_through,
+    email_content,
+    is_sent,
+    smtp_gateway,
+    states,
+)
+from factories.workers import workers
 from processes import wait_until
 from smtp_sink import SmtpSink
+
+pytestmark = pytest.mark.usefixtures("only_ours")
 
 PEOPLE = 40
 BLOCK = 20
@@ -67,49 +69,11 @@ START = [
     Place.BEFORE_COLLECT_COMMIT,
     Place.AFTER_COLLECT_COMMIT,
 ]
-SCHEDULER = [Place.SCHEDULER_TICK, Place.HINT_GIVEN]
-
-
-@pytest.fixture(scope="module")
-def postgres_url(postgres: EmbeddedPostgres) -> str:
-    """A database of its own: whole workers do whatever they find in theirs."""
-    name = f"envoi_failpoints_{uuid4().hex[:12]}"
-    with postgres.connect() as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return postgres.database_url(name)
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Iterator[Database]:
-    """That database, migrated."""
-    found = connect(postgres_url)
-    migrate(found.engine)
-    yield found
-    found.engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def only_ours(database: Database) -> None:
-    """Take away due work and senders that the test before left."""
-    with database.system_session() as session:
-        session.execute(text("DELETE FROM due_work"))
-        session.execute(text("UPDATE sender SET ended_at = now()"))
-
-
-@pytest.fixture
-def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    return worker_settings(postgres_url, redis_url, tmp_path)
-
-
-@pytest.fixture
-def installation(database: Database, plugins: Plugins, tmp_path: Path) -> Installation:
-    return an_installation(database, plugins, tmp_path, undo_seconds=0)
+SCHEDULING = [Place.SCHEDULER_TICK, Place.HINT_GIVEN]
 
 
 def prepared(installation: Installation, tenant_id: int, port: int) -> Run:
-    with installation.database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, port)
-        return a_run(session, tenant_id, gateway, PEOPLE, block_size=BLOCK)
+    return a_run_through(installation, tenant_id, port, PEOPLE, block_size=BLOCK)
 
 
 def has_died(victim: BaseProcess) -> bool:
@@ -120,14 +84,8 @@ def has_died(victim: BaseProcess) -> bool:
 @contextmanager
 def survivors(settings: Settings, *queues: str) -> Iterator[None]:
     """A worker that does not die."""
-    urls = settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
-    with workers(*urls, settings.data_dir, 1, 2, queues or ("send",)):
+    with workers(settings, 1, 2, queues or ("send",)):
         yield
-
-
-def is_sent(database: Database, tenant_id: int, run_id: int) -> bool:
-    with database.tenant_session(tenant_id) as session:
-        return get_run(session, tenant_id, run_id).status == RunStatus.SENT
 
 
 def resent(database: Database, tenant_id: int, run: Run) -> int:
@@ -143,7 +101,7 @@ def resent(database: Database, tenant_id: int, run: Run) -> int:
 def finish(settings: Settings, database: Database, tenant_id: int, run: Run) -> None:
     """Let a survivor end the run, long before a session without a sign of life expires."""
     with survivors(settings):
-        wait_until(lambda: is_sent(database, tenant_id, run.id), seconds=40, what="the run")
+        wait_until(lambda: is_sent(database, run), seconds=40, what="the run")
     assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
 
 
@@ -153,7 +111,7 @@ def test_a_sender_dies(
 ) -> None:
     with SmtpSink() as sink:
         run = prepared(installation, tenant_id, sink.port)
-        assert has_died(die_at(place, settings))
+        assert has_died(start(settings, ("send",), place=place))
         finish(settings, installation.database, tenant_id, run)
         served = Counter(sink.recipients)
     assert len(served) == PEOPLE
@@ -174,7 +132,7 @@ def test_a_sender_dies_in_the_dialogue(
 
     with SmtpSink(watch=watch) as sink:
         run = prepared(installation, tenant_id, sink.port)
-        dying = die_at(None, settings)
+        dying = start(settings, ("send",))
         victim.append(dying)
         assert has_died(dying)
         finish(settings, installation.database, tenant_id, run)
@@ -190,8 +148,8 @@ def test_a_reconciler_dies_as_well(
 ) -> None:
     with SmtpSink() as sink:
         run = prepared(installation, tenant_id, sink.port)
-        assert has_died(die_at(Place.AFTER_250, settings))
-        assert has_died(die_at(place, settings))
+        assert has_died(start(settings, ("send",), place=Place.AFTER_250))
+        assert has_died(start(settings, ("send",), place=place))
         finish(settings, installation.database, tenant_id, run)
         served = Counter(sink.recipients)
     assert len(served) == PEOPLE
@@ -234,20 +192,20 @@ def test_a_start_dies(
     with SmtpSink() as sink:
         confirmed(installation, tenant_id, sink.port)
         if place in (Place.BEFORE_COLLECT_COMMIT, Place.AFTER_COLLECT_COMMIT):
-            assert has_died(die_at(place, settings, ("quick", "bulk")))
+            assert has_died(start(settings, ("quick", "bulk"), place=place))
         else:
-            assert has_died(die_at(place, settings, ("quick",)))
+            assert has_died(start(settings, ("quick",), place=place))
         with survivors(settings, "quick", "bulk", "send"):
 
             def is_over() -> bool:
                 run = only_run(database, tenant_id)
-                return run is not None and is_sent(database, tenant_id, run.id)
+                return run is not None and is_sent(database, run)
 
             wait_until(is_over, seconds=40, what="the mailing")
         assert sorted(Counter(sink.recipients).values()) == [1] * PEOPLE
 
 
-@pytest.mark.parametrize("place", SCHEDULER)
+@pytest.mark.parametrize("place", SCHEDULING)
 def test_a_scheduler_dies(
     installation: Installation, settings: Settings, tenant_id: int, place: Place
 ) -> None:
@@ -257,11 +215,11 @@ def test_a_scheduler_dies(
     scheduler = Thread(target=Scheduler(running).run, args=(stopping,))
     with SmtpSink() as sink:
         run = prepared(installation, tenant_id, sink.port)
-        assert has_died(scheduler_dies_at(place, settings))
+        assert has_died(start(settings, (SCHEDULER,), place=place))
         scheduler.start()
         with survivors(settings):
             wait_until(
-                lambda: is_sent(installation.database, tenant_id, run.id),
+                lambda: is_sent(installation.database, run),
                 seconds=40,
                 what="the run",
             )
@@ -272,4 +230,4 @@ def test_a_scheduler_dies(
 
 
 def test_every_place_is_tried() -> None:
-    assert {*SENDER, *RECONCILER, *START, *SCHEDULER} == set(Place)
+    assert {*SENDER, *RECONCILER, *START, *SCHEDULING} == set(Place)

@@ -13,30 +13,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from chaos.processes import start
 from envoi.db import Database
-from envoi.delivery.models import MessageState, Run, RunStatus
-from envoi.delivery.runs import get_run
+from envoi.delivery.models import MessageState, Run
 from envoi.failpoints import Place
-from envoi.plugins import Plugins
+from envoi.installation import Installation
 from envoi.secrets import environment_of
 from envoi.settings import Settings
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run_through, is_sent, states
 from factories.workers import worker_settings
 from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
+pytestmark = pytest.mark.usefixtures("only_ours")
+
 PEOPLE = 60
-
-
-@pytest.fixture(autouse=True)
-def only_ours(database: Database) -> None:
-    """Take away due work and senders that other tests of this database left."""
-    with database.system_session() as session:
-        session.execute(text("DELETE FROM due_work"))
-        session.execute(text("UPDATE sender SET ended_at = now()"))
 
 
 @pytest.fixture
@@ -65,13 +57,8 @@ def sink() -> Iterator[SmtpSink]:
 
 
 @pytest.fixture
-def run(
-    database: Database, plugins: Plugins, tenant_id: int, tmp_path: Path, sink: SmtpSink
-) -> Run:
-    installation = an_installation(database, plugins, tmp_path)
-    with database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-        return a_run(session, tenant_id, gateway, PEOPLE, block_size=20)
+def run(installation: Installation, tenant_id: int, sink: SmtpSink) -> Run:
+    return a_run_through(installation, tenant_id, sink.port, PEOPLE, block_size=20)
 
 
 def fill(disk: Path) -> Path:
@@ -87,11 +74,7 @@ def fill(disk: Path) -> Path:
 
 
 def wait_for_the_end(database: Database, run: Run) -> None:
-    def is_over() -> bool:
-        with database.tenant_session(run.tenant_id) as session:
-            return get_run(session, run.tenant_id, run.id).status == RunStatus.SENT
-
-    wait_until(is_over, seconds=60, what="the end of the run")
+    wait_until(lambda: is_sent(database, run), seconds=60, what="the end of the run")
 
 
 def test_on_a_full_disk_no_sender_starts_until_there_is_room(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, select
 
 from envoi.db import Database, table
 from envoi.delivery.models import (
@@ -18,50 +18,26 @@ from envoi.delivery.models import (
     MessageState,
     Run,
     RunBlock,
-    RunStatus,
     Sender,
 )
 from envoi.delivery.reconcile import reconcile
-from envoi.delivery.runs import get_run, progress
-from envoi.plugins import Plugins
+from envoi.delivery.runs import progress
+from envoi.installation import Installation
+from envoi.settings import Settings
 from envoi.tenants.service import tenant_settings
-from factories.delivery import a_run, an_installation, smtp_gateway
+from factories.delivery import a_run_through, is_sent
 from factories.workers import workers
 from processes import wait_until
 from sinks import a_sink
 
+pytestmark = pytest.mark.usefixtures("only_ours")
+
 THREADS = 2
-
-
-def prepare(
-    database: Database, plugins: Plugins, tenant_id: int, data_dir: Path, port: int, count: int
-) -> Run:
-    installation = an_installation(database, plugins, data_dir)
-    with database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, port)
-        return a_run(session, tenant_id, gateway, count, block_size=100)
 
 
 def witness(record: Path) -> Counter[str]:
     """How often each address was served."""
     return Counter(json.loads(line)["rcpt"] for line in record.read_text().splitlines())
-
-
-def is_over(database: Database, tenant_id: int, run: Run) -> bool:
-    with database.tenant_session(tenant_id) as session:
-        return get_run(session, tenant_id, run.id).status == RunStatus.SENT
-
-
-def wait_for_the_end(database: Database, tenant_id: int, run: Run) -> None:
-    wait_until(lambda: is_over(database, tenant_id, run), seconds=60, what="the end of the run")
-
-
-@pytest.fixture(autouse=True)
-def only_ours(database: Database) -> None:
-    """Take away due work and senders that other tests of this database left."""
-    with database.system_session() as session:
-        session.execute(text("DELETE FROM due_work"))
-        session.execute(text("UPDATE sender SET ended_at = now()"))
 
 
 def recorder_of(database: Database, tenant_id: int, pid: int) -> str | None:
@@ -86,19 +62,18 @@ def marked(database: Database, tenant_id: int, run: Run, *conditions: ColumnElem
 
 def test_a_lost_recorder_leaves_the_open_blocks_unconfirmed(
     database: Database,
-    plugins: Plugins,
+    installation: Installation,
+    settings: Settings,
     tenant_id: int,
-    postgres_url: str,
-    redis_url: str,
     tmp_path: Path,
 ) -> None:
     """Where the file is gone with the machine, nothing is guessed and nothing is sent again."""
-    record, data_dir = tmp_path / "record.jsonl", tmp_path / "data"
+    record, data_dir = tmp_path / "record.jsonl", settings.data_dir
     with a_sink(record, "5-30") as port:
-        run = prepare(database, plugins, tenant_id, data_dir, port, 600)
+        run = a_run_through(installation, tenant_id, port, 600, block_size=100)
         with database.tenant_session(tenant_id) as session:
             tenant_settings(session, tenant_id).unconfirmed_resend = {"email": False}
-        with workers(postgres_url, redis_url, data_dir, 1, THREADS) as found:
+        with workers(settings, 1, THREADS) as found:
             (victim,) = found.processes
             wait_until(
                 lambda: bool(recorder_of(database, tenant_id, victim.pid or 0)),
@@ -115,7 +90,7 @@ def test_a_lost_recorder_leaves_the_open_blocks_unconfirmed(
             assert reconcile(database, data_dir) == 0, "its heartbeat is fresh: it may live"
             assert reconcile(database, data_dir, gone_after=timedelta(0)) == 1
             found.start()
-            wait_for_the_end(database, tenant_id, run)
+            wait_until(lambda: is_sent(database, run), seconds=60, what="the end of the run")
     served = witness(record)
     with database.tenant_session(tenant_id) as session:
         end = progress(session, tenant_id, run.id)

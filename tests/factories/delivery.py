@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind
-from envoi.delivery.runs import RunSettings, VariantContent, create_run, start_sending
+from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind, RunStatus
+from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run, start_sending
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.settings import Settings, load_settings
@@ -126,6 +126,21 @@ def _add_recipients(session: Session, run: Run, customer_ids: Sequence[int]) -> 
         session.execute(insert(table(RunBlock)), blocks)
     run.collected_at = now
     start_sending(session, run.tenant_id, run.id)
+
+
+def a_run_through(
+    installation: Installation, tenant_id: int, port: int, people: int, **settings: Any
+) -> Run:
+    """A run to so many new customers through an SMTP server on this machine."""
+    with installation.database.tenant_session(tenant_id) as session:
+        gateway = smtp_gateway(session, installation, tenant_id, port)
+        return a_run(session, tenant_id, gateway, people, **settings)
+
+
+def is_sent(database: Database, run: Run) -> bool:
+    """Whether nothing of a run is left to do."""
+    with database.tenant_session(run.tenant_id) as session:
+        return get_run(session, run.tenant_id, run.id).status == RunStatus.SENT
 
 
 def states(database: Database, tenant_id: int, run: Run) -> dict[int, MessageState]:

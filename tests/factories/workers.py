@@ -1,9 +1,7 @@
-"""Sending processes for tests, started in no time and killed at will."""
+"""Worker processes for tests, started in no time and killed at will."""
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,20 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from envoi import failpoints
-from envoi.installation import open_installation
+from chaos.processes import start
 from envoi.settings import Settings, load_settings
-from envoi_workers.main import run_worker
-from envoi_workers.scheduler import Scheduler
-
-# Forked from a process that has everything imported, so that a kill costs no second of starting.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        *("pytest", "envoi_workers.main", "envoi.mailings.launch", "envoi_web.plugin"),
-        *("envoi_channel_email", "envoi_policy_frequency_cap", "envoi_segment_builtin"),
-    ]
-)
 
 
 @dataclass
@@ -42,10 +28,7 @@ class Workers:
         """Start what is missing."""
         self.processes = [p for p in self.processes if p.is_alive()]
         while len(self.processes) < self.count:
-            arguments = (self.settings, self.queues, self.threads)
-            process = FORKS.Process(target=run_worker, args=arguments)
-            process.start()
-            self.processes.append(process)
+            self.processes.append(start(self.settings, self.queues, self.threads))
 
     def kill(self, process: BaseProcess) -> None:
         """End a process as the kernel does when memory is short."""
@@ -71,44 +54,11 @@ def worker_settings(postgres_url: str, redis_url: str, data_dir: Path) -> Settin
     )
 
 
-def die_at(
-    place: failpoints.Place | None, settings: Settings, queues: Sequence[str] = ("send",)
-) -> BaseProcess:
-    """Start a worker with one thread that is killed when it comes by a fail-point."""
-    process = FORKS.Process(target=_dying, args=(place, settings, queues))
-    process.start()
-    return process
-
-
-def scheduler_dies_at(place: failpoints.Place, settings: Settings) -> BaseProcess:
-    """Start a scheduler that is killed when it comes by a fail-point."""
-    process = FORKS.Process(target=_dying_scheduler, args=(place, settings))
-    process.start()
-    return process
-
-
-def _dying(place: failpoints.Place | None, settings: Settings, queues: Sequence[str]) -> None:
-    if place:
-        failpoints.arm(place)
-    run_worker(settings, queues, 1)
-
-
-def _dying_scheduler(place: failpoints.Place, settings: Settings) -> None:
-    failpoints.arm(place)
-    Scheduler(open_installation(settings)).run(threading.Event())
-
-
 @contextmanager
 def workers(
-    postgres_url: str,
-    redis_url: str,
-    data_dir: Path,
-    count: int,
-    threads: int,
-    queues: Sequence[str] = ("send",),
+    settings: Settings, count: int, threads: int, queues: Sequence[str] = ("send",)
 ) -> Iterator[Workers]:
     """So many sending processes, until the end of the block."""
-    settings = worker_settings(postgres_url, redis_url, data_dir)
     found = Workers(settings, count, threads, queues)
     try:
         found.start()

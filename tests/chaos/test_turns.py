@@ -3,57 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from psycopg import sql
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from envoi.db import Database, connect, table
-from envoi.delivery.models import Run, RunStatus
-from envoi.delivery.runs import get_run, pause_run, resume_run, settle
-from envoi.embedded import EmbeddedPostgres
-from envoi.installation import open_installation
+from envoi.db import Database, table
+from envoi.delivery.runs import pause_run, resume_run, settle
+from envoi.installation import Installation, open_installation
 from envoi.jobs import Work, announce, due, withdraw
-from envoi.plugins import Plugins
-from envoi.schema import migrate
+from envoi.settings import Settings
 from envoi.tenants.models import DueWork
 from envoi.tenants.service import create_tenant
 from envoi_workers.scheduler import Scheduler
 from envoi_workers.turns import Turns
 from factories.customers import customer_ids
-from factories.delivery import a_run, an_installation, smtp_gateway
-from factories.workers import worker_settings, workers
+from factories.delivery import a_run, a_run_through, is_sent, smtp_gateway
+from factories.workers import workers
 from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
-
-@pytest.fixture(scope="module")
-def postgres_url(postgres: EmbeddedPostgres) -> str:
-    """A database of its own: whole workers do whatever they find in theirs."""
-    name = f"envoi_turns_{uuid4().hex[:12]}"
-    with postgres.connect() as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return postgres.database_url(name)
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Iterator[Database]:
-    """That database, migrated."""
-    found = connect(postgres_url)
-    migrate(found.engine)
-    yield found
-    found.engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def only_ours(database: Database) -> None:
-    """Take away due work and senders that the test before left."""
-    with database.system_session() as session:
-        session.execute(text("DELETE FROM due_work"))
-        session.execute(text("UPDATE sender SET ended_at = now()"))
+pytestmark = pytest.mark.usefixtures("only_ours")
 
 
 def put(database: Database, tenant_id: int, *refs: int, urgent: bool = False) -> None:
@@ -148,11 +118,11 @@ def urgent_runs(database: Database, tenant_id: int) -> list[int]:
 
 
 def test_service_messages_go_before_the_companys_others(
-    database: Database, plugins: Plugins, tmp_path: Path
+    database: Database, installation: Installation
 ) -> None:
-    company, factory = a_company(database), an_installation(database, plugins, tmp_path)
+    company = a_company(database)
     with SmtpSink() as sink, database.tenant_session(company) as session:
-        gateway = smtp_gateway(session, factory, company, sink.port)
+        gateway = smtp_gateway(session, installation, company, sink.port)
         mass = a_run(session, company, gateway, 10)
         people = customer_ids(session, company)
         service = a_run(session, company, gateway, people, is_service=True)
@@ -171,37 +141,21 @@ def test_service_messages_go_before_the_companys_others(
     assert urgent_runs(database, company) == [service.id], "whatever it is announced for"
 
 
-def is_sent(database: Database, tenant_id: int, run: Run) -> bool:
-    with database.tenant_session(tenant_id) as session:
-        return get_run(session, tenant_id, run.id).status == RunStatus.SENT
-
-
 def test_a_small_mailing_passes_a_large_one(
-    database: Database,
-    plugins: Plugins,
-    postgres_url: str,
-    redis_url: str,
-    tmp_path: Path,
+    database: Database, installation: Installation, settings: Settings
 ) -> None:
     large, small = a_company(database), a_company(database)
-    installation = open_installation(worker_settings(postgres_url, redis_url, tmp_path))
-    factory = an_installation(database, plugins, tmp_path)
+    running = open_installation(settings)
     stopping = threading.Event()
-    scheduler = threading.Thread(target=Scheduler(installation).run, args=(stopping,))
+    scheduler = threading.Thread(target=Scheduler(running).run, args=(stopping,))
     with SmtpSink(Script(delay_ms=(20, 20), keep_data=False)) as sink:
-
-        def start(tenant_id: int, people: int) -> Run:
-            with database.tenant_session(tenant_id) as session:
-                gateway = smtp_gateway(session, factory, tenant_id, sink.port)
-                return a_run(session, tenant_id, gateway, people)
-
-        first = start(large, 3_000)
+        first = a_run_through(installation, large, sink.port, 3_000)
         scheduler.start()
-        with workers(postgres_url, redis_url, tmp_path, 1, 2):
+        with workers(settings, 1, 2):
             wait_until(lambda: len(sink.recipients) > 50, seconds=40, what="the large one")
-            second = start(small, 100)
-            wait_until(lambda: is_sent(database, small, second), seconds=30, what="the small one")
-            assert not is_sent(database, large, first)
+            second = a_run_through(installation, small, sink.port, 100)
+            wait_until(lambda: is_sent(database, second), seconds=30, what="the small one")
+            assert not is_sent(database, first)
         stopping.set()
         scheduler.join()
-    installation.database.engine.dispose()
+    running.database.engine.dispose()

@@ -6,47 +6,27 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from psycopg import sql
 from sqlalchemy import text
 
-from envoi.db import Database, connect
+from envoi.db import Database
 from envoi.delivery.models import MessageState, Run, RunStatus
 from envoi.delivery.runs import cancel_run, get_run, pause_run, resume_run
-from envoi.embedded import EmbeddedPostgres
-from envoi.plugins import Plugins
-from envoi.schema import migrate
+from envoi.installation import Installation
+from envoi.settings import Settings
 from factories.customers import customer_ids, make_customers, opt_out
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run_through, states
 from factories.workers import workers
 from processes import wait_until
 from smtp_sink import Script, SmtpSink
+
+pytestmark = pytest.mark.usefixtures("only_ours")
 
 PROCESSES, THREADS = 2, 2
 PEOPLE = 1_000
 STEPS = 8
 OPT_OUT_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def postgres_url(postgres: EmbeddedPostgres) -> str:
-    """A database of its own: whole workers do whatever they find in theirs."""
-    name = f"envoi_steering_{uuid4().hex[:12]}"
-    with postgres.connect() as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return postgres.database_url(name)
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> Iterator[Database]:
-    """That database, migrated."""
-    found = connect(postgres_url)
-    migrate(found.engine)
-    yield found
-    found.engine.dispose()
 
 
 @pytest.fixture
@@ -57,13 +37,8 @@ def sink() -> Iterator[SmtpSink]:
 
 
 @pytest.fixture
-def run(
-    database: Database, plugins: Plugins, tenant_id: int, tmp_path: Path, sink: SmtpSink
-) -> Run:
-    installation = an_installation(database, plugins, tmp_path)
-    with database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-        return a_run(session, tenant_id, gateway, PEOPLE, block_size=50)
+def run(installation: Installation, tenant_id: int, sink: SmtpSink) -> Run:
+    return a_run_through(installation, tenant_id, sink.port, PEOPLE, block_size=50)
 
 
 def course(database: Database, run: Run) -> RunStatus:
@@ -76,10 +51,10 @@ def on_the_wire(database: Database, run: Run) -> int:
 
 
 def test_paused_and_resumed_at_random_nobody_gets_it_twice_and_cancelled_is_for_good(
-    database: Database, run: Run, sink: SmtpSink, postgres_url: str, redis_url: str, tmp_path: Path
+    database: Database, run: Run, sink: SmtpSink, settings: Settings
 ) -> None:
     tenant_id, chance = run.tenant_id, random.Random(run.id)
-    with workers(postgres_url, redis_url, tmp_path, PROCESSES, THREADS):
+    with workers(settings, PROCESSES, THREADS):
         wait_until(lambda: len(sink.recipients) > 20, seconds=40, what="sending")
         for _ in range(STEPS):
             with database.tenant_session(tenant_id) as session:
@@ -97,7 +72,7 @@ def test_paused_and_resumed_at_random_nobody_gets_it_twice_and_cancelled_is_for_
             cancel_run(session, tenant_id, run.id)
         wait_until(lambda: on_the_wire(database, run) == 0, what="the wire to be empty")
     sent = len(sink.recipients)
-    with workers(postgres_url, redis_url, tmp_path, PROCESSES, THREADS):
+    with workers(settings, PROCESSES, THREADS):
         time.sleep(4)
     assert course(database, run) == RunStatus.CANCELLED
     assert len(sink.recipients) == len(set(sink.recipients)) == sent < PEOPLE
@@ -106,22 +81,15 @@ def test_paused_and_resumed_at_random_nobody_gets_it_twice_and_cancelled_is_for_
 
 
 def test_whoever_opted_out_is_not_sent_to_five_seconds_later(
-    database: Database,
-    plugins: Plugins,
-    tenant_id: int,
-    sink: SmtpSink,
-    postgres_url: str,
-    redis_url: str,
-    tmp_path: Path,
+    installation: Installation, settings: Settings, tenant_id: int, sink: SmtpSink
 ) -> None:
-    installation = an_installation(database, plugins, tmp_path)
+    database, limit = installation.database, {"limit_per_minute": 6_000}
+    run = a_run_through(installation, tenant_id, sink.port, 1_000, block_size=100, **limit)
     with database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-        run = a_run(session, tenant_id, gateway, 1_000, block_size=100, limit_per_minute=6_000)
         everybody = customer_ids(session, tenant_id)
         names = {customer: f"C-{place + 1}" for place, customer in enumerate(everybody)}
     chance, gone = random.Random(run.id), dict[int, float]()
-    with workers(postgres_url, redis_url, tmp_path, PROCESSES, THREADS):
+    with workers(settings, PROCESSES, THREADS):
         wait_until(lambda: len(sink.recipients) > 5, seconds=40, what="sending")
         waiting = chance.sample(everybody, 300)
         while waiting and course(database, run) == RunStatus.SENDING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from envoi.settings import load_settings
-from envoi_web.cli import serve
+from envoi_web.cli import HIT_THREADS, serve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -25,4 +25,4 @@ def empty(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:  # 
 
 
 if __name__ == "__main__":
-    serve("bench.empty:application", load_settings(), int(sys.argv[1]), workers=1)
+    serve("bench.empty:application", load_settings(), int(sys.argv[1]), 1, HIT_THREADS)

@@ -17,9 +17,13 @@ _FORKS = get_context("fork")
 
 @dataclass(frozen=True)
 class Load:
-    """What became of the requests; `answered_at` are seconds since the epoch, by request."""
+    """What became of the requests; `answered_at` are seconds since the epoch, by request.
+
+    `cpu_seconds` are the generator's own.
+    """
 
     seconds: float
+    cpu_seconds: float
     answered_at: Sequence[float]
     refused: int
 
@@ -43,10 +47,10 @@ def load(port: int, paths: Sequence[str], connections: int = CONNECTIONS) -> Loa
 def _work(result: Connection, port: int, paths: Sequence[str], connections: int) -> None:
     requests = enumerate([_request(path) for path in paths])
     client = _Client(port, requests, connections)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     client.run()
-    seconds = time.perf_counter() - began
-    result.send(Load(seconds, client.answered_at, client.refused))
+    seconds, used = time.perf_counter() - began, time.process_time() - used
+    result.send(Load(seconds, used, client.answered_at, client.refused))
 
 
 def _request(path: str) -> bytes:

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 
 from bench import mailing
 from bench.figures import Figure, at_least, at_most, info
-from bench.load import load
+from bench.load import Load, load
 from bench.processes import cpu_seconds, free_port, listens, postmaster, variables, wait_for
 from bench.stage import Stage, open_run
 from envoi.db import table
@@ -42,16 +42,17 @@ def run(stage: Stage, hits: int = HITS, rounds: int = ROUNDS) -> list[Figure]:
     """Take turns with an empty server, then compare counters and rows."""
     sent = _sent_run(stage, hits * rounds)
     paths = _paths(stage, sent, hits * rounds)
-    rates, written, empty_rates = [], [], []
+    rates, written, generator, empty_rates = [], [], [], []
     with _tracking(stage) as (port, server), _empty(stage) as empty_port:
         load(empty_port, ["/"] * hits)
         used = _cpu(stage, server)
         for turn in range(rounds):
             empty_rates.append(load(empty_port, ["/"] * hits).rate)
             mine = paths[turn * hits : (turn + 1) * hits]
-            rate, written_rate = _rate(stage, sent, port, mine)
-            rates.append(rate)
+            done, written_rate = _take(stage, sent, port, mine)
+            rates.append(done.rate)
             written.append(written_rate)
+            generator.append(1e6 * done.cpu_seconds / hits)
         used = [after - before for before, after in zip(used, _cpu(stage, server), strict=True)]
     ratio = median(mine / empty for mine, empty in zip(rates, empty_rates, strict=True))
     lost = hits * rounds - _rows(stage, sent)
@@ -65,6 +66,7 @@ def run(stage: Stage, hits: int = HITS, rounds: int = ROUNDS) -> list[Figure]:
         at_most("tracking.differences", wrong, "counters", 0),
         info("tracking.cpu_us.server", 1e6 * used[0] / (hits * rounds), "us/hit"),
         info("tracking.cpu_us.database", 1e6 * used[1] / (hits * rounds), "us/hit"),
+        info("tracking.cpu_us.generator", median(generator), "us/hit"),
     ]
 
 
@@ -102,13 +104,13 @@ def _path(maker: UrlMaker, sent: Run, customer_id: int) -> str:
     return urls.click(customer_id % LINKS, "") if clicks else f"{urls.of(TokenKind.OPEN)}.gif"
 
 
-def _rate(stage: Stage, sent: Run, port: int, paths: Sequence[str]) -> tuple[float, float]:
-    """Answers a second, and hits a second until the last one is in the database."""
+def _take(stage: Stage, sent: Run, port: int, paths: Sequence[str]) -> tuple[Load, float]:
+    """Ask for every path; also hits a second until the last one is in the database."""
     before, began = _rows(stage, sent), time.perf_counter()
     done = load(port, paths)
     assert (len(done.answered_at), done.refused) == (len(paths), 0)
     wait_for(lambda: _rows(stage, sent) - before == len(paths), "the hits")
-    return done.rate, len(paths) / (time.perf_counter() - began)
+    return done, len(paths) / (time.perf_counter() - began)
 
 
 def _rows(stage: Stage, sent: Run) -> int:

@@ -18,8 +18,12 @@ from envoi_web.wsgi import THREADS
 CONNECTIONS = 1_000
 """Connections that one process holds open at a time; whoever comes later waits."""
 
+HIT_THREADS = 4
+"""Threads of a process that takes hits: these wait for nothing but for each other's turn, so more
+threads make each of them dearer; the pages beside them still need some."""
 
-def serve(target: str, settings: Settings, port: int, workers: int) -> None:
+
+def serve(target: str, settings: Settings, port: int, workers: int, threads: int = THREADS) -> None:
     """Serve a WSGI application's factory until a signal ends it."""
     # Said here, once, and not by every process that is started anew because it failed.
     database_url(settings)
@@ -29,7 +33,7 @@ def serve(target: str, settings: Settings, port: int, workers: int) -> None:
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=THREADS,
+        blocking_threads=threads,
         factory=True,
         websockets=False,
         log_access=False,
@@ -53,7 +57,8 @@ def web(workers: int) -> None:
 def tracking(workers: int) -> None:
     """Serve links in messages, opens, unsubscribe pages and webhooks."""
     settings = load_settings()
-    serve("envoi.tracking.app:application", settings, settings.effective_tracking_port, workers)
+    port = settings.effective_tracking_port
+    serve("envoi.tracking.app:application", settings, port, workers, HIT_THREADS)
 
 
 @click.command()

@@ -54,10 +54,12 @@ def tenant_ids(database: Database) -> Sequence[int]:
 
 
 def tenant_settings(session: Session, tenant_id: int) -> TenantSettings:
-    """Return the settings of a tenant."""
+    """Return the settings of a tenant, read once in a session."""
     found = session.get(TenantSettings, tenant_id)
     if found is None:
         raise NotFoundError(f"There is no company number {tenant_id}.")
+    # A session forgets what nobody holds, and would read it again for every question.
+    session.info["tenant_settings"] = found
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import smtplib
@@ -12,8 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +27,7 @@ from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
 from envoi.feedback import listener
 from envoi.feedback.intake import Intake
-from envoi.feedback.listener import Receiving, keep_signed, listening_server
+from envoi.feedback.listener import Receiving, keep_signed
 from envoi.feedback.mailbox import keep_reading, mailbox_of, read_mailbox
 from envoi.feedback.models import Bounce, Door, DoorSign, Fault, Inbound, InboundState
 from envoi.feedback.webhook import PATH, Webhook, make_webhook, sign, webhook_of
@@ -45,6 +42,7 @@ from envoi.tracking.tokens import TokenSigner, signer_of
 from factories.delivery import a_run, an_installation, smtp_gateway, states
 from factories.feedback import messages, sample
 from imap_server import ImapServer
+from listening import listening
 from processes import wait_until
 from smtp_sink import Script, SmtpSink
 
@@ -64,24 +62,6 @@ def signer(installation: Installation) -> TokenSigner:
 @pytest.fixture
 def intake(database: Database, signer: TokenSigner) -> Intake:
     return Intake(database, signer)
-
-
-@contextmanager
-def listening(installation: Installation, intake: Intake) -> Iterator[Receiving]:
-    """A listener in a thread of its own: in that of the tests Playwright may keep its loop."""
-    loop = asyncio.new_event_loop()
-    receiving = Receiving(intake)
-    server = listening_server(installation.settings, receiving, loop)
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(server.begin).result()
-        thread.submit(loop.run_forever)
-        try:
-            yield receiving
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.submit(server.end).result()
-            thread.submit(loop.run_until_complete, loop.shutdown_default_executor()).result()
-            thread.submit(loop.close).result()
 
 
 def send(installation: Installation, tenant_id: int, run: Run) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, Response, ViewportSize
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, ViewportSize
 
-from envoi import tracking
-from pages import TEST_SETTINGS
+from pages import PASSWORD, TEST_SETTINGS
 
 TRACKING = TEST_SETTINGS.links_url
-STYLE = Path(tracking.__file__).with_name("page.css")
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 NARROWEST: ViewportSize = {"width": 320, "height": 800}
 EVERYTHING: dict[str, Any] = {
@@ -26,18 +23,28 @@ COLOURS: dict[str, Any] = {
 }
 # An open menu covers what lies under it.
 COVERED: dict[str, Any] = {"resultTypes": ["violations"]}
+VIOLATIONS = """async ([within, asked]) =>
+    (await axe.run(within ?? document, asked)).violations"""
 REFUSALS = """addEventListener("securitypolicyviolation", e =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`))"""
 # A refused form is an answer, and Chromium and htmx write each into the console.
 REFUSED = ("with a status of 4", "Response Status Error Code 4")
 
 
-def faults(page: Page, where: str, asked: dict[str, Any] = EVERYTHING) -> list[str]:
-    """Look at a page in light and dark and on the narrowest screen; say what is wrong."""
-    page.set_viewport_size(WIDE)
-    found = _violations(page, asked)
+def faults(
+    page: Page, where: str, asked: dict[str, Any] = EVERYTHING, within: str | None = None
+) -> list[str]:
+    """Look at a page in light and dark and on the narrowest screen; say what is wrong.
+
+    Args:
+        page: Shown on a wide screen.
+        where: What the page is called in what is said.
+        asked: What axe is asked, in its own words.
+        within: Only the parts that a selector finds, where the others were looked at before.
+    """
+    found = _violations(page, asked, within)
     page.emulate_media(color_scheme="dark")
-    found += [f"dark: {said}" for said in _violations(page, COLOURS)]
+    found += [f"dark: {said}" for said in _violations(page, COLOURS, within)]
     page.emulate_media(color_scheme="light")
     return [f"{where}: {said}" for said in [*found, *too_wide(page)]]
 
@@ -50,9 +57,20 @@ def too_wide(page: Page) -> list[str]:
     return [f"{width} px wide on a screen of 320"] if width > NARROWEST["width"] else []
 
 
-def _violations(page: Page, options: dict[str, Any]) -> list[str]:
-    found = Axe().run(page, options=options).response["violations"]
+def _violations(page: Page, asked: dict[str, Any], within: str | None) -> list[str]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate(VIOLATIONS, [within, asked])
     return [f"{each['id']}: {node['html'][:150]}" for each in found for node in each["nodes"]]
+
+
+def sign_in(page: Page, email: str, password: str = PASSWORD) -> None:
+    """Fill in the sign-in form, and wait for what follows it."""
+    page.goto("/login")
+    page.fill("#email", email)
+    page.fill("#password", password)
+    page.click("main button")
+    page.wait_for_url(lambda url: "/login" not in url)
 
 
 class Watched:
@@ -63,12 +81,15 @@ class Watched:
         self._page = page
         self._address = address
         context.add_init_script(REFUSALS)
-        # The tracking application does not run in these tests; the design's preview is its page.
-        context.route(f"{TRACKING}/page.css", lambda asked: asked.fulfill(path=STYLE))
         page.on("pageerror", lambda error: self._hear(str(error)))
-        page.on("console", lambda said: self._hear(said.text) if said.type == "error" else None)
+        page.on("console", self._told)
         page.on("response", self._answered)
         context.on("request", lambda asked: self._asked(asked.url))
+
+    def _told(self, said: ConsoleMessage) -> None:
+        # The tracking application, whose page the design's preview is, does not run in these tests.
+        if said.type == "error" and not said.location["url"].startswith(TRACKING):
+            self._hear(said.text)
 
     def _hear(self, complaint: str) -> None:
         if not any(words in complaint for words in REFUSED):

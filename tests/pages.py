@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
+from werkzeug.serving import make_server
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
@@ -18,6 +22,9 @@ from envoi.db import Database
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 PASSWORD = "correct horse battery"
 TEST_SETTINGS = Settings(secret_key=SecretStr("a key for tests only, thirty-two bytes"))
@@ -76,3 +83,14 @@ def token(browser: FlaskClient, address: str) -> str:
     found = re.search(r'name="csrf[-_]token"[^>]*(?:content|value)="([^"]+)"', page)
     assert found, page
     return found[1]
+
+
+@contextmanager
+def served(application: WSGIApplication) -> Iterator[str]:
+    """Serve an application in a thread; give its address, without a slash at the end."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()

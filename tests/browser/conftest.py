@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from pages import PASSWORD, app, employee
+from looking import WIDE, sign_in
+from pages import app, employee, served
 
 __all__ = ["app", "employee"]
 
@@ -24,16 +23,15 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 
+# A busy machine is no reason to fail: what must be fast has a test of its own that says so.
+expect.set_options(timeout=20_000)
+
 
 @pytest.fixture(scope="session")
 def address(app: Flask) -> Iterator[str]:
     """Where the application is served, without a slash at the end."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +50,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def visitor(chromium: Browser, address: str) -> Iterator[Page]:
     """A page of a visitor who has not signed in; script errors fail the test."""
-    context = chromium.new_context(base_url=address, viewport={"width": 1440, "height": 900})
+    context = chromium.new_context(base_url=address, viewport=WIDE)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -72,11 +70,7 @@ def _serious(text: str) -> bool:
 @pytest.fixture
 def desk(visitor: Page, employee: Callable[..., str]) -> Page:
     """A page of an administrator who has signed in."""
-    visitor.goto("/login")
-    visitor.fill("#email", employee())
-    visitor.fill("#password", PASSWORD)
-    visitor.click("main button")
-    visitor.wait_for_url(lambda url: "/login" not in url)
+    sign_in(visitor, employee())
     return visitor
 
 
@@ -85,9 +79,6 @@ def unscripted(chromium: Browser, address: str, employee: Callable[..., str]) ->
     """A page of an administrator whose browser runs no scripts."""
     context = chromium.new_context(base_url=address, java_script_enabled=False)
     page = context.new_page()
-    page.goto("/login")
-    page.fill("#email", employee())
-    page.fill("#password", PASSWORD)
-    page.click("main button")
+    sign_in(page, employee())
     yield page
     context.close()

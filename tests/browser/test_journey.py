@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from looking import sign_in
 from processes import wait_until
 from product import EMAIL, PASSWORD, Product, running_product
 
@@ -55,7 +56,7 @@ def test_from_signing_in_to_the_report(product: Product, chromium: Browser, tmp_
     page = chromium.new_context(
         base_url=product.address, viewport={"width": 1440, "height": 1000}
     ).new_page()
-    sign_in(page)
+    sign_in(page, EMAIL, PASSWORD)
     import_file(page, "customers", customers_file(tmp_path))
     import_file(page, "receipts", receipts_file(tmp_path))
     build_segment(page)
@@ -65,14 +66,6 @@ def test_from_signing_in_to_the_report(product: Product, chromium: Browser, tmp_
     expect(page.locator("body")).to_contain_text("Sent", timeout=30_000)
     open_and_click(product)
     read_report(page)
-
-
-def sign_in(page: Page) -> None:
-    page.goto("/login")
-    page.fill("#email", EMAIL)
-    page.fill("#password", PASSWORD)
-    page.click("main button")
-    page.wait_for_url(lambda url: "/login" not in url)
 
 
 def import_file(page: Page, kind: str, path: Path) -> None:
@@ -92,7 +85,7 @@ def build_segment(page: Page) -> None:
     page.get_by_label("What the new condition is about").select_option(label="Gender")
     page.get_by_role("button", name="Add this condition").click()
     page.get_by_label(re.compile("Gender: Value")).select_option(label="female")
-    expect(page.locator("#result")).to_contain_text(str(CUSTOMERS), timeout=15_000)
+    expect(page.locator("#result")).to_contain_text(str(CUSTOMERS))
     page.get_by_role("button", name="Save segment").click()
     page.wait_for_url(re.compile(r"/segments/\d*$"))
 
@@ -103,10 +96,10 @@ def write_mailing(page: Page) -> None:
     page.select_option("#source", label="Women")
     page.get_by_role("button", name="Create draft").click()
     volume = page.locator("#volume")
-    expect(volume).to_contain_text("Recipients", timeout=10_000)
+    expect(volume).to_contain_text("Recipients")
     page.fill("#control_share", "10")
     page.locator("#control_share").press("Tab")
-    expect(volume).to_contain_text("Control group", timeout=10_000)
+    expect(volume).to_contain_text("Control group")
     page.get_by_role("button", name="Continue to What").click()
     page.fill("#subject", "{{ client.properties.first_name }}, your coffee is waiting")
     add_block(page, "Text")
@@ -117,7 +110,7 @@ def write_mailing(page: Page) -> None:
     add_block(page, "Footer")
     page.fill("#sender_address", "club@fieldmarket.test")
     preview = page.frame_locator("iframe[name=preview]")
-    expect(preview.locator("body")).to_contain_text("coffee is cheaper", timeout=15_000)
+    expect(preview.locator("body")).to_contain_text("coffee is cheaper")
     page.get_by_role("button", name="Continue to When and review").click()
     page.wait_for_url("**/when")
 
@@ -126,7 +119,7 @@ def add_block(page: Page, kind: str) -> None:
     """Add a block and wait for its form."""
     page.locator("#add-block").click()
     page.get_by_role("button", name=kind, exact=True).click()
-    expect(page.locator("#settings-title")).to_have_text(kind, timeout=20_000)
+    expect(page.locator("#settings-title")).to_have_text(kind)
 
 
 def send(page: Page) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
-from werkzeug.serving import make_server
 
 from envoi.db import Database
 from envoi.plugins import Plugins
@@ -15,7 +13,8 @@ from envoi.tracking.app import TrackingApp
 from envoi.tracking.tokens import TokenKind, TokenSigner
 from envoi.tracking.urls import UrlMaker
 from ledger_rows import add_customers, add_messages, add_run
-from looking import faults
+from looking import WIDE, faults
+from pages import served
 
 pytestmark = pytest.mark.browser
 
@@ -26,12 +25,8 @@ SIGNER = TokenSigner(["a secret of the tests"])
 def tracked(database: Database, plugins: Plugins) -> Iterator[str]:
     """Where the tracking application answers."""
     app = TrackingApp(database, SIGNER, plugins)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
+    with served(app) as address:
+        yield address
     app.close()
 
 
@@ -42,7 +37,7 @@ def test_readers_can_use_every_public_page(
     run = add_run(database, tenant_id)
     add_messages(database, run, [customer])
     urls = UrlMaker(tracked, SIGNER).message(run.ref(customer))
-    context = chromium.new_context(reduced_motion="reduce")
+    context = chromium.new_context(reduced_motion="reduce", viewport=WIDE)
     page = context.new_page()
     found: list[str] = []
     for kind in (TokenKind.PREFERENCES, TokenKind.UNSUBSCRIBE):

@@ -11,7 +11,6 @@ from factories.customers import make_customers, make_receipts
 
 pytestmark = pytest.mark.browser
 
-SOON = 20_000
 HASTE = """(wait) => {
     const wanted = ["city", "gender", "last_name", "first_name", "middle_name"];
     const add = () => {
@@ -39,10 +38,10 @@ def test_a_segment_is_built_and_saved(desk: Page, database: Database, tenant_id:
     shows(desk.locator("#result"), "25.0")
     desk.select_option('[id="t.0.operator"]', "in")
     values = desk.locator('[id="t.0.values"]')
-    expect(values).to_have_value("omsk", timeout=SOON)
+    expect(values).to_have_value("omsk")
     values.fill("Omsk, Kazan")
     values.press("Tab")
-    expect(desk.locator("#result .ev-big")).to_have_text("20", timeout=SOON)
+    expect(desk.locator("#result .ev-big")).to_have_text("20")
     shows(desk.locator("#follows"), "City is one of: Omsk, Kazan.")
     add(desk, "attribute:gender")
     desk.select_option('[id="t.1.value"]', "female")
@@ -64,14 +63,14 @@ def test_conditions_are_found_by_typing_and_moved_by_keyboard(
     desk.goto("/segments/new")
     for number, wanted in enumerate(("gend", "last name")):
         desk.locator("summary", has_text="Add condition").last.press("Enter")
-        expect(desk.locator("details[open] > * > [data-ev-filter]")).to_be_focused(timeout=SOON)
+        expect(desk.locator("details[open] > * > [data-ev-filter]")).to_be_focused()
         desk.keyboard.type(wanted)
         desk.keyboard.press("Enter")
-        expect(desk.locator(f'[id="t.{number}"]')).to_be_focused(timeout=SOON)
+        expect(desk.locator(f'[id="t.{number}"]')).to_be_focused()
     expect(desk.locator(".ev-rule-name")).to_have_text(["Gender", "Last name"])
     desk.get_by_label("More for Last name").press("Enter")
     desk.get_by_role("button", name="Move up").press("Enter")
-    expect(desk.locator(".ev-rule-name")).to_have_text(["Last name", "Gender"], timeout=SOON)
+    expect(desk.locator(".ev-rule-name")).to_have_text(["Last name", "Gender"])
     desk.get_by_label("More for Gender").press("Enter")
     desk.keyboard.press("Escape")
     expect(desk.get_by_role("button", name="Move up")).to_have_count(0)
@@ -82,8 +81,8 @@ def test_nothing_done_in_haste_is_lost(desk: Page, wait: int) -> None:
     desk.goto("/segments/new")
     desk.evaluate(HASTE, wait)
     names = ["City", "Gender", "Last name", "First name", "Middle name"]
-    expect(desk.locator(".ev-rule-name")).to_have_text(names, timeout=SOON)
-    expect(desk.locator("[id='t.match-any']")).to_be_checked(timeout=SOON)
+    expect(desk.locator(".ev-rule-name")).to_have_text(names)
+    expect(desk.locator("[id='t.match-any']")).to_be_checked()
     shows(desk.locator("#result"), "Complete the conditions")
 
 
@@ -99,7 +98,7 @@ def test_products_are_found_by_name_and_kept_by_number(
     tags = desk.locator(".ev-tags .ev-tag")
     typed.press_sequentially("duct 30")
     offered = desk.locator('[id="t.0.values.offers"] option')
-    expect(offered).to_have_attribute("label", "P-30 – Product 30", timeout=SOON)
+    expect(offered).to_have_attribute("label", "P-30 – Product 30")
     typed.press("Enter")
     expect(tags).to_have_text(["P-30 – Product 30"])
     expect(desk.locator("#announcer")).to_have_text("Added: P-30 – Product 30")
@@ -111,7 +110,7 @@ def test_products_are_found_by_name_and_kept_by_number(
     typed.press("Backspace")
     expect(tags).to_have_text(["P-7"])
     desk.select_option('[id="t.0.operator"]', "all_of")
-    expect(tags).to_have_text(["P-7 – Product 7"], timeout=SOON)
+    expect(tags).to_have_text(["P-7 – Product 7"])
     shows(desk.locator("#follows"), "Products bought all of: Product 7.")
     found = Axe().run(desk)
     assert found.violations_count == 0, found.generate_report()
@@ -119,7 +118,7 @@ def test_products_are_found_by_name_and_kept_by_number(
 
 def shows(part: Locator, words: str) -> None:
     """Wait for an answer of the server."""
-    expect(part).to_contain_text(words, timeout=SOON)
+    expect(part).to_contain_text(words)
 
 
 def add(page: Page, criterion: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -44,16 +44,16 @@ def test_the_confirm_button_waits_for_the_number(desk: Page) -> None:
     desk.goto("/components")
     desk.click("[data-ev-open=confirm-sample]")
     button = desk.locator("#confirm-sample [data-ev-confirm]")
-    assert button.is_disabled()
+    expect(button).to_be_disabled()
     assert desk.evaluate("document.activeElement.id") == "confirm-sample-typed"
     desk.keyboard.type("13 256")
-    assert button.is_disabled()
+    expect(button).to_be_disabled()
     desk.keyboard.press("Backspace")
     desk.keyboard.type("7")
-    assert button.is_enabled()
+    expect(button).to_be_enabled()
     assert violations(desk) == []
     desk.keyboard.press("Escape")
-    assert not desk.locator("#confirm-sample").is_visible()
+    expect(desk.locator("#confirm-sample")).to_be_hidden()
 
 
 def test_signing_out_ends_the_session(desk: Page) -> None:

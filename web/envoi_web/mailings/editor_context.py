@@ -107,18 +107,21 @@ def what_context(
         "errors": errors,
         "conflict": conflict,
         "warnings": content_warnings(session, mailing),
-        "preview": {
-            "customers": people,
-            "customer": chosen,
-            "url": url_for(
-                "mailings.show_preview",
-                mailing_id=mailing.id,
-                variant=draft.number,
-                customer=chosen,
-                v=mailing.version,
-            ),
-        },
+        "preview": _preview(mailing, draft, people, chosen),
     }
+
+
+def _preview(
+    mailing: Mailing, draft: Draft, people: Sequence[tuple[int, str]], chosen: int | None
+) -> dict[str, Any]:
+    url = url_for(
+        "mailings.show_preview",
+        mailing_id=mailing.id,
+        variant=draft.number,
+        customer=chosen,
+        v=mailing.version,
+    )
+    return {"customers": people, "customer": chosen, "url": url}
 
 
 def _counting(step: Step, count: int) -> Step:

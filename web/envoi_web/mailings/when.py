@@ -18,6 +18,7 @@ from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.approval import is_large, needs_another
+from envoi.mailings.content_checks import content_checks
 from envoi.mailings.models import Mailing
 from envoi.mailings.review import failed, review
 from envoi.policies.models import Policy
@@ -174,28 +175,19 @@ def _when_context(
     session: Session, mailing: Mailing, problems: tuple[Problem, ...] = ()
 ) -> dict[str, Any]:
     checks = review(session, current.plugins, mailing)
+    advice = content_checks(session, current.plugins, mailing)
     broken = {check.name for check in failed(checks)}
-    recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
-    large = is_large(session, mailing.tenant_id, recipients)
     company = _company_window(session, mailing)
     account = session.get(Account, current.account_id) if current.account_id else None
     values = _values(session, mailing) | (request.form.to_dict() if problems else {})
     undo_for = launch.undo_window(session, current.settings, current.tenant_id)
-    return common(session, mailing, "when") | {
+    return {
+        **common(session, mailing, "when"),
+        **_approval(session, mailing),
         "values": defaultdict(str, values),
-        "checks": checks,
+        "checks": [*checks, *advice],
         "faults": list(content_faults(session, mailing)) if "content" in broken else [],
         "ready": not broken and bool(mailing.volume),
-        "needs_another": large
-        and needs_another(
-            session,
-            mailing,
-            current.account_id,
-            may_start_large=allowed("mailings.start_large"),
-        ),
-        "large": large,
-        "large_from": tenant_settings(session, mailing.tenant_id).approval_from,
-        "question": question_of(session, mailing),
         "source": source_of(session, mailing),
         "review": review_rows(session, mailing),
         "start": start_words(mailing, account.time_zone if account else ""),
@@ -208,11 +200,25 @@ def _when_context(
                 (g.id, f"{g.name} ({len(g.emails)})")
                 for g in list_watcher_groups(session, mailing.tenant_id)
             ],
-            _("None"),
+            _("No group"),
         ),
         "typed_above": TYPED_ABOVE,
         "undo_seconds": int(undo_for.total_seconds()),
         "changed": None,
         "problems": problems,
         "errors": {p.field: p.message for p in problems},
+    }
+
+
+def _approval(session: Session, mailing: Mailing) -> dict[str, Any]:
+    """Whether a mailing of this size needs another person, and whether one was asked."""
+    recipients = mailing.volume.get("recipients", 0) if mailing.volume else 0
+    large = is_large(session, mailing.tenant_id, recipients)
+    may_start_large = allowed("mailings.start_large")
+    return {
+        "large": large,
+        "large_from": tenant_settings(session, mailing.tenant_id).approval_from,
+        "needs_another": large
+        and needs_another(session, mailing, current.account_id, may_start_large=may_start_large),
+        "question": question_of(session, mailing),
     }

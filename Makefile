@@ -19,7 +19,8 @@ run: install ## Set everything up and start the whole product
 test: install-dev ## Set everything up and run every check and test
 	@$(MAKE) lint types
 	@printf '\n== Tests\n'
-	@$(PY) -m pytest -n auto --dist loadfile -q
+	@# Hundreds of processes are started: what one has compiled, the others need not compile again.
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder -q
 
 bench: install-dev ## Measure: a table and var/bench.json (ONLY=send runs one group)
 	@$(PY) -m bench $(if $(ONLY),--only "$(ONLY)")

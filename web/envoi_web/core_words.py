@@ -279,6 +279,7 @@ CORE_WORDS = (
     _("There is no such page of the help. Choose one from its contents."),
     _("There is no such picture."),
     # The warm-up of a gateway, and what is wrong with limits.
+    _("SMTP server"),
     _("Warm-up"),
     _("First day"),
     _("By the company's calendar. Before it nothing leaves through this gateway."),

@@ -35,7 +35,7 @@ CATEGORIES = {"offers": "Offers of the week", "club": "News of the Club"}
 WATCHERS = {"Market managers": ["altona@fieldmarket.test", "mitte@fieldmarket.test"]}
 AUDIENCES: dict[str, dict[str, Any]] = {
     "Tasting panel": {"all": [_attribute("city", "is", value="Hamburg")]},
-    "Best customers": {"all": [_receipts("sum", "ge", value=30_000, within_days=90)]},
+    "Best customers": {"all": [_receipts("sum", "ge", value=1_000, within_days=90)]},
 }
 TEMPLATES = ("News of the Club", "Offer of the week", "Invitation to the market")
 

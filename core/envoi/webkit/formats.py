@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 from flask import Flask
-from flask_babel import get_locale
+from flask_babel import get_locale, gettext
 
 from envoi.webkit import sentences
 from envoi.webkit.current import current
@@ -87,7 +87,7 @@ def abbreviated(value: int | None) -> str:
     """421 k, and 1.5 k below ten, for the calendar only."""
     if value is None:
         return NO_VALUE
-    steps = ((1_000_000, "M"), (1_000, "k"))
+    steps = ((1_000_000, gettext("M")), (1_000, gettext("k")))
     size, letter = next(((size, letter) for size, letter in steps if value >= size), (1, ""))
     scaled = round(value / size, 1) if size < value < 10 * size else round(value / size)
     return number(scaled) + (_FIXED + letter if letter else "")

@@ -31,7 +31,7 @@ from envoi.feedback.webhook import PATH, Webhook, make_webhook, webhook_of
 from envoi.tenants.models import Tenant
 from envoi.tracking.tokens import signer_of
 from envoi.webkit import current, page, permission, see_other, toast
-from envoi.webkit.formats import NO_VALUE, moment
+from envoi.webkit.formats import NO_VALUE, moment, translated
 from envoi_web.settings_pages.blueprint import settings
 
 MOST_SHOWN = 50
@@ -94,6 +94,9 @@ def bounces() -> Response:
         days=current.settings.inbound_days,
         doors=_doors(),
         gateways=gateways,
+        providers={
+            spec.name: translated(spec.label) for spec in current.plugins.providers.values()
+        },
         counts={state.name.lower(): count for state, count in counts.items()},
         waiting=waiting,
         more=counts[InboundState.QUARANTINED] > len(waiting),

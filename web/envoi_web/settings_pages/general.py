@@ -214,7 +214,7 @@ def _page(
             ((code, name) for code, name in locale.territories.items() if code.isalpha()),
             key=lambda country: country[1],
         ),
-        groups=[("", _("None")), *((str(group.id), group.name) for group in groups)],
+        groups=[("", _("No group")), *((str(group.id), group.name) for group in groups)],
         utm_names=UTM_NAMES,
         channels=sorted(current.plugins.channels.values(), key=lambda channel: channel.order),
         installation=current.settings,

@@ -19,7 +19,7 @@ from envoi.mailings import launch, service, variants
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 from factories.customers import make_customers
-from factories.delivery import an_installation
+from factories.delivery import an_installation, email_content
 from pages import SignIn
 
 CUSTOMERS = 40
@@ -193,6 +193,20 @@ class TestWhen:
         assert "blocks." not in shown.words
         assert "Block 2, column 2, Text" in shown.words
         assert f"/mailings/{draft}/what?variant=1&amp;block=inner" in shown.source
+
+    @pytest.mark.usefixtures("gateway_id")
+    def test_advice_on_the_message_does_not_keep_it_from_being_sent(
+        self, desk: Desk, database: Database, tenant_id: int, draft: int
+    ) -> None:
+        with database.tenant_session(tenant_id) as session:
+            body = '<p><a href="">Tea</a><img src="https://shop.test/tea.png"></p>'
+            content = {**email_content(), "body_format": "html", "body": body, "preheader": ""}
+            variants.save_content(session, tenant_id, draft, 2, content)
+        shown = desk.get(f"/mailings/{draft}/when")
+        for advice in ("no preheader", "no unsubscribe link", "no alternative", "leads nowhere"):
+            assert advice in shown.words
+        assert "The message is not cut off by mail programs" in shown.words
+        assert "Send to 39 recipients" in shown.words
 
 
 @pytest.mark.usefixtures("gateway_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.serving import make_server
+from werkzeug.wsgi import ClosingIterator
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
@@ -24,7 +25,7 @@ from envoi.plugins import Plugins
 from envoi.settings import Settings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PASSWORD = "correct horse battery"
 TEST_SETTINGS = Settings(secret_key=SecretStr("a key for tests only, thirty-two bytes"))
@@ -88,7 +89,13 @@ def token(browser: FlaskClient, address: str) -> str:
 @contextmanager
 def served(application: WSGIApplication) -> Iterator[str]:
     """Serve an application in a thread; give its address, without a slash at the end."""
-    server = make_server("127.0.0.1", 0, application, threaded=True)
+
+    def at_once(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        # The server of the tests leaves an answer open whose reader is gone.
+        with closing(ClosingIterator(application(environ, start))) as answer:
+            return list(answer)
+
+    server = make_server("127.0.0.1", 0, at_once, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"

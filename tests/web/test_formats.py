@@ -61,7 +61,7 @@ def test_moments(language: str) -> None:
 
 
 def test_thousands(language: str) -> None:
-    assert formats.abbreviated(421_300) == "421\u00a0k"
+    assert formats.abbreviated(421_300) == {"en": "421\u00a0k", "ru": "421\u00a0тыс."}[language]
     assert formats.abbreviated(999) == "999"
 
 

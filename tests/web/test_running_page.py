@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
@@ -20,9 +21,12 @@ from envoi.tenants.service import create_tenant
 from ledger_rows import LedgerRun, add_customers, add_messages, add_run
 from pages import SignIn
 
-NOW = datetime.now(UTC)
-MINUTE = NOW.replace(second=0, microsecond=0)
 Changed = Callable[..., LedgerRun]
+
+
+def minutes_ago(minutes: int) -> datetime:
+    """A time by the clock of the test, not of the file: the page shows the last twelve minutes."""
+    return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def run_of(database: Database, tenant_id: int) -> Changed:
     """Makes a run of ten minutes that is being sent, with other values if wished."""
 
     def make(frozen: dict[str, Any] | None = None, **values: Any) -> LedgerRun:
-        run = add_run(database, tenant_id, launched_at=NOW - timedelta(minutes=10), **frozen or {})
+        run = add_run(database, tenant_id, launched_at=minutes_ago(10), **frozen or {})
         with database.tenant_session(tenant_id) as session:
             gateway = Gateway(
                 tenant_id=tenant_id, channel="email", provider="smtp", name="Relay", secrets=b""
@@ -59,7 +63,7 @@ def test_speed_is_shown_against_the_limit(
     run = run_of({"limit_per_minute": 40})
     customers = add_customers(database, tenant_id, 60)
     for minutes, mine in ((3, customers[:30]), (2, customers[30:55])):
-        add_messages(database, run, mine, accepted_at=MINUTE - timedelta(minutes=minutes))
+        add_messages(database, run, mine, accepted_at=minutes_ago(minutes))
     add_messages(database, run, customers[55:], accepted_at=datetime.now(UTC))
     words = words_of(signed_in(), run)
     assert "Speed now 5 a minute limit 40" in words
@@ -73,7 +77,7 @@ def test_a_gateway_that_gives_no_answer_is_said_to_give_none(
 ) -> None:
     run = run_of()
     first, second = add_customers(database, tenant_id, 2)
-    add_messages(database, run, [first], accepted_at=NOW - timedelta(minutes=9))
+    add_messages(database, run, [first], accepted_at=minutes_ago(9))
     add_messages(database, run, [second], state=MessageState.CLAIMED, accepted_at=None)
     assert "Gateway Not answering Relay" in words_of(signed_in(), run)
 
@@ -105,7 +109,8 @@ def test_the_course_names_who_confirmed_it(
     with database.tenant_session(tenant_id) as session:
         mailing = session.get(Mailing, (tenant_id, run.mailing_id))
         assert mailing is not None
-        mailing.confirmed_by, mailing.confirmed_count, mailing.confirmed_at = account, 9, NOW
+        mailing.confirmed_by, mailing.confirmed_count = account, 9
+        mailing.confirmed_at = datetime.now(UTC)
     words = words_of(signed_in(), run)
     assert "confirmed by Bo Li, 9 recipients" in words
     assert "through Relay" in words
@@ -114,7 +119,8 @@ def test_the_course_names_who_confirmed_it(
 def test_a_pause_says_why_and_since_when(signed_in: SignIn, run_of: Changed) -> None:
     reason = "The gateway refused 120 messages in a row."
     words = words_of(
-        signed_in(), run_of(status=RunStatus.PAUSED, paused_at=NOW, pause_reason=reason)
+        signed_in(),
+        run_of(status=RunStatus.PAUSED, paused_at=datetime.now(UTC), pause_reason=reason),
     )
     assert f"{reason} Resume goes on with what has not left." in words
     assert "Paused since" in words
@@ -138,7 +144,7 @@ def test_lists_are_linked_for_those_only_who_may_see_customers(
 
 
 def test_another_companys_run_is_not_there(signed_in: SignIn, database: Database) -> None:
-    other = create_tenant(database, slug=f"o{NOW.timestamp():.0f}", name="Other").id
+    other = create_tenant(database, slug=f"o{uuid4().hex[:12]}", name="Other").id
     theirs = add_run(database, other)
     assert signed_in().get(f"/mailings/{theirs.mailing_id}/progress").status_code == 404
 
@@ -165,7 +171,7 @@ def test_what_left_with_an_outcome_nobody_knows_and_waits_is_told(
 def test_a_gateway_that_does_not_answer_is_named_with_the_way_to_it(
     signed_in: SignIn, run_of: Changed, role: Role, told: str
 ) -> None:
-    run = run_of(status=RunStatus.PAUSED, paused_at=NOW, waits_for_gateway=True)
+    run = run_of(status=RunStatus.PAUSED, paused_at=datetime.now(UTC), waits_for_gateway=True)
     words = words_of(signed_in(role), run)
     assert "Gateway Not answering Relay" in words
     assert told in words

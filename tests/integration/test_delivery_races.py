@@ -46,7 +46,7 @@ from envoi.plugins import Plugins, load_plugins
 from envoi.sql import Membership, SourceColumns
 from envoi.types import SegmentSourceSpec
 from factories.customers import make_customers
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run, a_run_through, an_installation, states
 from smtp_sink import SmtpSink
 
 
@@ -190,9 +190,7 @@ def test_a_sender_that_cannot_know_whether_its_claim_was_committed_ends(
     database: Database, plugins: Plugins, tenant_id: int, tmp_path: Path
 ) -> None:
     installation = an_installation(database, plugins, tmp_path)
-    with database.tenant_session(tenant_id) as session:
-        gateway = smtp_gateway(session, installation, tenant_id, 1)
-        run = a_run(session, tenant_id, gateway, 3)
+    run = a_run_through(installation, tenant_id, 1, 3)
     claiming: set[int] = set()
 
     def note(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
@@ -222,9 +220,7 @@ def test_each_message_is_accepted_at_the_moment_of_its_own_answer(
 ) -> None:
     installation = an_installation(database, plugins, tmp_path)
     with SmtpSink() as sink, SenderSession(database, tmp_path, 1) as sender:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 5)
+        run = a_run_through(installation, tenant_id, sink.port, 5)
         engine = Engine(installation, sender)
         engine.send_run(tenant_id, run.id, lambda: False)
         engine.connections.close_idle(0)

@@ -22,7 +22,14 @@ from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 from factories.customers import opt_out
-from factories.delivery import a_run, an_installation, email_content, smtp_gateway, states
+from factories.delivery import (
+    a_run,
+    a_run_through,
+    an_installation,
+    email_content,
+    smtp_gateway,
+    states,
+)
 from smtp_sink import Script, SmtpSink
 
 
@@ -75,9 +82,7 @@ def test_everybody_gets_it_once_and_the_run_ends(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink() as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 120, block_size=25)
+        run = a_run_through(installation, tenant_id, sink.port, 120, block_size=25)
         send(installation, tenant_id, run, threads=4)
         assert Counter(sink.recipients) == {f"c-{n}@mail{n % 10}.test": 1 for n in range(1, 121)}
         assert sink.connections <= 4
@@ -95,9 +100,7 @@ def test_a_block_that_was_asked_about_too_long_ago_is_asked_about_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with SmtpSink() as sink, an_engine(installation) as engine:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 5)
+        run = a_run_through(installation, tenant_id, sink.port, 5)
         with monkeypatch.context() as late:
             late.setattr("envoi.delivery.sending.FRESH_SECONDS", 0.0)
             assert engine.send_run(tenant_id, run.id, lambda: False, seconds=0.2), "more is due"
@@ -112,9 +115,7 @@ def test_refusals_fail_for_good_or_are_tried_again(
 ) -> None:
     rules = (("c-1@", "550 5.1.1 unknown"), ("c-2@", "final 451 4.3.0 later"))
     with SmtpSink(Script(rules=rules)) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 5)
+        run = a_run_through(installation, tenant_id, sink.port, 5)
         send(installation, tenant_id, run)
         found = list(states(database, tenant_id, run).values())
         assert found[0] == MessageState.FAILED
@@ -157,9 +158,7 @@ def test_what_may_arrive_twice_is_marked(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink(Script(rules=(("c-2@", "drop_after"),))) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 4)
+        run = a_run_through(installation, tenant_id, sink.port, 4)
         send(installation, tenant_id, run)
         twice = sink.recipients.count("c-2@mail2.test")
     assert twice == 6, "the first time and five more, then it is held"
@@ -176,9 +175,7 @@ def test_a_template_that_fails_for_one_customer_fails_alone(
 ) -> None:
     body = "<p>{{ 1 / (client.properties.external_id | replace('C-', '') | round - 2) }}</p>"
     with SmtpSink() as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 3, content=email_content(body))
+        run = a_run_through(installation, tenant_id, sink.port, 3, content=email_content(body))
         send(installation, tenant_id, run)
     found = list(states(database, tenant_id, run).values())
     assert found == [MessageState.ACCEPTED, MessageState.FAILED, MessageState.ACCEPTED]
@@ -215,9 +212,7 @@ def test_pause_resume_and_cancel(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink(Script(delay_ms=(5, 5))) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 60, block_size=10)
+        run = a_run_through(installation, tenant_id, sink.port, 60, block_size=10)
 
         def steer_after(count: int, steer) -> None:  # type: ignore[no-untyped-def]
             with an_engine(installation) as engine:
@@ -281,9 +276,7 @@ def test_a_server_that_throttles_gets_everything_in_the_end(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink(Script(close_after=7)) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 50, block_size=20)
+        run = a_run_through(installation, tenant_id, sink.port, 50, block_size=20)
         send(installation, tenant_id, run, threads=2)
         assert len(sink.recipients) == len(set(sink.recipients)) == 50
     assert course(database, tenant_id, run) == RunStatus.SENT
@@ -307,9 +300,9 @@ def test_content_that_cannot_be_compiled_pauses_the_run_with_the_reason(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink() as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 2, content=email_content("{% if %}"))
+        run = a_run_through(
+            installation, tenant_id, sink.port, 2, content=email_content("{% if %}")
+        )
         send(installation, tenant_id, run)
         assert sink.recipients == []
     with database.tenant_session(tenant_id) as session:

@@ -39,7 +39,7 @@ from envoi.segments.service import create_segment
 from envoi.tenants.service import create_tenant
 from envoi.tracking.app import TrackingApp
 from envoi.tracking.tokens import TokenSigner, signer_of
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run, a_run_through, an_installation, states
 from factories.feedback import messages, sample
 from imap_server import ImapServer
 from listening import listening
@@ -102,9 +102,7 @@ def test_from_the_sink_to_the_next_mailing(
     """A message leaves, its bounce comes to the listener, the next mailing leaves them out."""
     mailing = everybody(database, plugins, tenant_id)
     with SmtpSink() as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 3)
+        run = a_run_through(installation, tenant_id, sink.port, 3)
         send(installation, tenant_id, run)
     left = sink.received[1]
     key = left.mail_from.partition("@")[0].removeprefix("b+")
@@ -454,9 +452,7 @@ def test_a_refusal_at_hand_over_is_judged_the_same(
         ("c-3@", "552 5.2.2 mailbox full"),
     )
     with SmtpSink(Script(rules=replies)) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 4)
+        run = a_run_through(installation, tenant_id, sink.port, 4)
         send(installation, tenant_id, run)
     found = list(states(database, tenant_id, run).values())
     assert found.count(MessageState.FAILED) == 3

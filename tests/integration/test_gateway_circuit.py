@@ -27,7 +27,7 @@ from envoi.jobs import Work, is_announced
 from envoi.plugins import Plugins
 from envoi.tenants.models import EnabledPlugin
 from factories.customers import customer_ids
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run, a_run_through, an_installation, smtp_gateway, states
 from smtp_sink import Script, SmtpSink
 
 BRIEFLY = BackOff(first=0.01)
@@ -198,9 +198,7 @@ def test_a_gateway_that_never_answers_sends_nobody_copy_after_copy(
 ) -> None:
     """It takes every message and hangs up, so each would be sent again up to five times."""
     with SmtpSink(Script(rules=((".", "drop_after"),))) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 100, block_size=50)
+        run = a_run_through(installation, tenant_id, sink.port, 100, block_size=50)
         with engines(installation, processes=2) as senders:
             paused = until_paused(installation, senders, tenant_id, run, threads=2)
             assert "confirmed none of the last" in paused.pause_reason
@@ -213,9 +211,7 @@ def test_unknown_recipients_are_no_fault_of_the_gateway(
     installation: Installation, database: Database, tenant_id: int
 ) -> None:
     with SmtpSink(Script(rules=((".", "550 5.1.1 user unknown"),))) as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 30)
+        run = a_run_through(installation, tenant_id, sink.port, 30)
         with engines(installation) as senders:
             work(senders, tenant_id, run)
     assert set(states(database, tenant_id, run).values()) == {MessageState.FAILED}

@@ -18,7 +18,7 @@ from envoi.embedded import EmbeddedPostgres
 from envoi.plugins import Plugins
 from envoi.schema import migrate
 from envoi.tenants.service import create_tenant
-from factories.delivery import a_run, an_installation, smtp_gateway, states
+from factories.delivery import a_run_through, an_installation, states
 from smtp_sink import SmtpSink
 
 
@@ -51,9 +51,7 @@ def test_a_restored_copy_waits_and_then_sends_what_the_backup_does_not_know_as_a
     tenant_id = create_tenant(database, slug="shop", name="Shop").id
     installation = an_installation(database, plugins, tmp_path)
     with SmtpSink() as sink:
-        with database.tenant_session(tenant_id) as session:
-            gateway = smtp_gateway(session, installation, tenant_id, sink.port)
-            run = a_run(session, tenant_id, gateway, 30, block_size=10)
+        run = a_run_through(installation, tenant_id, sink.port, 30, block_size=10)
         with SenderSession(database, tmp_path, 1) as sender:
             engine = Engine(installation, sender)
             engine.send_run(tenant_id, run.id, lambda: len(sink.recipients) >= 10, 5)

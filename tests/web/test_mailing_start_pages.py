@@ -15,6 +15,7 @@ from drafts import stored
 from envoi.accounts.permissions import Role
 from envoi.audience.collection import collect
 from envoi.db import Database
+from envoi.installation import Installation
 from envoi.mailings import launch, service, variants
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
@@ -29,6 +30,11 @@ def clocks_change(month: int) -> datetime:
     """When the company's clocks change in a month of next year: on its last Sunday, 01:00 UTC."""
     last = datetime(datetime.now(UTC).year + 1, month, 31, 1, tzinfo=UTC)
     return last - timedelta(days=last.isoweekday() % 7)
+
+
+@pytest.fixture
+def site(database: Database, plugins: Plugins, tmp_path: Path) -> Installation:
+    return an_installation(database, plugins, tmp_path)
 
 
 class TestWhen:
@@ -260,6 +266,24 @@ class TestConfirm:
             settings = tenant_settings(session, tenant_id)
             settings.approval_from, settings.approval_always = 38, always
 
+    def approved(
+        self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
+    ) -> tuple[Desk, Desk]:
+        """Let a marketer ask and a senior marketer start it; the desks of both."""
+        self.threshold(database, tenant_id)
+        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
+        marketer.get(f"/mailings/{draft}/when")
+        marketer.post(f"/mailings/{draft}/approval")
+        senior.post(f"/mailings/{draft}/confirm", recipients=39)
+        return marketer, senior
+
+    def launched(self, site: Installation, tenant_id: int, draft: int, *, late: int) -> int | None:
+        """Let some more customers come, and then the time of the start."""
+        with site.database.tenant_session(tenant_id) as session:
+            make_customers(session, tenant_id, late, prefix="late-")
+            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
+        return launch.launch_due(site, tenant_id, draft)
+
     def test_a_large_one_is_approved_by_a_senior(
         self, signed_in: SignIn, database: Database, tenant_id: int, draft: int
     ) -> None:
@@ -306,24 +330,10 @@ class TestConfirm:
         assert other.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
 
     def test_one_that_has_outgrown_its_approval_asks_again(
-        self,
-        signed_in: SignIn,
-        database: Database,
-        plugins: Plugins,
-        tenant_id: int,
-        draft: int,
-        tmp_path: Path,
+        self, signed_in: SignIn, site: Installation, tenant_id: int, draft: int
     ) -> None:
-        self.threshold(database, tenant_id)
-        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
-        marketer.get(f"/mailings/{draft}/when")
-        marketer.post(f"/mailings/{draft}/approval")
-        senior.post(f"/mailings/{draft}/confirm", recipients=39)
-        with database.tenant_session(tenant_id) as session:
-            make_customers(session, tenant_id, 3, prefix="late-")
-            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
-        site = an_installation(database, plugins, tmp_path)
-        assert launch.launch_due(site, tenant_id, draft) is None
+        _, senior = self.approved(signed_in, site.database, tenant_id, draft)
+        assert self.launched(site, tenant_id, draft, late=3) is None
         assert "waits for approval" in senior.get("/mailings/").words
         assert senior.post(f"/mailings/{draft}/confirm", recipients=42).status == 303
 
@@ -331,26 +341,20 @@ class TestConfirm:
     def test_a_small_one_of_a_marketer_does_not_grow_large(
         self,
         signed_in: SignIn,
-        database: Database,
-        plugins: Plugins,
+        site: Installation,
         tenant_id: int,
         draft: int,
-        tmp_path: Path,
         chosen: timedelta | None,
     ) -> None:
         """Confirmed for a few, and then the segment is made larger before the start."""
-        self.threshold(database, tenant_id)
-        with database.tenant_session(tenant_id) as session:
+        self.threshold(site.database, tenant_id)
+        with site.database.tenant_session(tenant_id) as session:
             tenant_settings(session, tenant_id).approval_from = 39
             mailing = service.get_mailing(session, tenant_id, draft)
             mailing.starts_at = datetime.now(UTC) + chosen if chosen else None
         marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
         assert marketer.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
-        with database.tenant_session(tenant_id) as session:
-            make_customers(session, tenant_id, 1, prefix="late-")
-            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
-        site = an_installation(database, plugins, tmp_path)
-        assert launch.launch_due(site, tenant_id, draft) is None
+        assert self.launched(site, tenant_id, draft, late=1) is None
         asked = senior.get(f"/mailings/{draft}/when").words
         assert "asks for approval" in asked
         assert "It starts now" in asked
@@ -358,45 +362,23 @@ class TestConfirm:
         assert senior.post(f"/mailings/{draft}/confirm", recipients=40).status == 303
 
     def test_a_senior_who_started_it_alone_is_not_asked_again(
-        self,
-        signed_in: SignIn,
-        database: Database,
-        plugins: Plugins,
-        tenant_id: int,
-        draft: int,
-        tmp_path: Path,
+        self, signed_in: SignIn, site: Installation, tenant_id: int, draft: int
     ) -> None:
-        self.threshold(database, tenant_id)
+        self.threshold(site.database, tenant_id)
         senior = Desk(signed_in(Role.SENIOR_MARKETER))
         assert senior.post(f"/mailings/{draft}/confirm", recipients=39).status == 303
-        with database.tenant_session(tenant_id) as session:
-            make_customers(session, tenant_id, 5, prefix="late-")
-            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
-        site = an_installation(database, plugins, tmp_path)
-        assert launch.launch_due(site, tenant_id, draft) is not None
+        assert self.launched(site, tenant_id, draft, late=5) is not None
 
     def test_growth_between_the_start_and_the_collection_pauses_it(
-        self,
-        signed_in: SignIn,
-        database: Database,
-        plugins: Plugins,
-        tenant_id: int,
-        draft: int,
-        tmp_path: Path,
+        self, signed_in: SignIn, site: Installation, tenant_id: int, draft: int
     ) -> None:
-        self.threshold(database, tenant_id)
-        marketer, senior = Desk(signed_in(Role.MARKETER)), Desk(signed_in(Role.SENIOR_MARKETER))
-        marketer.get(f"/mailings/{draft}/when")
-        marketer.post(f"/mailings/{draft}/approval")
-        senior.post(f"/mailings/{draft}/confirm", recipients=39)
-        with database.tenant_session(tenant_id) as session:
-            service.get_mailing(session, tenant_id, draft).starts_at = datetime.now(UTC)
-        run = launch.launch_due(an_installation(database, plugins, tmp_path), tenant_id, draft)
+        marketer, _ = self.approved(signed_in, site.database, tenant_id, draft)
+        run = self.launched(site, tenant_id, draft, late=0)
         assert run is not None
-        with database.tenant_session(tenant_id) as session:
+        with site.database.tenant_session(tenant_id) as session:
             make_customers(session, tenant_id, 3, prefix="late-")
         for _ in range(2):
-            assert collect(database, plugins, tenant_id, run) is None
+            assert collect(site.database, site.plugins, tenant_id, run) is None
             assert (
                 "There are 42 recipients now" in marketer.get(f"/mailings/{draft}/progress").words
             )

@@ -18,6 +18,7 @@ from envoi.schema import migrate
 from envoi.settings import Settings
 from factories.delivery import an_installation
 from factories.workers import worker_settings
+from smtp_sink import Script, SmtpSink
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,10 @@ def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
 def installation(database: Database, plugins: Plugins, tmp_path: Path) -> Installation:
     """The installation they work for, without a queue; a start cannot be undone for long."""
     return an_installation(database, plugins, tmp_path, undo_seconds=0)
+
+
+@pytest.fixture
+def sink() -> Iterator[SmtpSink]:
+    """A server that takes a while for each message, so that a run lasts some seconds."""
+    with SmtpSink(Script(delay_ms=(5, 15))) as found:
+        yield found

@@ -24,7 +24,7 @@ from envoi.settings import Settings
 from factories.delivery import a_run_through, is_sent, states
 from factories.workers import worker_settings
 from processes import wait_until
-from smtp_sink import Script, SmtpSink
+from smtp_sink import SmtpSink
 
 pytestmark = pytest.mark.usefixtures("only_ours")
 
@@ -48,12 +48,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def settings(postgres_url: str, redis_url: str, disk: Path) -> Settings:
     return worker_settings(postgres_url, redis_url, disk)
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    with SmtpSink(Script(delay_ms=(5, 15))) as found:
-        yield found
 
 
 @pytest.fixture

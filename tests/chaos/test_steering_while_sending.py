@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +18,7 @@ from factories.customers import customer_ids, make_customers, opt_out
 from factories.delivery import a_run_through, states
 from factories.workers import workers
 from processes import wait_until
-from smtp_sink import Script, SmtpSink
+from smtp_sink import SmtpSink
 
 pytestmark = pytest.mark.usefixtures("only_ours")
 
@@ -27,13 +26,6 @@ PROCESSES, THREADS = 2, 2
 PEOPLE = 1_000
 STEPS = 8
 OPT_OUT_SECONDS = 5.0
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    """A server that takes a while for each message, so that a run lasts some seconds."""
-    with SmtpSink(Script(delay_ms=(5, 15))) as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
-SOURCES := $(wildcard core plugins web workers tests bench chaos tools)
+SOURCES := $(wildcard core plugins simulators web workers tests bench chaos tools)
 
 .PHONY: help run test bench chaos lint types format lock clean install install-dev
 

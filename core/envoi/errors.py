@@ -121,8 +121,8 @@ class UnsupportedFeatureError(EnvoiError):
     """The provider cannot express the content, so it was refused here, before sending."""
 
 
-class WebhookRejectedError(EnvoiError):
-    """A webhook's signature or form was wrong; answered with HTTP 400."""
+class ForgedWebhookError(EnvoiError):
+    """A request to a webhook is not the provider's; answered with HTTP 401, nothing is kept."""
 
 
 class ProviderError(EnvoiError):

@@ -19,13 +19,14 @@ LINTER = PROJECT["tool"]["importlinter"]
 CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}
 
 LONGEST_MODULE = 500
-TOP_FOLDERS = ("core", "plugins", "web", "workers", "tests", "bench", "tools")
-GENERIC_ROOTS = {"core", "plugins", "web", "workers"}
+TOP_FOLDERS = ("core", "plugins", "simulators", "web", "workers", "tests", "bench", "tools")
+GENERIC_ROOTS = {"core", "plugins", "simulators", "web", "workers"}
+SIMULATORS = "envoi_simulators"
 PARTNERS = {"hookspecs", "outgoing", "types", "errors", "blocks", "sql", "webkit", "testing"}
 """The modules of `envoi` that plugins may import, besides `envoi` itself."""
 
 PLUGINS = sorted(f.name for f in ROOT.glob("plugins/*/envoi_*") if f.is_dir())
-PACKAGES = ["envoi", "envoi_web", "envoi_workers", *PLUGINS]
+PACKAGES = ["envoi", SIMULATORS, "envoi_web", "envoi_workers", *PLUGINS]
 MODULES = sorted(p for top in TOP_FOLDERS for p in (ROOT / top).rglob("*.py"))
 PARTNER_PLUGIN = ROOT / "tests" / "fixtures" / "partner_plugin" / "envoi_fieldpost"
 
@@ -44,11 +45,13 @@ def test_the_installed_entry_points_are_those_of_the_project(plugins: Plugins) -
 
 
 def test_the_contracts_know_every_package() -> None:
-    top, beside, below = CONTRACTS["web and workers on top, plugins beside, core below"]["layers"]
+    layers = CONTRACTS["web and workers on top, plugins beside, core below"]["layers"]
+    top, simulators, beside, below = layers
     assert sorted(LINTER["root_packages"]) == sorted(PACKAGES)
-    assert (top, below) == ("envoi_web | envoi_workers", "envoi")
+    assert (top, simulators, below) == ("envoi_web | envoi_workers", SIMULATORS, "envoi")
     assert sorted(beside.split(" | ")) == PLUGINS
-    assert sorted(CONTRACTS["nothing names a plugin"]["forbidden_modules"]) == PLUGINS
+    unnamed = sorted(CONTRACTS["nothing names a plugin"]["forbidden_modules"])
+    assert unnamed == sorted([SIMULATORS, *PLUGINS])
     assert sorted(CONTRACTS["plugins use only the partners' modules"]["source_modules"]) == PLUGINS
 
 
@@ -61,7 +64,7 @@ def test_plugins_are_forbidden_everything_that_is_not_promised() -> None:
 
 def test_every_import_root_is_packaged_and_checked() -> None:
     kinds = sorted(f"plugins/{p.name}" for p in (ROOT / "plugins").iterdir() if p.is_dir())
-    roots = ["core", *kinds, "web", "workers"]
+    roots = ["core", *kinds, "simulators", "web", "workers"]
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["sources"] == wheel["dev-mode-dirs"] == roots
     assert PROJECT["tool"]["mypy"]["mypy_path"].split(":") == [*roots, "tests"]

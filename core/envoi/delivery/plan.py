@@ -96,6 +96,7 @@ class Plan:
         )
         urls = self.urls.message(ref)
         unsubscribe = urls.of(TokenKind.UNSUBSCRIBE)
+        more = {name: urls.of(kind) for name, kind in self.more_urls}
         recipient = Recipient(
             address=person.address or "",
             name=person.name,
@@ -104,7 +105,8 @@ class Plan:
             unsubscribe_url=unsubscribe,
             one_click_url=unsubscribe,
             open_url=urls.of(TokenKind.OPEN),
-            **{name: urls.of(kind) for name, kind in self.more_urls},
+            preferences_url=more.get("preferences_url", ""),
+            view_url=more.get("view_url", ""),
             click=urls.click,
         )
         return self.contents[message.variant].render(recipient)

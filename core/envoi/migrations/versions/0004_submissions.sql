@@ -1,0 +1,2 @@
+-- What parts, devices and reports of messages need need: every column has a default, no row is read. Grants and
+-- policies are in 0004_submissions.py.

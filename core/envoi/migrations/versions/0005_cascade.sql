@@ -1,0 +1,2 @@
+-- What cascades of channels need: every column has a default, no row is read. Grants and
+-- policies are in 0005_cascade.py.

@@ -1,0 +1,2 @@
+-- What push messages need: every column has a default, no row is read. Grants and
+-- policies are in 0006_devices.py.

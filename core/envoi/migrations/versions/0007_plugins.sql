@@ -1,0 +1,2 @@
+-- What the platform of plugins need: every column has a default, no row is read. Grants and
+-- policies are in 0007_plugins.py.

@@ -1,0 +1,1 @@
+"""The push channel: messages to apps on customers' devices."""

@@ -1,0 +1,1 @@
+"""The Viber channel."""

@@ -1,0 +1,1 @@
+"""Devino Telecom: SMS, Viber and social networks."""

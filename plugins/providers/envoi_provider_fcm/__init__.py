@@ -1,0 +1,1 @@
+"""Firebase Cloud Messaging: push to Android, web and iOS apps."""

@@ -1,0 +1,1 @@
+"""SMS through any provider with an HTTP interface, configured without code."""

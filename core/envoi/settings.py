@@ -87,6 +87,13 @@ class Settings(BaseSettings):
     smtp_demo_port: int = Field(
         0, ge=0, le=65535, description="Port of the demo's SMTP server; 0 is the web port plus 2."
     )
+    simulators_port: int = Field(
+        0,
+        ge=0,
+        le=65532,
+        description="Port of the demo's virtual phones, on 127.0.0.1; the three after it are the"
+        " simulated providers of SMS, of HTTP interfaces and of push. 0 is the web port plus 5.",
+    )
     worker_processes: int = Field(
         2, ge=1, le=64, description="Sending processes of one `envoi worker`."
     )
@@ -162,6 +169,11 @@ class Settings(BaseSettings):
     def effective_metrics_port(self) -> int:
         """The port the metrics are really served on."""
         return self.metrics_port or self.port + 4
+
+    @cached_property
+    def effective_simulators_port(self) -> int:
+        """The port of the virtual phones; the simulated providers have the next three."""
+        return self.simulators_port or self.port + 5
 
     @cached_property
     def links_url(self) -> str:

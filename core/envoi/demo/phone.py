@@ -1,0 +1,131 @@
+"""The virtual phone's words, and the way to the process in which the demo's phones live.
+
+Simulated providers hand messages to it (`envoi_simulators`), pages look at it from here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field
+
+from envoi.errors import ConflictError, EnvoiError, NotFoundError
+from envoi.settings import Settings
+
+ANSWER_SECONDS = 2.0
+
+
+class Act(StrEnum):
+    """What a person can do with a message that has arrived."""
+
+    DELIVER = "deliver"
+    READ = "read"
+    TAP = "tap"
+    FAIL = "fail"
+    SAY_NOTHING = "say_nothing"
+
+
+class Answer(StrEnum):
+    """What a phone does with a new message by itself."""
+
+    WAIT = "wait"
+    DELIVER = "deliver"
+    READ = "read"
+
+
+class Happened(BaseModel):
+    """One thing that became of a message: delivered, read, tapped or failed; or silenced."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    at: datetime
+
+
+class Arrival(BaseModel):
+    """A message on a phone; `can` lists what may still be done with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    channel: str
+    address: str
+    sender: str = ""
+    text: str = ""
+    fields: dict[str, Any] = Field(default_factory=dict)
+    parts: int = 1
+    arrived_at: datetime
+    happened: list[Happened] = Field(default_factory=list)
+    can: list[Act] = Field(default_factory=list)
+
+
+class Manners(BaseModel):
+    """How a phone answers by itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Answer = Answer.DELIVER
+    has_viber: bool = True
+
+
+class PhoneAwayError(EnvoiError):
+    """The process of the simulators gives no answer."""
+
+
+def control_token(settings: Settings) -> str:
+    """What whoever looks at the phones has to show; the same in every process."""
+    key = settings.secret_key.get_secret_value().encode()
+    return hmac.new(key, b"envoi simulators", sha256).hexdigest()
+
+
+class Phones:
+    """The demo's phones, seen from the pages."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = f"http://127.0.0.1:{settings.effective_simulators_port}"
+        self._headers = {"Authorization": f"Bearer {control_token(settings)}"}
+
+    def newest(self, limit: int = 20) -> list[Arrival]:
+        """Return the newest messages of all phones, one an address."""
+        found = self._ask("GET", "/newest", params={"limit": limit})
+        return [Arrival.model_validate(each) for each in found]
+
+    def messages(self, addresses: Sequence[str], limit: int = 30) -> list[Arrival]:
+        """Return the newest messages to some addresses: those of one phone."""
+        found = self._ask("GET", "/messages", params={"address": list(addresses), "limit": limit})
+        return [Arrival.model_validate(each) for each in found]
+
+    def act(self, arrival_id: str, act: Act) -> Arrival:
+        """Do something with a message; raise `ConflictError` when that is not possible any more."""
+        return Arrival.model_validate(self._ask("POST", f"/messages/{arrival_id}/{act.value}"))
+
+    def manners(self, address: str) -> Manners:
+        """Say how a phone answers."""
+        return Manners.model_validate(self._ask("GET", "/manners", params={"address": address}))
+
+    def set_manners(self, address: str, manners: Manners) -> None:
+        """Change how a phone answers."""
+        body = manners.model_dump(mode="json")
+        self._ask("POST", "/manners", params={"address": address}, json=body)
+
+    def _ask(self, method: str, path: str, **given: Any) -> Any:
+        try:
+            with httpx.Client(trust_env=False, timeout=ANSWER_SECONDS) as client:
+                answer = client.request(method, self._url + path, headers=self._headers, **given)
+        except httpx.HTTPError as error:
+            raise PhoneAwayError(
+                "The simulators give no answer. They start with `make run`; look at its output."
+            ) from error
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError("This message is not on the phone any more.")
+        if answer.status_code == httpx.codes.CONFLICT:
+            raise ConflictError("This has been done already, or is not possible any more.")
+        if answer.is_error:
+            raise PhoneAwayError("The simulators refuse to answer. Start everything again.")
+        return answer.json()

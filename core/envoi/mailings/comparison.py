@@ -16,6 +16,7 @@ from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.mailings.funnel import messages_of
+from envoi.mailings.headline import headline
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference, compare_shares
 from envoi.receipts.models import Attribution
 
@@ -65,7 +66,7 @@ def comparison_of(session: Session, run: Run) -> Comparison:
     variants = tuple(
         VariantFigures(
             number=one["number"],
-            subject=str(one["content"].get("subject", "")),
+            subject=headline(one["content"]),
             receipts=sales.get(one["number"], (0, 0))[0],
             amount=sales.get(one["number"], (0, 0))[1],
             **counted.get(one["number"], {}),

@@ -26,6 +26,7 @@ from envoi.db import table
 from envoi.delivery.figures import RunFigures, count_figures
 from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Run
+from envoi.mailings.headline import headline_of
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import Status, status_column
 from envoi.segments.models import Segment
@@ -253,8 +254,7 @@ def _columns() -> Select[Any]:
 
 
 def _subject() -> ColumnElement[str]:
-    subject: ColumnElement[str] = table(Variant).c.content["subject"].astext
-    return subject
+    return headline_of(table(Variant).c.content)
 
 
 def _approval() -> ColumnElement[str]:

@@ -42,7 +42,7 @@ def why(mailing_id: int) -> Response:
             detail=detail_words(found[1].detail) if found and found[1] else "",
             problem=_("No customer has this name, id or address.") if wanted and not people else "",
             stage_labels=STAGE_LABELS,
-            crumbs=crumbs(mailing.name),
+            crumbs=crumbs(mailing.name, mailing.channel),
         )
 
 
@@ -68,7 +68,7 @@ def customers_before(session: Session, mailing: Mailing) -> Response:
         rows=rows,
         first_url=page_url(after=None) if "after" in request.args else "",
         next_url=page_url(after=last) if found.has_more else "",
-        crumbs=[*crumbs(mailing.name), (label, "")],
+        crumbs=[*crumbs(mailing.name, mailing.channel), (label, "")],
     )
 
 

@@ -18,6 +18,7 @@ from envoi.audience.volume import Line, Volume
 from envoi.audience.window import OUTSIDE_WINDOW
 from envoi.delivery.models import MessageState, Stage
 from envoi.mailings.audience import has_source
+from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
 from envoi.policies.rules import reason_words
@@ -127,7 +128,7 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     """Make the stepper: each step with its result in words."""
     recipients = mailing.volume.get("recipients") if mailing.volume else None
     who = _recipients(recipients) if recipients is not None else ""
-    subject = "".join(t + name for t, name in template_parts(str(content.get("subject", ""))))
+    subject = "".join(t + name for t, name in template_parts(headline(content)))
     start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
     results = {
         "who": (_("Who"), who or _("Segment and control group"), has_source(mailing)),
@@ -145,12 +146,26 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     ]
 
 
-def crumbs(name: str = "") -> list[tuple[str, str]]:
+def crumbs(name: str = "", channel: str = "") -> list[tuple[str, str]]:
     """Make the breadcrumb of a mailing's page, or of the list."""
     section = (_("Mass messaging"), url_for("mailings.index"))
     if not name:
         return [section, (_("Mailings"), "")]
-    return [section, (_("Email"), url_for("mailings.index", channel="email")), (name[:60], "")]
+    return [section, *channel_crumb(channel), (name[:60], "")]
+
+
+def channel_crumb(channel: str) -> list[tuple[str, str]]:
+    """Lead to the mailings of a channel, where there is one."""
+    if not channel:
+        return []
+    return [(channel_label(channel), url_for("mailings.index", channel=channel))]
+
+
+@mailings.app_template_filter()
+def channel_label(channel: str) -> str:
+    """Return what a channel is called; one whose plugin is gone has only its name."""
+    spec = current.plugins.channels.get(channel)
+    return translated(spec.label) if spec else channel
 
 
 def home_url(mailing_id: int, status: Status) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from flask import Response, request, url_for
@@ -32,6 +33,7 @@ def _form(given: MultiDict[str, str], problems: tuple[Problem, ...] = ()) -> Res
     with current.session() as session:
         found = sources(session, current.tenant_id, "")
         channels = [(*c, _gateway_words(session, c[0])) for c in listing.enabled_channels()]
+        without = _without_gateway(session, channels)
     everybody = [("all", _("All customers"))]
     return page(
         "mailings/new.html",
@@ -39,8 +41,9 @@ def _form(given: MultiDict[str, str], problems: tuple[Problem, ...] = ()) -> Res
         status=422 if problems else 200,
         source=_source(given),
         starts_at=_start_on(given.get("date", "")),
-        channel=given.get("channel") or "email",
+        channel=_channel(given, [c[0] for c in channels]),
         channels=channels,
+        without=without,
         name=given.get("name", ""),
         problems=problems,
         errors={problem.field: problem.message for problem in problems},
@@ -52,8 +55,9 @@ def _form(given: MultiDict[str, str], problems: tuple[Problem, ...] = ()) -> Res
 @permission("mailings.edit")
 def create() -> Response:
     """Make a draft and open its editor."""
-    channel = request.form.get("channel", "email")
-    if channel not in dict(listing.enabled_channels()):
+    enabled = dict(listing.enabled_channels())
+    channel = request.form.get("channel") or next(iter(enabled), "")
+    if channel not in enabled:
         raise NotFoundError("This channel is not enabled for the company.")
     name = request.form.get("name", "").strip()
     if not name:
@@ -72,6 +76,27 @@ def create() -> Response:
         )
         made_id = made.id
     return see_other(url_for("mailings.who", mailing_id=made_id))
+
+
+def _channel(given: MultiDict[str, str], enabled: Sequence[str]) -> str:
+    """Return the channel that was asked for, or else the company's first."""
+    asked = given.get("channel", "")
+    return asked if asked in enabled else next(iter(enabled), "")
+
+
+def _without_gateway(
+    session: Session, channels: Sequence[tuple[str, str, str]]
+) -> list[tuple[str, str]]:
+    """List the channels that cannot send yet, as (label, address of a new gateway's form)."""
+    if not allowed("settings.plugins"):
+        return []
+    mine = current.plugins.for_tenant(session, current.tenant_id)
+    providers = {spec.channel: name for name, spec in mine.providers.items()}
+    return [
+        (label, url_for("settings.new_gateway", provider=providers[name]))
+        for name, label, _note in channels
+        if name in providers and default_gateway(session, current.tenant_id, name) is None
+    ]
 
 
 def _gateway_words(session: Session, channel: str) -> str:

@@ -36,7 +36,7 @@ def common(session: Session, mailing: Mailing, here: str) -> dict[str, Any]:
         "content": content,
         "steps": steps(mailing, content, here),
         "volume": volume_data(mailing),
-        "crumbs": crumbs(mailing.name),
+        "crumbs": crumbs(mailing.name, mailing.channel),
     }
 
 
@@ -102,5 +102,5 @@ def conflict_page(
         target=target,
         theirs_url=theirs_url,
         mine_url=request.path,
-        crumbs=crumbs(mailing.name),
+        crumbs=crumbs(mailing.name, mailing.channel),
     )

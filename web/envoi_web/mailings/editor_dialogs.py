@@ -233,7 +233,7 @@ def _dialog(mailing: Mailing, block: str, **context: Any) -> Response:
         fragments=_OFFERS,
         mailing=mailing,
         shown=block,
-        crumbs=crumbs(mailing.name),
+        crumbs=crumbs(mailing.name, mailing.channel),
         **context,
     )
 

@@ -123,7 +123,7 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "ready": _ready(_end(run, counted, status), now),
         "confirmed_by": confirmed_by(session, mailing),
         **(_live(session, run, live, status, now) if run and live else {}),
-        "crumbs": crumbs(mailing.name),
+        "crumbs": crumbs(mailing.name, mailing.channel),
     }
 
 

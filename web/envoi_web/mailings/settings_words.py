@@ -14,6 +14,7 @@ from envoi.audience.volume import Volume
 from envoi.audience.window import CUSTOMER, SendingWindow
 from envoi.delivery.pace import pace_of
 from envoi.mailings import service
+from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
 from envoi.tenants.models import WatcherGroup
 from envoi.webkit import current
@@ -118,7 +119,7 @@ def _content_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
     note = _("Replies to %(address)s", address=replies) if replies else ""
     rows = [ReviewRow(_("From"), sender or _("not yet"), str(note), "what")]
     for place, variant in enumerate(variants):
-        subject = str(variant.content.get("subject", ""))
+        subject = headline(variant.content)
         letter, share = "ABCDE"[place % 5], number(variant.share, None)
         several = len(variants) > 1
         label = _("Variant %(letter)s, %(share)s %%", letter=letter, share=share)

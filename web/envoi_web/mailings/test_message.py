@@ -114,6 +114,6 @@ def _shown(
         problems=problems,
         sent=sent,
         run_id=run_id,
-        crumbs=crumbs(mailing.name),
+        crumbs=crumbs(mailing.name, mailing.channel),
         **context,
     )

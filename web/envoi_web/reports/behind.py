@@ -43,11 +43,11 @@ def customers(mailing_id: int) -> Response:
         rows = customers_of(*where, after=after, limit=size + 1)
         count = count_of(*where)
         offered = list_audiences(session, current.tenant_id) if allowed("audiences.edit") else []
-        name = mailing.name
+        name, channel = mailing.name, mailing.channel
     shown = rows[:size]
     label = words.outcome_label(outcome)
     report_url = url_for("reports.report", mailing_id=mailing_id)
-    places = [*crumbs(), (_("Report: %(name)s", name=name), report_url)]
+    places = [*crumbs(channel), (_("Report: %(name)s", name=name), report_url)]
     return page(
         "reports/customers.html",
         fragments=("customer_rows",),

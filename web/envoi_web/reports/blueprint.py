@@ -6,13 +6,11 @@ from flask import url_for
 from flask_babel import gettext as _
 
 from envoi.webkit import Blueprint
+from envoi_web.mailings.context import channel_crumb
 
 reports = Blueprint("reports", __name__, url_prefix="/mailings")
 
 
-def crumbs() -> list[tuple[str, str]]:
+def crumbs(channel: str = "") -> list[tuple[str, str]]:
     """The places above every report."""
-    return [
-        (_("Mass messaging"), url_for("mailings.index")),
-        (_("Email"), url_for("mailings.index", channel="email")),
-    ]
+    return [(_("Mass messaging"), url_for("mailings.index")), *channel_crumb(channel)]

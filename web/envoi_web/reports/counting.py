@@ -30,7 +30,7 @@ def still_counted(mailing: Mailing, run: Run, status: str) -> Response:
         cells=_cells(run, volume),
         volume=_lines(volume) if volume else [],
         customers=volume.segment if volume else 0,
-        crumbs=[*crumbs(), (_("Report: %(name)s", name=mailing.name), "")],
+        crumbs=[*crumbs(mailing.channel), (_("Report: %(name)s", name=mailing.name), "")],
     )
 
 

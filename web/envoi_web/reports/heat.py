@@ -55,7 +55,7 @@ def heat_map(mailing_id: int) -> Response:
         with_machines=found.with_machines,
         report_url=report_url,
         crumbs=[
-            *crumbs(),
+            *crumbs(found.channel),
             (_("Report: %(name)s", name=found.name), report_url),
             (_("Links on the message"), ""),
         ],

@@ -57,7 +57,7 @@ def report(mailing_id: int) -> Response:
         readers=context.readers(found),
         domains=context.domains(found),
         unconfirmed=context.unconfirmed(found, run),
-        crumbs=[*crumbs(), (_("Report: %(name)s", name=found.name), "")],
+        crumbs=[*crumbs(found.channel), (_("Report: %(name)s", name=found.name), "")],
     )
 
 

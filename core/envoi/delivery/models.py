@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
     Date,
     Identity,
     Index,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     SmallInteger,
+    Text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -37,6 +39,12 @@ from envoi.columns import (
     yes_no,
 )
 from envoi.tracking.classify import VERSION
+
+
+SUBMISSION_DAYS = 14
+"""So long after it was handed over a message is found by the name that its provider gave it."""
+
+_REFERENCE = "ltrim(lower(provider_id), '0')"
 
 
 class RunKind(IntEnum):
@@ -88,6 +96,17 @@ class Stage(IntEnum):
     POLICY = 7
 
 
+class SubmissionState(IntEnum):
+    """What is known of a part of a message, or of a device that it went to; it only grows."""
+
+    REFUSED = 1
+    UNCONFIRMED = 2
+    ACCEPTED = 3
+    FAILED = 4
+    DELIVERED = 5
+    READ = 6
+
+
 class BlockState(IntEnum):
     """The course of a block of messages."""
 
@@ -101,7 +120,8 @@ class Gateway(SQLModel, table=True):
 
     `limits` is a `GatewayLimits` document; `version` grows with every change. A gateway that
     `may_stand_in` takes other gateways' messages, by `position`, while those do not work.
-    `most_connections` is over all processes; 0 is as many as there are senders.
+    `most_connections` is over all processes; 0 is as many as there are senders. `prices` is a
+    `PriceTable` document.
     """
 
     __tablename__ = "gateway"
@@ -114,6 +134,7 @@ class Gateway(SQLModel, table=True):
     secrets: bytes = Field(b"", sa_column=Column(LargeBinary, nullable=False))
     is_default: bool = yes_no(True)
     limits: dict[str, Any] = document()
+    prices: dict[str, Any] = document()
     position: int = whole()
     is_on: bool = yes_no(True)
     may_stand_in: bool = yes_no(True)
@@ -228,6 +249,47 @@ class RunTraffic(SQLModel, table=True):
     unconfirmed: int = whole()
 
 
+class RunCost(SQLModel, table=True):
+    """What a run's messages have cost so far at a gateway, in 1/10,000 of the currency's unit.
+
+    Kept where messages are counted in parts or have a price.
+    """
+
+    __tablename__ = "run_cost"
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    step: int = small_key()
+    gateway_id: int = big_key()
+    parts: int = Field(0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    amount: int = Field(0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+
+
+class Submission(SQLModel, table=True):
+    """What a provider took: by its number for it later reports find the message.
+
+    There is a row for each part or device of a message, and one for a whole message that the
+    provider gave a number of its own. What was refused at once has no number. Kept for a time
+    (`envoi.delivery.submissions`), since reports come soon or never.
+    """
+
+    __tablename__ = "submission"
+    __table_args__ = (
+        Index(None, "tenant_id", "run_id", "customer_id", "step"),
+        Index(None, "tenant_id", "at"),
+    )
+    tenant_id: int = tenant_key()
+    gateway_id: int = big_key()
+    provider_id: str = text_key()
+    run_id: int = big_key()
+    customer_id: int = big_key()
+    step: int = small_key()
+    number: int = big_key()
+    launched_on: date = Field(sa_column=Column(Date, nullable=False))
+    at: datetime = moment(nullable=False, now=True)
+    state: int = small(None)
+    code: int = whole()
+
+
 class RunBlock(SQLModel, table=True):
     """A slice of a run's messages that a sender claims as a whole; retries form new blocks."""
 
@@ -306,6 +368,35 @@ class Message(SQLModel, table=True):
     complained_at: datetime | None = moment()
     unsubscribed_at: datetime | None = moment()
     detail: str | None = words(None, nullable=True)
+
+
+class Submission(SQLModel, table=True):
+    """What a provider took of a message under a name of its own: all of it, a part, or a device's.
+
+    Reports name it by that, in one form or another: `reference` is what all forms with the same
+    digits have in common. `state` is a `MessageState`. Kept for `SUBMISSION_DAYS`.
+    """
+
+    __tablename__ = "submission"
+    __table_args__ = (
+        Index(None, "tenant_id", "gateway_id", "reference"),
+        Index(None, "tenant_id", "at"),
+    )
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    customer_id: int = big_key()
+    step: int = small_key()
+    number: int = big_key()
+    provider_id: str = text_key()
+    gateway_id: int = big()
+    launched_on: date = Field(sa_column=Column(Date, nullable=False))
+    state: int = small(MessageState.ACCEPTED)
+    code: int = small()
+    at: datetime = moment(nullable=False, now=True)
+    delivered_at: datetime | None = moment()
+    reference: str | None = Field(
+        default=None, sa_column=Column(Text, Computed(_REFERENCE, persisted=True))
+    )
 
 
 class Link(SQLModel, table=True):

@@ -46,7 +46,8 @@ class Mailing(SQLModel, table=True):
     Who gets it is a segment, a target audience, or a tree of its own (the customer list with
     its filters, an empty one for everybody); the rest is the same for all three. The sending
     window is in minutes of a day, of the company or of each customer (`window_zone`).
-    `approval` is an `Approval` document where a second person is asked.
+    `approval` is an `Approval` document where a second person is asked; `budget` is what the
+    run may cost, in 1/10,000 of the currency's unit (None: any amount).
     """
 
     __tablename__ = "mailing"
@@ -98,6 +99,7 @@ class Mailing(SQLModel, table=True):
     confirmed_count: int | None = big(nullable=True)
     volume: dict[str, Any] = document()
     approval: dict[str, Any] = document()
+    budget: int | None = big(nullable=True)
     hidden: bool = yes_no()
     created_by: int | None = whole(None, nullable=True)
     created_at: datetime = moment(nullable=False, now=True)

@@ -40,7 +40,6 @@ from envoi.columns import (
 )
 from envoi.tracking.classify import VERSION
 
-
 SUBMISSION_DAYS = 14
 """So long after it was handed over a message is found by the name that its provider gave it."""
 
@@ -268,35 +267,45 @@ class Submission(SQLModel, table=True):
     """What a provider took: by its number for it later reports find the message.
 
     There is a row for each part or device of a message, and one for a whole message that the
-    provider gave a number of its own. What was refused at once has no number. Kept for a time
-    (`envoi.delivery.submissions`), since reports come soon or never.
+    provider gave a number of its own. What was refused at once has no number. Reports may write
+    the number another way; `reference` is what they have in common. Kept for `SUBMISSION_DAYS`,
+    since reports come soon or never.
     """
 
     __tablename__ = "submission"
     __table_args__ = (
-        Index(None, "tenant_id", "run_id", "customer_id", "step"),
+        Index(None, "tenant_id", "gateway_id", "reference"),
         Index(None, "tenant_id", "at"),
     )
     tenant_id: int = tenant_key()
-    gateway_id: int = big_key()
-    provider_id: str = text_key()
     run_id: int = big_key()
     customer_id: int = big_key()
     step: int = small_key()
     number: int = big_key()
+    gateway_id: int = big_key()
+    provider_id: str = text_key()
     launched_on: date = Field(sa_column=Column(Date, nullable=False))
     at: datetime = moment(nullable=False, now=True)
+    delivered_at: datetime | None = moment()
     state: int = small(None)
     code: int = whole()
+    reference: str | None = Field(
+        default=None, sa_column=Column(Text, Computed(_REFERENCE, persisted=True))
+    )
 
 
 class RunBlock(SQLModel, table=True):
-    """A slice of a run's messages that a sender claims as a whole; retries form new blocks."""
+    """A slice of a run's messages that a sender claims as a whole; retries form new blocks.
+
+    All of them are of one step. While some may still be followed by a message of the next step,
+    `moves_at` is when to look which; see `envoi.delivery.cascade`.
+    """
 
     __tablename__ = "run_block"
     __table_args__ = (
         Index(None, "tenant_id", "run_id", "due_at", postgresql_where="state = 1"),
         Index(None, "sender_id", postgresql_where="state = 2"),
+        Index(None, "tenant_id", "run_id", "moves_at", postgresql_where="moves_at IS NOT NULL"),
     )
     tenant_id: int = tenant_key()
     run_id: int = big_key()
@@ -307,6 +316,8 @@ class RunBlock(SQLModel, table=True):
     due_at: datetime = moment(nullable=False)
     sender_id: int | None = big(nullable=True)
     claimed_at: datetime | None = moment()
+    step: int = small(1)
+    moves_at: datetime | None = moment()
 
 
 class Sender(SQLModel, table=True):
@@ -334,8 +345,10 @@ class Instance(SQLModel, table=True):
 
 
 class Message(SQLModel, table=True):
-    """The ledger: one row for every customer of a run's segment.
+    """The ledger: one row for every customer of a run's segment, and those that follow.
 
+    A cascade adds a row for each further step; it `follows`, so that people are counted by the
+    others.
     Column order packs the fixed parts; a row with its indexes stays under 400 bytes for life.
     Only `block` and the key are indexed, so that changes of state stay heap-only.
     """
@@ -368,35 +381,7 @@ class Message(SQLModel, table=True):
     complained_at: datetime | None = moment()
     unsubscribed_at: datetime | None = moment()
     detail: str | None = words(None, nullable=True)
-
-
-class Submission(SQLModel, table=True):
-    """What a provider took of a message under a name of its own: all of it, a part, or a device's.
-
-    Reports name it by that, in one form or another: `reference` is what all forms with the same
-    digits have in common. `state` is a `MessageState`. Kept for `SUBMISSION_DAYS`.
-    """
-
-    __tablename__ = "submission"
-    __table_args__ = (
-        Index(None, "tenant_id", "gateway_id", "reference"),
-        Index(None, "tenant_id", "at"),
-    )
-    tenant_id: int = tenant_key()
-    run_id: int = big_key()
-    customer_id: int = big_key()
-    step: int = small_key()
-    number: int = big_key()
-    provider_id: str = text_key()
-    gateway_id: int = big()
-    launched_on: date = Field(sa_column=Column(Date, nullable=False))
-    state: int = small(MessageState.ACCEPTED)
-    code: int = small()
-    at: datetime = moment(nullable=False, now=True)
-    delivered_at: datetime | None = moment()
-    reference: str | None = Field(
-        default=None, sa_column=Column(Text, Computed(_REFERENCE, persisted=True))
-    )
+    follows: bool = yes_no()
 
 
 class Link(SQLModel, table=True):
@@ -405,6 +390,10 @@ class Link(SQLModel, table=True):
     __tablename__ = "link"
     tenant_id: int = tenant_key()
     run_id: int = big_key()
+    step: int = Field(
+        default=1,
+        sa_column=Column(SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    )
     variant: int = small_key()
     number: int = small_key()
     target: str = words(None)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from typing import Any
 
 from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from envoi.columns import (
+    big,
     big_key,
+    document,
     identity_key,
     moment,
     small,
@@ -47,6 +50,8 @@ class Door(IntEnum):
     LISTENER = 2
     MAILBOX = 3
     WEBHOOK = 4
+    CONNECTION = 5
+    """A connection to the provider, by which reports come."""
 
 
 class InboundState(IntEnum):
@@ -57,6 +62,8 @@ class InboundState(IntEnum):
     """Understood, and it changes nothing: an automatic reply, a delay."""
     QUARANTINED = 3
     """Not understood, or it names no message of ours."""
+    WAITING = 4
+    """It names a message by a name that we have not been told yet."""
 
 
 class Bounce(SQLModel, table=True):
@@ -119,3 +126,31 @@ class DoorSign(SQLModel, table=True):
         """Whether somebody looked after the door so lately."""
         now = datetime.now(UTC)
         return self.looked_at is not None and now - self.looked_at < timedelta(seconds=seconds)
+
+
+class WaitingReport(SQLModel, table=True):
+    """A report whose message is not known yet: it may come before the answer to the hand-over.
+
+    `event` is a `DeliveryEvent`; `inbound_id` is what came in, raw.
+    """
+
+    __tablename__ = "waiting_report"
+    __table_args__ = (Index(None, "tenant_id", "gateway_id", "received_at"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    gateway_id: int = big()
+    inbound_id: int = big()
+    door: int = small(None)
+    event: dict[str, Any] = document()
+    received_at: datetime = moment(nullable=False, now=True)
+
+
+class ReceiverSign(SQLModel, table=True):
+    """How the connection fares by which reports of a gateway come, see `feedback.receivers`."""
+
+    __tablename__ = "receiver"
+    tenant_id: int = tenant_key()
+    gateway_id: int = big_key()
+    looked_at: datetime = moment(nullable=False, now=True)
+    received_at: datetime | None = moment()
+    trouble: str = words()

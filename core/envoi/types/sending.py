@@ -66,7 +66,8 @@ class Submission:
     """What became of one part of a message, or of one device that it went to.
 
     `number` is the part's from 1, or the device's own; `provider_id` names it in later reports.
-    `address_gone` means that the service knows the address no more: it is not tried again.
+    `address_gone` means that the service knows the address no more: it is not tried again, unless
+    it was registered anew after `gone_since`, where the service tells that moment.
     """
 
     number: int
@@ -75,6 +76,7 @@ class Submission:
     provider_id: str = ""
     raw: str = ""
     address_gone: bool = False
+    gone_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +93,7 @@ class SendResult:
     raw: str = ""
     submissions: tuple[Submission, ...] = ()
     address_gone: bool = False
+    gone_since: datetime | None = None
 
 
 class Connection(Protocol):
@@ -236,7 +239,8 @@ class DeliveryEvent:
     The message is named by `message_key`, our own, or by `reference`, the provider's
     (`SendResult.provider_id`). `status` is the provider's word for it (for email the enhanced
     status of RFC 3463), `code` its number, `reason` its own words; `recipient` is the address
-    that it is about, where the report tells it.
+    that it is about, where the report tells it. A failure is `permanent` where the provider says
+    that the address does not exist: it is then held against the customer's contact.
     """
 
     type: str
@@ -248,6 +252,7 @@ class DeliveryEvent:
     status: str = ""
     code: int = 0
     recipient: str = ""
+    permanent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

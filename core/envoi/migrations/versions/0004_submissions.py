@@ -11,7 +11,7 @@ from sqlalchemy import text
 revision = "0004"
 down_revision = "0003"
 
-TENANT_TABLES: tuple[str, ...] = ("submission", "run_cost")
+TENANT_TABLES = ("submission", "run_cost", "waiting_report", "receiver")
 
 
 def upgrade() -> None:

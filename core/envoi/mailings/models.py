@@ -47,7 +47,8 @@ class Mailing(SQLModel, table=True):
     its filters, an empty one for everybody); the rest is the same for all three. The sending
     window is in minutes of a day, of the company or of each customer (`window_zone`).
     `approval` is an `Approval` document where a second person is asked; `budget` is what the
-    run may cost, in 1/10,000 of the currency's unit (None: any amount).
+    run may cost, in 1/10,000 of the currency's unit (None: any amount). `cascade` is a list of
+    `Following` documents, the steps after the first.
     """
 
     __tablename__ = "mailing"
@@ -99,6 +100,7 @@ class Mailing(SQLModel, table=True):
     confirmed_count: int | None = big(nullable=True)
     volume: dict[str, Any] = document()
     approval: dict[str, Any] = document()
+    cascade: list[dict[str, Any]] = document("[]")
     budget: int | None = big(nullable=True)
     hidden: bool = yes_no()
     created_by: int | None = whole(None, nullable=True)
@@ -108,7 +110,10 @@ class Mailing(SQLModel, table=True):
 
 
 class Variant(SQLModel, table=True):
-    """One version of a mailing's content, numbered from 1; shares add up to 100."""
+    """One version of a mailing's content, numbered from 1; shares add up to 100.
+
+    `steps` are the contents of the cascade's further steps, in their order.
+    """
 
     __tablename__ = "variant"
     __table_args__ = (
@@ -123,3 +128,4 @@ class Variant(SQLModel, table=True):
         default=100.0, sa_column=Column(Float, nullable=False, server_default="100")
     )
     content: dict[str, Any] = document()
+    steps: list[dict[str, Any]] = document("[]")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Column, Date, ForeignKey, Identity, Integer, Text
+from sqlalchemy import Column, Date, ForeignKey, Identity, Integer, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from envoi.columns import document, moment, tenant_key, whole, words, yes_no
+from envoi.columns import document, identity_key, moment, tenant_key, whole, words, yes_no
 
 
 class Account(SQLModel, table=True):
@@ -41,3 +41,18 @@ class Membership(SQLModel, table=True):
     role: str = words(None)
     active_until: date | None = Field(default=None, sa_column=Column(Date, nullable=True))
     preferences: dict[str, Any] = document()
+
+
+class ApiKey(SQLModel, table=True):
+    """What another system of a company calls the API with; of the key only a digest is kept."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("tenant_id", "digest"),)
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    name: str = words(None)
+    digest: str = words(None)
+    created_by: int | None = whole(None, nullable=True)
+    created_at: datetime = moment(nullable=False, now=True)
+    used_at: datetime | None = moment()
+    revoked_at: datetime | None = moment()

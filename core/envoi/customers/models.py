@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -133,6 +134,33 @@ class Customer(SQLModel, table=True):
     updated_at: datetime = moment(nullable=False, now=True)
 
 
+class CustomerDevice(SQLModel, table=True):
+    """An app of a customer that takes push messages: what a push service knows by its token.
+
+    A token that is registered again, for whomever, stays one device. `seen_at` is when the app
+    last named it, `gone_at` when its service said that it knows it no more.
+    """
+
+    __tablename__ = "device"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "service", "token"),
+        ForeignKeyConstraint(
+            ["tenant_id", "customer_id"], ["customer.tenant_id", "customer.id"], ondelete="CASCADE"
+        ),
+        Index(None, "tenant_id", "customer_id", postgresql_where=text("gone_at IS NULL")),
+    )
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    customer_id: int = big()
+    service: str = words(None)
+    token: str = words(None)
+    app: str = words()
+    name: str = words()
+    created_at: datetime = moment(nullable=False, now=True)
+    seen_at: datetime = moment(nullable=False, now=True)
+    gone_at: datetime | None = moment()
+
+
 class CustomerToken(SQLModel, table=True):
     """A normalised word of a customer's personal details; searched by prefix range.
 
@@ -236,6 +264,7 @@ class ImportMapping(SQLModel, table=True):
 __all__ = [
     "CustomField",
     "Customer",
+    "CustomerDevice",
     "CustomerToken",
     "CustomerValue",
     "FieldType",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 revision = "0006"
 down_revision = "0005"
 
-TENANT_TABLES: tuple[str, ...] = ()
+TENANT_TABLES = ("device", "api_key")
 
 
 def upgrade() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 
@@ -12,8 +11,9 @@ from pydantic import SecretStr
 from envoi.demo.phone import Act, Answer, Manners, PhoneAwayError, Phones, control_token
 from envoi.errors import ConflictError, NotFoundError
 from envoi.settings import Settings
-from envoi_simulators.control import control_server
+from envoi_simulators.control import control_app
 from envoi_simulators.phone import Phone
+from pages import served
 
 SECRET = SecretStr("a secret of the test")
 ANNA, BORIS = "+4915100000001", "+4915100000002"
@@ -35,13 +35,8 @@ def phone(tapped: SimpleQueue[str]) -> Iterator[Phone]:
 
 @pytest.fixture
 def port(phone: Phone) -> Iterator[int]:
-    server = control_server(0, control_token(Settings(secret_key=SECRET)), phone)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(control_app(control_token(Settings(secret_key=SECRET)), phone)) as url:
+        yield int(url.rpartition(":")[2])
 
 
 @pytest.fixture

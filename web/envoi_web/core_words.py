@@ -35,7 +35,11 @@ CORE_WORDS = (
     _("There is no such import."),
     _("There is no such message in the mailbox."),
     _("The uploaded file is gone. Upload it again."),
-    _("This installation has no demo mailbox."),
+    _("This installation has no demo."),
+    _("The simulators give no answer. They start with `make run`; look at its output."),
+    _("The simulators refuse to answer. Start everything again."),
+    _("This message is not on the phone any more."),
+    _("A phone cannot do this."),
     # What cannot be done, or not any more.
     _("This mailing has already been confirmed."),
     _(

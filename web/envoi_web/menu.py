@@ -8,7 +8,7 @@ from flask import current_app, request, url_for
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 
-from envoi.webkit import Employee, allowed
+from envoi.webkit import Employee, allowed, current
 from envoi.webkit.access import PUBLIC, access_of
 
 
@@ -91,6 +91,7 @@ SECTIONS = (
             Entry(_("API keys"), "settings.api_keys"),
             Entry(_("History of actions"), "settings.history"),
             Entry(_("Mailbox"), "demo.mailbox"),
+            Entry(_("Virtual phone"), "demo.phone"),
         ),
     ),
 )
@@ -141,6 +142,8 @@ def first_page(employee: Employee | None) -> str:
 
 def _visible(entry: Entry) -> bool:
     if entry.endpoint not in current_app.view_functions:
+        return False
+    if entry.endpoint.startswith("demo.") and not current.settings.demo:
         return False
     access = access_of(current_app, entry.endpoint)
     return access == PUBLIC or (access is not None and allowed(access))

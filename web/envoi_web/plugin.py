@@ -20,7 +20,7 @@ def register_blueprints() -> Iterable[Blueprint]:
     from envoi_web.audiences import audiences
     from envoi_web.calendar import calendar
     from envoi_web.customers import customers, imports
-    from envoi_web.demo.views import demo
+    from envoi_web.demo import demo
     from envoi_web.exports import exports
     from envoi_web.help import help_pages
     from envoi_web.library import images, templates

@@ -5,12 +5,9 @@ from __future__ import annotations
 from flask import Response, request
 
 from envoi.demo.mailbox import count_messages, list_messages, mailbox_folder, read_message
-from envoi.errors import NotFoundError
-from envoi.settings import Settings
-from envoi.webkit import Blueprint, current, page, permission
+from envoi.webkit import page, permission
+from envoi_web.demo.blueprint import demo, demo_settings
 from envoi_web.mailings.preview import foreign
-
-demo = Blueprint("demo", __name__, url_prefix="/demo")
 
 SHOWN = 50
 
@@ -19,7 +16,7 @@ SHOWN = 50
 @permission("demo.phone")
 def mailbox() -> Response:
     """List the newest messages."""
-    folder = mailbox_folder(_settings())
+    folder = mailbox_folder(demo_settings())
     wanted = request.args.get("q", "")
     return page(
         "demo/mailbox.html",
@@ -35,7 +32,7 @@ def mailbox() -> Response:
 @permission("demo.phone")
 def message(message_id: str) -> Response:
     """Show one message with its headers."""
-    found = read_message(mailbox_folder(_settings()), message_id)
+    found = read_message(mailbox_folder(demo_settings()), message_id)
     return page("demo/message.html", message=found)
 
 
@@ -43,10 +40,4 @@ def message(message_id: str) -> Response:
 @permission("demo.phone")
 def body(message_id: str) -> Response:
     """Give the HTML part, only ever shown inside a sandboxed frame."""
-    return foreign(read_message(mailbox_folder(_settings()), message_id).html)
-
-
-def _settings() -> Settings:
-    if not current.settings.demo:
-        raise NotFoundError("This installation has no demo mailbox.")
-    return current.settings
+    return foreign(read_message(mailbox_folder(demo_settings()), message_id).html)

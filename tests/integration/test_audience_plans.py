@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from envoi.audience.recheck import recheck
 from envoi.audience.request import AudienceRequest
@@ -19,23 +15,10 @@ from envoi.plugins import Plugins
 from envoi.tenants.service import create_tenant
 from envoi.types import AddressKind
 from factories.customers import customer_ids, make_customers, opt_out
+from plans import Explain, nodes, scans
 
 LARGE, SMALL = 20_000, 20
 CAP = {"kind": "frequency_cap", "settings": {"most": 1, "period": 30, "unit": "day"}}
-
-
-class Explain(Executable, ClauseElement):
-    """EXPLAIN of a statement with its parameters."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: ClauseElement) -> None:
-        self.statement = statement
-
-
-@compiles(Explain)
-def _explain(element: Explain, compiler: Any, **options: Any) -> str:
-    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +53,6 @@ def contact(connection: Connection, tenant_id: int) -> None:
         ),
         {"tenant": tenant_id, "run": run_id},
     )
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def scans(connection: Connection, statement: Any, **parameters: Any) -> dict[str, set[str]]:
-    """Return the kinds of scan of each table in a statement's plan."""
-    plan = connection.execute(Explain(statement), parameters).scalar_one()[0]["Plan"]
-    found: dict[str, set[str]] = {}
-    for node in nodes(plan):
-        if "Relation Name" in node:
-            found.setdefault(node["Relation Name"], set()).add(node["Node Type"])
-    return found
 
 
 def request_for(tenant_id: int) -> AudienceRequest:

@@ -43,7 +43,8 @@ from envoi.audience.history import HISTORY_NEEDS, contacts, counts, moment_of
 from envoi.audience.request import AudienceRequest
 from envoi.audience.strata import read_strata, stratum
 from envoi.audience.window import CUSTOMER, OUTSIDE_WINDOW, openings
-from envoi.customers.models import Customer, Quality
+from envoi.customers.devices import living
+from envoi.customers.models import Customer, CustomerDevice, Quality
 from envoi.db import table
 from envoi.delivery.models import Stage
 from envoi.plugins import Plugins
@@ -128,7 +129,8 @@ def judge_rows(
         base.append(customer.c.id == func.any(only))
     if segment is not None:
         base.append(customer.c.id.in_(segment))
-    compares = only is None and request.one_per_address
+    shares = request.one_per_address and request.address_kind is not AddressKind.PUSH
+    compares = only is None and shares
     shared = frame.shared_address() if compares else cast(null(), Text)
     drawn_in = frame.stratum() if only is None or sample else literal(0, BigInteger)
     query = (
@@ -214,6 +216,16 @@ class _Frame:
         self.address, quality = _address(request.address_kind, customer.c)
         self.unusable = or_(self.address.is_(None), quality >= Quality.NO_ADDRESS)
         self.address_issue = _address_issue(self.address, quality)
+        if request.address_kind is AddressKind.PUSH:
+            self.unusable = self._without_device()
+
+    def _without_device(self) -> ColumnElement[bool]:
+        """Join who has a device, however many, and tell who has none."""
+        c = table(CustomerDevice).c
+        query = select(c.customer_id).where(living(self.request.tenant_id))
+        reached = query.where(*self._among(c.customer_id)).distinct().subquery("reached")
+        self._join(reached, reached.c.customer_id == self.customer.c.id)
+        return reached.c.customer_id.is_(None)
 
     def refuse(self) -> None:
         """Join who and which addresses are out, each with all ways in which they are."""
@@ -364,7 +376,7 @@ def _address(kind: AddressKind, customer: Any) -> tuple[ColumnElement[Any], Colu
         return customer.email, customer.email_quality
     if kind is AddressKind.PHONE:
         return customer.phone, customer.phone_quality
-    # Devices are not part of a customer's data yet.
+    # Devices have tokens, which no two customers share and no list of addresses names.
     return cast(null(), Text), literal(Quality.NO_ADDRESS.value, SmallInteger)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -22,11 +22,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from envoi.customers.devices import DeviceQuery
 from envoi.customers.models import Customer, CustomerValue, CustomField, Gender
 from envoi.db import table
 from envoi.errors import NotFoundError
 from envoi.receipts.models import Receipt
-from envoi.types import AddressKind
+from envoi.types import AddressKind, Device
 
 PROPERTIES = (
     *("full_name", "first_name", "middle_name", "last_name", "gender", "birth_date"),
@@ -45,6 +46,7 @@ class Person:
     address: str | None
     name: str
     variables: Mapping[str, Any]
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,16 @@ class PeopleQuery:
     def __init__(self, tenant_id: int, kind: AddressKind, wanted: Wanted) -> None:
         self._kind = kind
         self._query = _query(tenant_id, wanted)
+        self._devices = DeviceQuery(tenant_id) if kind is AddressKind.PUSH else None
 
     def fetch(self, connection: Connection, customer_ids: Sequence[int]) -> dict[int, Person]:
         """Return the customers that exist, by number."""
         found = connection.execute(self._query, {"customer_ids": list(customer_ids)})
-        return {row.id: _person(row, self._kind) for row in found}
+        people = {row.id: _person(row, self._kind) for row in found}
+        if self._devices is None:
+            return people
+        devices = self._devices.fetch(connection, customer_ids)
+        return {n: replace(person, devices=devices.get(n, ())) for n, person in people.items()}
 
 
 def sample_person(

@@ -24,6 +24,7 @@ def refuse_taken_ports(settings: Settings) -> None:
     }
     if settings.demo:
         ports["ENVOI_SMTP_DEMO_PORT"] = ("127.0.0.1", settings.effective_smtp_port)
+        ports["ENVOI_SIMULATORS_PORT"] = ("127.0.0.1", settings.effective_simulators_port)
     for variable, (host, port) in ports.items():
         if reason := _refusal(host, port):
             raise ConfigurationError(

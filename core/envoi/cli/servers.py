@@ -88,7 +88,7 @@ def _first_start(installation: Installation) -> None:
 def _children(settings: Settings) -> Sequence[ChildSpec]:
     environment = environment_of(settings)
     always = ("web", "tracking", "worker", "scheduler", "listener")
-    parts = [*always, *(["mailbox"] if settings.demo else [])]
+    parts = [*always, *(["mailbox", "simulators"] if settings.demo else [])]
     return [
         ChildSpec(name=part, command=[sys.executable, "-m", "envoi", part], environment=environment)
         for part in parts

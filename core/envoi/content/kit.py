@@ -11,7 +11,7 @@ from envoi.content.links import SERVICE_VARIABLES, SlottedHtml, number_links
 from envoi.content.mjml import compile_mjml
 from envoi.content.templates import JinjaTemplate
 from envoi.content.text import plain_text
-from envoi.content.utm import with_utm
+from envoi.content.utm import text_links_with_utm, with_utm
 from envoi.errors import NotFoundError
 from envoi.types import Attachment
 
@@ -74,3 +74,7 @@ class Kit:
     def number_links(self, html: str) -> SlottedHtml:
         """Cut a slot for every trackable link; raise `TemplateError` for active content."""
         return number_links(html)
+
+    def number_text_links(self, text: str, utm: Mapping[str, str]) -> SlottedHtml:
+        """Cut a slot for every web address of a plain text, with query parameters added."""
+        return text_links_with_utm(text, utm)

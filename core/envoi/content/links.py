@@ -1,4 +1,4 @@
-"""Numbers the trackable links of an HTML body and fills in their tracked addresses."""
+"""Numbers the trackable links of a message and fills in their tracked addresses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape, unescape
 
+from envoi.content.code import hidden_code
 from envoi.content.markup import (
     Attribute,
     Kind,
@@ -29,12 +30,16 @@ _STARTS_WITH_CODE = re.compile(r"^\s*\{[{%]")
 _IS_SERVICE = re.compile(rf"\b(?:{'|'.join(SERVICE_VARIABLES)})\b")
 
 
+_IN_TEXT = re.compile(r"https?://[^\s<>\"«»“”]*[^\s<>\"«»“”.,:;!?)\]'’…]", re.IGNORECASE)
+"""An address as people write it: what closes a sentence or a bracket is no part of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SlottedHtml:
-    """HTML with a slot for every trackable link; `targets` are as written, templates included.
+    """HTML, or a text, with a slot for every trackable link; `targets` are as written.
 
-    The mark around a slot is random and used nowhere else, so that no merged value can make
-    a slot of its own.
+    Targets may hold template syntax. The mark around a slot is random and used nowhere else, so
+    that no merged value can make a slot of its own.
     """
 
     html: str
@@ -94,6 +99,22 @@ def number_links(html: str) -> SlottedHtml:
     if len(targets) > MAX_LINKS:
         raise TemplateError(f"The message holds more than {MAX_LINKS:,} links. Remove some.")
     return SlottedHtml("".join([*pieces, html[done:]]), tuple(targets), mark)
+
+
+def number_text_links(text: str, change: Callable[[str], str] = str) -> SlottedHtml:
+    """Cut a slot for every web address in a plain text; `change` makes its target of it."""
+    hidden = hidden_code(text)
+    mark = f"envoi{secrets.token_hex(8)}"
+    targets: list[str] = []
+
+    def slot(match: re.Match[str]) -> str:
+        target = hidden.restore(change(match[0]))
+        rendered = f" {target}" if is_personal(target) else ""
+        targets.append(target)
+        return f"{mark}{len(targets) - 1}{rendered}{mark}"
+
+    slotted = _IN_TEXT.sub(slot, hidden.text)
+    return SlottedHtml(hidden.restore(slotted), tuple(targets), mark)
 
 
 def link_places(html: str) -> list[tuple[int, int, bool]]:

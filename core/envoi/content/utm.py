@@ -9,7 +9,7 @@ from html import unescape
 from urllib.parse import parse_qsl, quote
 
 from envoi.content.code import around_code, escape_text
-from envoi.content.links import link_places
+from envoi.content.links import SlottedHtml, link_places, number_text_links
 
 NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 """The parameters that people fill in."""
@@ -39,6 +39,11 @@ def with_utm(html: str, utm: Mapping[str, str]) -> str:
             pieces += (html[done:start], escape_text(extended))
             done = end
     return "".join([*pieces, html[done:]])
+
+
+def text_links_with_utm(text: str, utm: Mapping[str, str]) -> SlottedHtml:
+    """Number the web addresses of a plain text, with parameters that are not there already."""
+    return number_text_links(text, partial(_extended, utm=utm) if utm else str)
 
 
 def _extended(target: str, utm: Mapping[str, str]) -> str:

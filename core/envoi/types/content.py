@@ -47,11 +47,11 @@ class Template(Protocol):
 
 
 class NumberedLinks(Protocol):
-    """HTML in which every trackable link is a slot, numbered from 0."""
+    """HTML, or a text, in which every trackable link is a slot, numbered from 0."""
 
     @property
     def html(self) -> str:
-        """The HTML with its slots, still a template."""
+        """The HTML or text with its slots, still a template."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -93,6 +93,9 @@ class ContentKit(Protocol):
 
     def number_links(self, html: str) -> NumberedLinks:
         """Cut a slot for every trackable link; raise `TemplateError` for active content."""
+
+    def number_text_links(self, text: str, utm: Mapping[str, str]) -> NumberedLinks:
+        """Cut a slot for every web address of a plain text, with query parameters added."""
 
 
 class CompiledContent(Protocol):

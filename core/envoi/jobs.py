@@ -54,13 +54,14 @@ class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
-    ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
+    CASCADE, ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
     export's for EXPORT, the gateway's for PROBE, the audience's for AUDIENCE.
     """
 
     LAUNCH = "launch"
     COLLECT = "collect"
     SEND = "send"
+    CASCADE = "move_on"
     ATTRIBUTE = "attribute"
     REPORT = "count_report"
     IMPORT = "import_file"
@@ -77,6 +78,7 @@ QUEUES = {
     Work.LAUNCH: "quick",
     Work.COLLECT: "bulk",
     Work.SEND: "send",
+    Work.CASCADE: "quick",
     Work.ATTRIBUTE: "bulk",
     Work.REPORT: "bulk",
     Work.IMPORT: "bulk",

@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from envoi.audience.collection import collect as collect_audience
 from envoi.customers.import_run import run_import
 from envoi.db import table
+from envoi.delivery.cascade import move_on
 from envoi.delivery.copies import send_copies
 from envoi.delivery.probing import probe_gateway
 from envoi.exports.service import run_export
@@ -115,6 +116,7 @@ def rates(workshop: Workshop, tenant_id: int, run_id: int) -> None:
 
 
 ALONE: dict[Work, Piece] = {
+    Work.CASCADE: lambda site, *which: move_on(site.database, *which),
     Work.ATTRIBUTE: lambda site, *which: attribute_when_due(site.database, *which),
     Work.REPORT: lambda site, *which: count_report(site.database, site.plugins, *which),
     Work.FIGURES: lambda site, *which: refresh_figures(site.database, site.plugins, *which),

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from sqlalchemy import Integer, func, select
+from sqlalchemy import Integer, and_, func, select
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Import, ImportState
 from envoi.db import table
-from envoi.delivery.models import Circuit, Run, RunStatus
+from envoi.delivery.models import Circuit, Run, RunBlock, RunStatus
 from envoi.exports.models import Export, ExportState
 from envoi.feedback.rates import excesses_of
 from envoi.jobs import Work
@@ -73,6 +73,20 @@ def _runs(session: Session, tenant_id: int) -> Iterator[Lost]:
     )
     for run_id, status, has_copies in session.execute(query):
         yield Work.COPIES if has_copies else _OPEN_RUNS[RunStatus(status)], run_id, None
+
+
+def _cascades(session: Session, tenant_id: int) -> Iterator[Lost]:
+    """Runs at work whose messages may still be followed by others."""
+    c, block = table(Run).c, table(RunBlock).c
+    query = (
+        select(c.id, func.min(block.moves_at))
+        .join(table(RunBlock), and_(block.tenant_id == c.tenant_id, block.run_id == c.id))
+        .where(c.tenant_id == tenant_id, c.status == RunStatus.SENDING)
+        .where(block.tenant_id == tenant_id, block.moves_at.is_not(None))
+        .group_by(c.id)
+    )
+    for run_id, moves_at in session.execute(query):
+        yield Work.CASCADE, run_id, moves_at
 
 
 def _attributions(session: Session, tenant_id: int) -> Iterator[Lost]:
@@ -136,6 +150,6 @@ def _audiences(session: Session, tenant_id: int) -> Iterator[Lost]:
 
 
 _LOOKS: tuple[Callable[[Session, int], Iterator[Lost]], ...] = (
-    *(_launches, _runs, _attributions, _reports, _rates),
+    *(_launches, _runs, _cascades, _attributions, _reports, _rates),
     *(_imports, _exports, _figures, _probes, _audiences),
 )

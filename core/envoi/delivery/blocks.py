@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     TableValuedAlias,
     and_,
+    case,
     cast,
     column,
     func,
@@ -26,18 +27,20 @@ from envoi.db import table
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock
 from envoi.delivery.pace import free_moment, pace_of
 from envoi.delivery.states import leave_unconfirmed, move
+from envoi.delivery.steps import has_next
 
 CANCEL_BLOCKS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class BlockKey:
-    """Names a block; `launched_on` leads to the partition of its messages."""
+    """Names a block; `launched_on` leads to the partition of its messages, all of one step."""
 
     tenant_id: int
     run_id: int
     number: int
     launched_on: date
+    step: int = 1
 
 
 def messages_of(key: BlockKey) -> ColumnElement[bool]:
@@ -73,23 +76,32 @@ def rows(**columns: tuple[Sequence[Any], TypeEngine[Any]]) -> TableValuedAlias:
 def new_block(connection: Connection, key: BlockKey, size: int, due_at: datetime) -> int:
     """Make a block for messages that leave another one, and return its number.
 
-    The run's row is locked, so that two senders do not choose the same number, and so that
-    nobody ends the run meanwhile. Where the run has a limit per minute, the block waits for a
-    moment at which it fits.
+    It is of the step of `key`. The run's row is locked, so that two senders do not choose the
+    same number, and so that nobody ends the run meanwhile. Where the run has a limit per minute,
+    the block waits for a moment at which it fits.
     """
     run, block = table(Run).c, table(RunBlock)
     mine = (run.tenant_id == key.tenant_id, run.id == key.run_id)
     settings = (run.settings[name].as_integer() for name in ("limit_per_minute", "block_size"))
-    locked = select(*settings).where(*mine).with_for_update(key_share=True)
-    if (pace := pace_of(*connection.execute(locked).one())) is not None:
+    moves_at = case((has_next(literal(key.step)), run.expires_at))
+    locked = select(moves_at, *settings).where(*mine).with_for_update(key_share=True)
+    looked_at, *limits = connection.execute(locked).one()
+    if (pace := pace_of(*limits)) is not None:
         due_at = free_moment(connection, key.tenant_id, key.run_id, due_at, pace)
     last = select(func.max(block.c.number)).where(
         block.c.tenant_id == key.tenant_id, block.c.run_id == key.run_id
     )
     number = 1 + (connection.scalar(last) or 0)
     values = {"tenant_id": key.tenant_id, "run_id": key.run_id, "launched_on": key.launched_on}
-    connection.execute(insert(block).values(**values, number=number, size=size, due_at=due_at))
+    course = {"step": key.step, "due_at": due_at, "moves_at": looked_at}
+    connection.execute(insert(block).values(**values, number=number, size=size, **course))
     return number
+
+
+def look_soon() -> dict[str, Any]:
+    """The change of `run_block` after which its messages are looked at, where any may move on."""
+    moves_at = table(RunBlock).c.moves_at
+    return {"moves_at": case((moves_at.is_not(None), func.now()))}
 
 
 def next_due(connection: Connection, tenant_id: int, run_id: int) -> datetime | None:

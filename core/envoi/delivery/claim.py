@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from sqlalchemy import BigInteger, Connection, SmallInteger, Text, func, literal, select
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
+from envoi.delivery.blocks import BlockKey, block_row, look_soon, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.pace import Pace, clear_jam
 from envoi.delivery.restored import is_at_home
 from envoi.delivery.states import leave_unconfirmed, move
+from envoi.jobs import Work, announce
 
 
 class Recheck(Protocol):
@@ -72,8 +73,9 @@ def claim_block(
     sender_id: int,
     recheck: Recheck,
     pace: Pace | None = None,
+    step: int = 1,
 ) -> Claim | None:
-    """Take the run's longest due block, or None when none is due or the run does not send.
+    """Take the longest due block of a step, or None when none is due or the run does not send.
 
     Messages whose lifetime is over expire, those excluded meanwhile are blocked, deferred
     ones go to a later block. With a `pace` no more blocks are taken than it allows, also after
@@ -82,10 +84,10 @@ def claim_block(
     began_at = datetime.now(UTC)
     if pace is not None:
         clear_jam(connection, tenant_id, run_id, pace)
-    found = connection.execute(_take(tenant_id, run_id, sender_id)).one_or_none()
+    found = connection.execute(_take(tenant_id, run_id, step, sender_id)).one_or_none()
     if found is None:
         return None
-    key = BlockKey(tenant_id, run_id, found.number, found.launched_on)
+    key = BlockKey(tenant_id, run_id, found.number, found.launched_on, step)
     if found.expires_at and found.expires_at <= datetime.now(UTC):
         for step in (leave_unconfirmed(), move(MessageState.READY, MessageState.EXPIRED)):
             connection.execute(step.where(messages_of(key)))
@@ -97,12 +99,18 @@ def claim_block(
     returned = connection.execute(claimed.returning(c.customer_id, c.step, c.variant, c.attempt))
     messages = [ClaimedMessage(*row) for row in returned]
     if not messages:
-        done = table(RunBlock).update().where(block_row(key))
-        connection.execute(done.values(state=BlockState.DONE))
+        _end(connection, key)
     return Claim(key, messages, found.expires_at, began_at)
 
 
-def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:
+def _end(connection: Connection, key: BlockKey) -> None:
+    block = table(RunBlock)
+    done = block.update().where(block_row(key)).values(state=BlockState.DONE, **look_soon())
+    if connection.scalar(done.returning(block.c.moves_at)):
+        announce(connection, key.tenant_id, Work.CASCADE, key.run_id)
+
+
+def _take(tenant_id: int, run_id: int, step: int, sender_id: int) -> Any:
     block, run = table(RunBlock), table(Run).c
     c = block.c
     mine = (c.tenant_id == tenant_id, c.run_id == run_id)
@@ -112,6 +120,7 @@ def _take(tenant_id: int, run_id: int, sender_id: int) -> Any:
     due = select(c.number).where(
         *mine, c.state == BlockState.READY, c.due_at <= func.now(), sending.exists()
     )
+    due = due.where(c.step == step)
     due = due.where(is_at_home())
     first = due.order_by(c.due_at).limit(1).with_for_update(skip_locked=True)
     expires = select(run.expires_at).where(run.tenant_id == tenant_id, run.id == run_id)

@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Connection,
     DateTime,
     Select,
@@ -17,18 +19,21 @@ from sqlalchemy import (
     Text,
     Update,
     case,
+    cast,
     event,
     func,
+    literal,
     select,
     true,
 )
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey, block_row, messages_of, new_block, rows
+from envoi.delivery.blocks import BlockKey, block_row, look_soon, messages_of, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.run_traffic import note_outcomes
 from envoi.delivery.states import RESENT, move
+from envoi.delivery.steps import channel_at, of_step
 from envoi.feedback.refusals import Refusal, note_refusals
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import MESSAGES
@@ -169,8 +174,12 @@ def _is_resent(key: BlockKey) -> Select[bool]:
     Of a run that is cancelled or over, nothing leaves any more.
     """
     run, company = table(Run).c, table(TenantSettings).c
-    chosen = company.unconfirmed_resend[run.channel].as_boolean()
-    contract = run.settings["resends_unconfirmed"].as_boolean()
+    step = literal(key.step, SmallInteger)
+    chosen = company.unconfirmed_resend[channel_at(step)].as_boolean()
+    contract = case(
+        (step == 1, run.settings["resends_unconfirmed"].as_boolean()),
+        else_=cast(of_step(step, "resends_unconfirmed"), Boolean),
+    )
     return (
         select(func.coalesce(chosen, contract, true()))
         .select_from(table(Run))
@@ -219,11 +228,13 @@ def _give_up(session: Session, key: BlockKey, due_at: datetime | None) -> None:
     if due_at is not None:
         unsent = move(MessageState.CLAIMED, MessageState.READY, due_at=due_at)
         left = session.connection().execute(unsent.where(messages_of(key))).rowcount
-    if not left:
-        session.execute(block.values(state=BlockState.DONE))
-        return
-    session.execute(block.values(state=BlockState.READY, sender_id=None, size=left, due_at=due_at))
-    announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
+    course: dict[str, Any] = {"state": BlockState.DONE}
+    if left:
+        course = {"state": BlockState.READY, "sender_id": None, "size": left, "due_at": due_at}
+        announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
+    given_up = block.values(**course, **look_soon()).returning(table(RunBlock).c.moves_at)
+    if session.scalar(given_up):
+        announce(session, key.tenant_id, Work.CASCADE, key.run_id)
 
 
 def _keys(outcomes: Sequence[Outcome]) -> TableValuedAlias:

@@ -106,7 +106,7 @@ def _claimed_blocks(
     session: Session, tenant_id: int, sender_id: int
 ) -> Sequence[tuple[BlockKey, datetime]]:
     c = table(RunBlock).c
-    query = select(c.tenant_id, c.run_id, c.number, c.launched_on, c.claimed_at).where(
+    query = select(c.tenant_id, c.run_id, c.number, c.launched_on, c.step, c.claimed_at).where(
         c.tenant_id == tenant_id, c.sender_id == sender_id, c.state == BlockState.CLAIMED
     )
     return [(BlockKey(*key), claimed_at) for *key, claimed_at in session.execute(query)]

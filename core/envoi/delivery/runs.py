@@ -23,11 +23,13 @@ from envoi.delivery.models import (
     Message,
     MessageState,
     Run,
+    RunBlock,
     RunKind,
     RunStatus,
 )
 from envoi.delivery.pace import Pace, keep_pace, pace_of
 from envoi.delivery.states import RECIPIENT_STATES
+from envoi.delivery.steps import StepContent
 from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
 from envoi.schema import make_month
@@ -74,6 +76,8 @@ class RunSettings(BaseModel):
     window_until: int | None = None
     window_zone: str = "company"
     variants: list[VariantContent]
+    steps: list[StepContent] = Field(default_factory=list)
+    """A cascade's steps after the first."""
     message_domain: str = "envoi.test"
     links_url: str = ""
     block_size: int = Field(250, ge=1, le=500)
@@ -240,6 +244,8 @@ def _resume(session: Session, tenant_id: int, run_id: int) -> None:
         if (pace := RunSettings.model_validate(run.settings).pace()) is not None:
             keep_pace(session.connection(), tenant_id, run_id, pace)
         announce(session, tenant_id, Work.SEND, run_id, urgent=_is_urgent(run))
+        if run.settings.get("steps"):
+            announce(session, tenant_id, Work.CASCADE, run_id)
 
 
 def cancel_run(session: Session, tenant_id: int, run_id: int) -> None:
@@ -266,7 +272,7 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     if run.status not in (RunStatus.SENDING, RunStatus.CANCELLED):
         return False
     session.flush()
-    if not is_finished(session.connection(), tenant_id, run_id):
+    if not is_finished(session.connection(), tenant_id, run_id) or may_move(session, run):
         return False
     if run.status == RunStatus.SENDING:
         run.status = RunStatus.SENT
@@ -276,6 +282,19 @@ def finish_if_done(session: Session, tenant_id: int, run_id: int) -> bool:
     if run.kind == RunKind.MAILING:
         announce(session, tenant_id, Work.REPORT, run_id)
     return True
+
+
+def may_move(session: Session, run: Run) -> bool:
+    """Whether some of a run's messages may still be followed by one of the next step."""
+    c = table(RunBlock).c
+    if run.status == RunStatus.CANCELLED or not run.settings.get("steps"):
+        return False
+    if run.expires_at and run.expires_at <= datetime.now(UTC):
+        return False
+    query = select(c.number).where(
+        c.tenant_id == run.tenant_id, c.run_id == run.id, c.moves_at.is_not(None)
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def settle(

@@ -5,6 +5,8 @@ By itself a run does what the company chose for the channel (`envoi.delivery.out
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,13 +96,14 @@ def _put_into_blocks(session: Session, run: Run, due_at: datetime) -> int:
     waiting = select(c.customer_id, c.step).where(
         messages_of_run(run), c.block.is_not(None), c.state == MessageState.UNCONFIRMED
     )
-    found = session.execute(waiting.order_by(c.block, c.customer_id).with_for_update()).all()
+    in_order = waiting.order_by(c.step, c.block, c.customer_id)
+    found = session.execute(in_order.with_for_update()).all()
     if not found:
         return 0
     theirs = rows(
         customer_id=([row.customer_id for row in found], BigInteger()),
         step=([row.step for row in found], SmallInteger()),
-        block=(_new_blocks(session, run, len(found), due_at), BigInteger()),
+        block=(_new_blocks(session, run, [row.step for row in found], due_at), BigInteger()),
     )
     again = move_again(MessageState.UNCONFIRMED, detail=RESENT)
     again = again.values(block=theirs.c.block, due_at=due_at).where(
@@ -111,12 +114,13 @@ def _put_into_blocks(session: Session, run: Run, due_at: datetime) -> int:
     return len(found)
 
 
-def _new_blocks(session: Session, run: Run, messages: int, due_at: datetime) -> list[int]:
-    """Make as many blocks as these messages fill, and return the number of each one's."""
+def _new_blocks(session: Session, run: Run, steps: Sequence[int], due_at: datetime) -> list[int]:
+    """Make as many blocks as messages of these steps fill, and return the number of each one's."""
     size = RunSettings.model_validate(run.settings).block_size
-    key = BlockKey(run.tenant_id, run.id, 0, run.launched_on)
     numbers: list[int] = []
-    for start in range(0, messages, size):
-        count = min(size, messages - start)
-        numbers += [new_block(session.connection(), key, count, due_at)] * count
+    for step, messages in sorted(Counter(steps).items()):
+        key = BlockKey(run.tenant_id, run.id, 0, run.launched_on, step)
+        for start in range(0, messages, size):
+            count = min(size, messages - start)
+            numbers += [new_block(session.connection(), key, count, due_at)] * count
     return numbers

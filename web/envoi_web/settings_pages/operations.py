@@ -38,6 +38,7 @@ WORKS = {
     Work.FIGURES: lazy_gettext("Counting segments"),
     Work.EXPORT: lazy_gettext("Writing exports"),
     Work.COPIES: lazy_gettext("Tests and copies"),
+    Work.CASCADE: lazy_gettext("Moving on in cascades"),
     Work.RATES: lazy_gettext("Watching bounces"),
     Work.JUDGE: lazy_gettext("Judging opens and clicks"),
     Work.PROBE: lazy_gettext("Probing gateways"),

@@ -1,0 +1,82 @@
+"""The steps of a run: the channel it begins with, and those of its cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Text, case, cast, func, or_
+
+from envoi.db import table
+from envoi.delivery.models import Message, Run
+
+MOST_STEPS = 5
+"""So many channels a cascade may have, with the first."""
+
+
+class Success(StrEnum):
+    """What of a message makes the next step needless."""
+
+    DELIVERED = "delivered"
+    READ = "read"
+
+
+_SIGNS = {
+    Success.DELIVERED: ("delivered_at", "opened_at", "clicked_at"),
+    Success.READ: ("opened_at", "clicked_at"),
+}
+
+
+class StepContent(BaseModel):
+    """A further step of a cascade as it was when the run began.
+
+    It is taken when the message before has failed, or `wait_minutes` after the provider took
+    it, without the `success` that was wished for. `contents` are those of the variants.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    channel: str
+    wait_minutes: int = Field(10, ge=1, le=1440)
+    success: Success = Success.DELIVERED
+    gateway_id: int | None = None
+    resends_unconfirmed: bool = True
+    contents: list[dict[str, Any]]
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the message before may take."""
+        return timedelta(minutes=self.wait_minutes)
+
+    def succeeded(self) -> ColumnElement[bool]:
+        """The condition on `message` that makes this step needless."""
+        m = table(Message).c
+        return or_(*(m[sign].is_not(None) for sign in _SIGNS[self.success]))
+
+
+def chain_of(run: Run) -> list[StepContent]:
+    """The further steps of a run; none but for a cascade."""
+    return [StepContent.model_validate(step) for step in run.settings.get("steps") or ()]
+
+
+def channel_of(settings: Mapping[str, Any], first: str, step: int) -> str:
+    """The channel of a step of a run that begins with the channel `first`."""
+    return first if step <= 1 else str(settings["steps"][step - 2]["channel"])
+
+
+def of_step(step: ColumnElement[int], name: str) -> ColumnElement[str]:
+    """A value of a further step of `run` as text, in a statement; null for the first."""
+    return func.jsonb_extract_path_text(table(Run).c.settings, "steps", cast(step - 2, Text), name)
+
+
+def channel_at(step: ColumnElement[int]) -> ColumnElement[str]:
+    """The channel of a step of `run`, in a statement."""
+    return case((step == 1, table(Run).c.channel), else_=of_step(step, "channel"))
+
+
+def has_next(step: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a step of `run` has one behind it, in a statement; null is no."""
+    return func.jsonb_array_length(table(Run).c.settings["steps"]) >= step

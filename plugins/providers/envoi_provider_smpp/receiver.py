@@ -1,0 +1,103 @@
+"""Receipts on their way in: a session of their own, and who takes them to the product."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from time import monotonic
+
+from envoi.errors import ProviderError, TemporaryProviderError
+from envoi.types import DeliveryEvent, EventType, Report
+from envoi_provider_smpp.pdu import Command, MalformedError, Pdu, ShortMessage, Status
+from envoi_provider_smpp.receipts import event_of
+from envoi_provider_smpp.session import Link
+from envoi_provider_smpp.settings import Binding, SmppSettings
+
+REPORTERS = 4
+MOST_WAITING = 1_000
+"""Receipts taken from the wire and not yet written; the centre has to wait then."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+_LOOK_SECONDS = 0.2
+
+
+class Reporters:
+    """Threads that report receipts; one is answered when the product has written it."""
+
+    def __init__(self, settings: SmppSettings, report: Report) -> None:
+        self._clock = settings.clock
+        self._report = report
+        self._threads = ThreadPoolExecutor(REPORTERS, thread_name_prefix="smpp-receipts")
+        self._room = threading.BoundedSemaphore(MOST_WAITING)
+
+    def take(self, link: Link, pdu: Pdu) -> None:
+        """Take a `deliver_sm` in; waits while too many are being written."""
+        self._room.acquire()
+        self._threads.submit(self._write, link, pdu)
+
+    def close(self) -> None:
+        """Finish what has been taken in."""
+        self._threads.shutdown()
+
+    def _write(self, link: Link, pdu: Pdu) -> None:
+        status = Status.ESME_RX_T_APPN
+        try:
+            self._report(self._event(pdu), pdu.encode())
+            status = Status.ESME_ROK
+        except ProviderError:
+            # The centre delivers it again.
+            status = Status.ESME_RX_T_APPN
+        finally:
+            self._room.release()
+            link.answer(pdu, status)
+
+    def _event(self, pdu: Pdu) -> DeliveryEvent:
+        try:
+            return event_of(ShortMessage.decode(pdu.body), self._clock)
+        except MalformedError as error:
+            # Refused, it would come for ever; a person can read what it was.
+            now = datetime.now(UTC)
+            return DeliveryEvent(type=EventType.UNKNOWN, occurred_at=now, raw=str(error))
+
+
+def receive(settings: SmppSettings, report: Report, should_stop: Callable[[], bool]) -> None:
+    """Hold a session by which receipts come until asked to stop, and open it again when it is lost.
+
+    Raises:
+        ProviderError: The centre lets nobody in.
+    """
+    separate = settings.binding is Binding.SEPARATE
+    command = Command.BIND_RECEIVER if separate else Command.BIND_TRANSCEIVER
+    reporters = Reporters(settings, report)
+    pause = _FIRST_PAUSE
+    try:
+        while not should_stop():
+            try:
+                link = Link(settings, command, reporters.take)
+            except TemporaryProviderError:
+                if pause >= _LONGEST_PAUSE:
+                    raise
+            else:
+                pause = _FIRST_PAUSE
+                _hold(link, should_stop)
+            _rest(pause * random.uniform(0.5, 1.0), should_stop)  # noqa: S311 (no secret)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+    finally:
+        reporters.close()
+
+
+def _hold(link: Link, should_stop: Callable[[], bool]) -> None:
+    while not should_stop():
+        if link.wait_lost(_LOOK_SECONDS):
+            return
+    link.close()
+
+
+def _rest(seconds: float, should_stop: Callable[[], bool]) -> None:
+    until = monotonic() + seconds
+    idle = threading.Event()
+    while monotonic() < until and not should_stop():
+        idle.wait(_LOOK_SECONDS)

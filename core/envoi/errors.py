@@ -117,6 +117,10 @@ class PluginError(EnvoiError):
         self.plugin = plugin
 
 
+class NotIssuedError(EnvoiError):
+    """A macro has nothing to give; the mailing pauses, and nothing of it was taken."""
+
+
 class UnsupportedFeatureError(EnvoiError):
     """The provider cannot express the content, so it was refused here, before sending."""
 

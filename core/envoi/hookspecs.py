@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from envoi.types import ChannelSpec, LimitSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+from envoi.types import (
+    ChannelSpec,
+    LimitSpec,
+    MacroSpec,
+    MenuItem,
+    ProviderSpec,
+    RuleKindSpec,
+    SegmentSourceSpec,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dramatiq import Broker
     from flask import Blueprint
+
+    from envoi.sending import DeliveryBatch
 
 hookspec = pluggy.HookspecMarker("envoi")
 
@@ -42,10 +54,30 @@ def register_limits() -> Iterable[LimitSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def register_macros() -> Iterable[MacroSpec]:  # type: ignore[empty-body]
+    """Bring macros of templates, such as a promo code for each message that is really sent."""
+
+
+@hookspec
+def register_migrations() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Bring SQL files that make a module's own tables, in the order in which they are run."""
+
+
+@hookspec
 def register_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
     """Bring pages; closed unless a view declares its permission."""
 
 
 @hookspec
+def register_menu_items() -> Iterable[MenuItem]:  # type: ignore[empty-body]
+    """Bring links for the left menu."""
+
+
+@hookspec
 def register_actors(broker: Broker) -> None:
     """Bring background jobs, bound to the given broker."""
+
+
+@hookspec
+def delivery_recorded(batch: DeliveryBatch) -> None:
+    """Observe what became of messages, after it was recorded; it harms no sending."""

@@ -6,10 +6,11 @@ called here and nowhere else, so that whatever a plugin does wrong is told with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,8 @@ from envoi.types import (
     ChannelSpec,
     Descriptor,
     LimitSpec,
+    MacroSpec,
+    MenuItem,
     ProviderSpec,
     RuleKindSpec,
     SegmentSourceSpec,
@@ -53,8 +56,14 @@ KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
     "rule kind": ("register_rule_kinds", RuleKindSpec),
     "segment source": ("register_segment_sources", SegmentSourceSpec),
     "limit": ("register_limits", LimitSpec),
+    "macro": ("register_macros", MacroSpec),
+    "menu item": ("register_menu_items", MenuItem),
 }
 """Each kind of descriptor with the hook that brings it."""
+
+
+Observer = Callable[..., None]
+"""Called with a `batch` of `envoi.sending`."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class Plugins:
     rule_kinds: Mapping[str, RuleKindSpec] = field(default_factory=dict)
     segment_sources: Mapping[str, SegmentSourceSpec] = field(default_factory=dict)
     limits: Mapping[str, LimitSpec] = field(default_factory=dict)
+    macros: Mapping[str, MacroSpec] = field(default_factory=dict)
+    menu_items: Mapping[str, MenuItem] = field(default_factory=dict)
     owners: Mapping[Key, str] = field(default_factory=dict)
 
     def owner(self, kind: str, name: str) -> str:
@@ -120,6 +131,8 @@ class Plugins:
             rule_kinds=visible("rule kind", self.rule_kinds),
             segment_sources=visible("segment source", self.segment_sources),
             limits=visible("limit", self.limits),
+            macros=visible("macro", self.macros),
+            menu_items=visible("menu item", self.menu_items),
         )
 
     def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
@@ -139,6 +152,20 @@ class Plugins:
         for info, call in self._calls("register_actors"):
             with _reported(info):
                 call(broker=broker)
+
+    def migrations(self) -> list[tuple[PluginInfo, Sequence[Path]]]:
+        """Return every plugin's SQL files for tables of its own, in their order."""
+        found: list[tuple[PluginInfo, Sequence[Path]]] = []
+        for info, call in self._calls("register_migrations"):
+            with _reported(info):
+                found.append((info, list(call())))
+        return found
+
+    def observers(self, on: Collection[str]) -> list[tuple[str, Observer]]:
+        """Return who of these plugins wants to know what became of messages, by name."""
+        return [
+            (info.name, call) for info, call in self._calls("delivery_recorded") if info.name in on
+        ]
 
     def _calls(self, hook: str) -> list[tuple[PluginInfo, Callable[..., Any]]]:
         return [
@@ -218,6 +245,8 @@ class _Loader:
             rule_kinds=_of_kind("rule kind", found),
             segment_sources=_of_kind("segment source", found),
             limits=_of_kind("limit", found),
+            macros=_of_kind("macro", found),
+            menu_items=_of_kind("menu item", found),
             owners=MappingProxyType(owners),
         )
 

@@ -17,6 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, text
 
 from envoi.db import metadata
+from envoi.plugin_tables import migrate_plugins
+from envoi.plugins import load_plugins
 
 _DOMAINS = (
     "accounts",
@@ -46,6 +48,7 @@ TABLES_WITHOUT_RLS = {
     "instance": "tells a restored copy from the database that sends; holds one row",
     "door": "says when a way in was last looked after; serves every tenant",
     "chore": "says when the scheduler did what; serves every tenant",
+    "plugin_migration": "the migrations' own, of modules",
     "alembic_version": "the migrations' own",
 }
 """Every table without row-level security, with its reason; compared with the catalogue."""
@@ -70,13 +73,18 @@ def alembic_config(app_role: str = "envoi_app") -> Config:
 
 
 def migrate(engine: Engine, app_role: str = "envoi_app", revision: str = "head") -> None:
-    """Bring the database of this owner's engine to a revision; safe to repeat."""
+    """Bring the database of this owner's engine to a revision; safe to repeat.
+
+    The newest revision also has the tables of every installed module.
+    """
     config = alembic_config(app_role)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         make_months(connection)
         _seed_time_zones(connection)
+    if revision == "head":
+        migrate_plugins(engine, load_plugins(), app_role)
 
 
 def _seed_time_zones(connection: Connection) -> None:

@@ -30,6 +30,9 @@ LOOK_SECONDS = 2.0
 STOP_SECONDS = 8.0
 """What is still on the wire so long after the signal is left to the reconciler."""
 
+OBSERVERS_SECONDS = 2.0
+"""How long plugins may take at the end for what they were told last."""
+
 EXPIRED = 3
 """The exit status of a sender that others have taken for dead; its supervisor starts it anew."""
 
@@ -50,6 +53,7 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
             sender = stack.enter_context(session)
             engine = Engine(installation, sender)
             stack.callback(engine.connections.close_idle, 0)
+            stack.callback(engine.observers.settle, OBSERVERS_SECONDS)
         reporter = Reporter(installation, "-".join(queues))
         stack.callback(reporter.close)
         reporter.start()

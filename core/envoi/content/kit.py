@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from envoi.blocks import Block, Style
 from envoi.content.block_mjml import blocks_mjml
 from envoi.content.links import SERVICE_VARIABLES, SlottedHtml, number_links
+from envoi.content.macros import MacroCall
 from envoi.content.mjml import compile_mjml
 from envoi.content.templates import JinjaTemplate
 from envoi.content.text import plain_text
@@ -41,15 +42,20 @@ class NoFiles:
 class Kit:
     """The content kit handed to a channel's `compile` and `preview`."""
 
-    def __init__(self, files: Files | None = None) -> None:
+    def __init__(self, files: Files | None = None, macros: Collection[str] = ()) -> None:
         self._files = files or NoFiles()
+        self._macros = macros
+        self.calls: set[MacroCall] = set()
+        """The macros that the templates made so far call."""
         self.named: set[str] = set()
         """The addresses of Envoi itself that the templates made so far speak of."""
 
     def template(self, source: str, *, html: bool) -> JinjaTemplate:
         """Parse and check a template; raise `TemplateError` with the line."""
         self.named.update(name for name in SERVICE_VARIABLES if name in source)
-        return JinjaTemplate(source, html=html)
+        made = JinjaTemplate(source, html=html, macros=self._macros)
+        self.calls |= made.calls
+        return made
 
     def mjml(self, source: str) -> str:
         """Turn MJML into HTML, bounded in depth, size and time; raise `TemplateError`."""

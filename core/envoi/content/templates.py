@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jinja2
@@ -10,6 +10,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from envoi.content.filters import FILTERS
+from envoi.content.macros import ReadMacros, call_of
 from envoi.content.sandbox import TESTS, RenderContext, Sandbox
 from envoi.errors import TemplateError
 
@@ -23,7 +24,15 @@ MAX_OUTPUT = 2_000_000
 _ALLOWED = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign),
     *(nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.List, nodes.Tuple),
-    *(nodes.Filter, nodes.Test, nodes.Keyword, nodes.CondExpr, nodes.Compare, nodes.Operand),
+    *(
+        nodes.Call,
+        nodes.Filter,
+        nodes.Test,
+        nodes.Keyword,
+        nodes.CondExpr,
+        nodes.Compare,
+        nodes.Operand,
+    ),
     *(nodes.And, nodes.Or, nodes.Not, nodes.Concat, nodes.Neg, nodes.Pos),
     *(nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod),
 )
@@ -44,10 +53,18 @@ _SANDBOXES = {html: Sandbox(html=html) for html in (False, True)}
 class JinjaTemplate:
     """A checked template, compiled to Python once; safe to share between threads."""
 
-    def __init__(self, source: str, *, html: bool) -> None:
-        """Parse, check and compile; raise `TemplateError` with the line."""
+    def __init__(self, source: str, *, html: bool, macros: Collection[str] = ()) -> None:
+        """Parse, check and compile; raise `TemplateError` with the line.
+
+        Args:
+            source: The template.
+            html: Whether values are escaped.
+            macros: The names of the macros that may be called.
+        """
         self._environment = _SANDBOXES[html]
-        tree = _BoundLoops().visit(parse(source))
+        reading = ReadMacros()
+        tree = reading.visit(_BoundLoops().visit(parse(source, macros)))
+        self.calls = frozenset(reading.calls)
         tree.set_environment(self._environment)
         try:
             code = self._environment.compile(tree)
@@ -76,8 +93,11 @@ class JinjaTemplate:
         return "".join(parts)
 
 
-def parse(source: str) -> nodes.Template:
-    """Parse a template and check every node; raise `TemplateError` with the line."""
+def parse(source: str, macros: Collection[str] | None = ()) -> nodes.Template:
+    """Parse a template and check every node; raise `TemplateError` with the line.
+
+    The given macros may be called; None stands for any.
+    """
     if len(source) > MAX_SOURCE:
         raise TemplateError(f"The template is larger than {MAX_SOURCE // 1024} KB. Shorten it.")
     environment = _SANDBOXES[False]
@@ -86,7 +106,7 @@ def parse(source: str) -> nodes.Template:
         tree = environment.parse(source)
     except (jinja2.TemplateError, RecursionError, ValueError) as error:
         raise _template_error(error) from None
-    _check(tree)
+    _check(tree, macros)
     return tree
 
 
@@ -105,10 +125,12 @@ def unknown_variables(source: str, known: Iterable[str]) -> list[str]:
     """List the variables of a template that nothing will fill, as dotted paths.
 
     A known path ending in `.*` admits everything below it, and every path admits its parents.
+    Whether a macro exists is found out when the template is compiled.
     """
-    tree = parse(source)
+    tree = parse(source, None)
     found = [node for node, _, _ in _walk(tree)]
-    local = {"loop", *(_path(node) for node in found if _is_stored(node))}
+    called = (call.name for call in map(call_of, found) if call)
+    local = {"loop", *called, *(_path(node) for node in found if _is_stored(node))}
     paths = {_path(node) for node in found if isinstance(node, nodes.Name | nodes.Getattr)}
     inner = {_path(node.node) for node in found if isinstance(node, nodes.Getattr)}
     known = set(known)
@@ -146,17 +168,17 @@ def _walk(tree: nodes.Node) -> Iterator[tuple[nodes.Node, int, int]]:
         stack.extend((child, depth + 1, inside) for child in node.iter_child_nodes())
 
 
-def _check(tree: nodes.Template) -> None:
+def _check(tree: nodes.Template, macros: Collection[str] | None) -> None:
     for count, (node, depth, loops) in enumerate(_walk(tree)):
         if count > MAX_NODES:
             raise TemplateError("The template holds too many expressions. Simplify it.")
         if depth > MAX_DEPTH or loops > MAX_LOOP_DEPTH:
             raise TemplateError("The template is nested too deep. Simplify it.", line=node.lineno)
-        if problem := _problem(node):
+        if problem := _problem(node) or _problem_of_call(node, macros):
             raise TemplateError(problem, line=node.lineno)
 
 
-def _problem(node: nodes.Node) -> str:  # noqa: C901 -- one line for each kind of node
+def _problem(node: nodes.Node) -> str:
     match node:
         case nodes.Name(name=name) | nodes.Getattr(attr=name) if name.startswith("_"):
             return f"{name} cannot be used: names do not begin with an underscore."
@@ -174,11 +196,22 @@ def _problem(node: nodes.Node) -> str:  # noqa: C901 -- one line for each kind o
             return "A loop has the form {% for item in list %}."
         case nodes.Assign(target=target) if not _is_stored(target):
             return "An assignment has the form {% set name = value %}."
-        case nodes.Call():
-            return "Nothing can be called in a template; use filters, such as {{ name | upper }}."
     if type(node) not in _ALLOWED:
         return f"{type(node).__name__.lower()} cannot be used in a template."
     return ""
+
+
+def _problem_of_call(node: nodes.Node, macros: Collection[str] | None) -> str:
+    if not isinstance(node, nodes.Call):
+        return ""
+    call = call_of(node)
+    if call is not None and (macros is None or call.name in macros):
+        return ""
+    if macros is not None and not macros:
+        return "Nothing can be called in a template; use filters, such as {{ name | upper }}."
+    if call is None:
+        return 'A macro is called with one text at most, such as {{ name("text") }}.'
+    return f"There is no macro {call.name}. There are: {', '.join(sorted(macros or ()))}."
 
 
 def _all_constant(items: list[nodes.Expr]) -> bool:

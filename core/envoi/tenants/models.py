@@ -112,6 +112,16 @@ class EnabledPlugin(SQLModel, table=True):
     enabled_at: datetime = moment(nullable=False, now=True)
 
 
+class PluginMigration(SQLModel, table=True):
+    """A file of SQL by which a module made tables of its own. No RLS: written by the owner."""
+
+    __tablename__ = "plugin_migration"
+    plugin: str = text_key()
+    name: str = text_key()
+    tables: list[str] = document("[]")
+    applied_at: datetime = moment(nullable=False, now=True)
+
+
 class DueWork(SQLModel, table=True):
     """Work that falls due, announced in the transaction that makes it due.
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from envoi.content.kit import Kit
 from envoi.db import Database, table
+from envoi.delivery.macros import Macros
 from envoi.delivery.models import Run
 from envoi.delivery.recipients import sample_person
 from envoi.delivery.runs import RunSettings, get_run
@@ -73,14 +74,16 @@ class WebVersions:
             if variant is None:
                 return NOTHING_HERE
             urls = UrlMaker(frozen.links_url, self._signer).message(ref)
-            variables = {
+            variables: dict[str, Any] = {
                 **reader.variables,
                 "unsubscribe_url": urls.of(TokenKind.UNSUBSCRIBE),
                 "preferences_url": urls.of(TokenKind.PREFERENCES),
                 "view_url": urls.of(TokenKind.VIEW),
             }
             content = spec.content_schema.model_validate(variant.content)
-            kit = Kit(Library(session, ref.tenant_id, frozen.links_url))
+            kit = Kit(Library(session, ref.tenant_id, frozen.links_url), self._plugins.macros)
+            macros = Macros(self._plugins, ref.tenant_id, ref.run_id, run.mailing_id)
+            variables |= macros.recalled(session.connection(), ref.customer_id)
             shown: str = fence(
                 self._plugins,
                 "channel",

@@ -16,6 +16,7 @@ from envoi.types.content import (
     Recipient,
     Template,
 )
+from envoi.types.modules import MacroSpec, MenuItem
 from envoi.types.policies import Need, NeedRequest, Rule, RuleKindSpec
 from envoi.types.segments import (
     Catalogue,
@@ -75,6 +76,8 @@ __all__ = [
     "InputKind",
     "Length",
     "LimitSpec",
+    "MacroSpec",
+    "MenuItem",
     "Need",
     "NeedRequest",
     "NumberedLinks",

@@ -1,0 +1,48 @@
+"""What modules add to messages and to the menu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from envoi.types.base import Descriptor
+
+if TYPE_CHECKING:
+    from envoi.sending import MacroCheck, MacroRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacroSpec(Descriptor):
+    """A macro of templates, written `{{ name("argument") }}`.
+
+    `issue` gives the value of every customer of a request and may write: it is called once for
+    all messages that a sender has taken, inside the transaction that takes them. A message that
+    is tried again asks again and must get what it got before; so does every other step of the
+    same run. Raise `NotIssuedError` where there is nothing to give: nothing is taken then, and
+    the mailing pauses with that reason.
+
+    Previews, tests and copies never issue: they show `example`. A message's own page shows what
+    `recall` finds, which only reads and leaves out those who were given nothing.
+    """
+
+    issue: Callable[[MacroRequest], Mapping[int, str]]
+    recall: Callable[[MacroRequest], Mapping[int, str]]
+    example: Callable[[str], str]
+    """The stand-in for an argument."""
+    check: Callable[[MacroCheck], str] = field(default=lambda check: "")  # noqa: ARG005
+    """Says what keeps an argument from being used, before a mailing starts; "" if nothing does."""
+    hint: str = ""
+    """A sentence for marketers: what it gives, and what the argument is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MenuItem(Descriptor):
+    """A link in the left menu; shown to whoever may see the view behind `endpoint`.
+
+    `section` is the section's name: summary, customers, campaigns, mailings, polls, promo_codes,
+    control or settings. Items of plugins stand below those of Envoi, by label.
+    """
+
+    section: str
+    endpoint: str

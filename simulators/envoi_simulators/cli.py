@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import closing
 from types import FrameType
 
 import click
 import httpx
 
+from envoi.demo.gateways import ACCOUNT, simulators_password
 from envoi.demo.phone import control_token
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi_simulators.control import control_server
 from envoi_simulators.phone import Phone
+from envoi_simulators.smsc import Smsc
 
 TAP_SECONDS = 5.0
 
@@ -24,18 +27,18 @@ def simulators() -> None:
     """Stand in for providers of SMS, Viber and push; nothing leaves this machine."""
     settings = with_secret_key(load_settings())
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    port = settings.effective_simulators_port
     phone = Phone(tap=lambda url: tap(settings, url))
-    control = control_server(settings.effective_simulators_port, control_token(settings), phone)
+    control = control_server(port, control_token(settings), phone)
+    accounts = {ACCOUNT: simulators_password(settings)}
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         threading.Thread(target=control.shutdown).start()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    try:
+    with closing(phone), Smsc(port=port + 1, accounts=accounts, phone=phone):
         control.serve_forever()
-    finally:
-        phone.close()
 
 
 def tap(settings: Settings, url: str) -> None:

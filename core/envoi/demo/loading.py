@@ -18,9 +18,9 @@ from envoi.customers.import_run import run_import
 from envoi.customers.imports import create_import
 from envoi.customers.intake import store_upload
 from envoi.db import Database, table
-from envoi.delivery.gateways import set_gateway
 from envoi.demo import content, course
 from envoi.demo.files import write_customers, write_receipts
+from envoi.demo.gateways import set_demo_gateways
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
 from envoi.policies.service import create_policy
@@ -98,20 +98,7 @@ def _company(installation: Installation, tenant_id: int) -> None:
         settings: TenantSettings = tenant_settings(session, tenant_id)
         settings.sender_name = content.SENDER["sender_name"]
         settings.sender_address = content.SENDER["sender_address"]
-        set_gateway(
-            session,
-            installation.plugins,
-            installation.settings,
-            tenant_id,
-            channel="email",
-            provider="smtp",
-            name="Demo mailbox",
-            values={
-                "host": "127.0.0.1",
-                "port": installation.settings.effective_smtp_port,
-                "security": "none",
-            },
-        )
+        set_demo_gateways(session, installation, tenant_id)
         create_policy(
             session,
             installation.plugins,

@@ -55,7 +55,7 @@ class Work(StrEnum):
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
     CASCADE, ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
-    export's for EXPORT, the gateway's for PROBE, the audience's for AUDIENCE.
+    export's for EXPORT, the gateway's for PROBE and MATCH, the audience's for AUDIENCE.
     """
 
     LAUNCH = "launch"
@@ -72,6 +72,7 @@ class Work(StrEnum):
     JUDGE = "judge_hits"
     PROBE = "probe_gateway"
     AUDIENCE = "change_audience"
+    MATCH = "match_reports"
 
 
 QUEUES = {
@@ -89,6 +90,7 @@ QUEUES = {
     Work.JUDGE: "bulk",
     Work.PROBE: "quick",
     Work.AUDIENCE: "bulk",
+    Work.MATCH: "quick",
 }
 
 

@@ -22,6 +22,7 @@ from envoi.delivery.copies import send_copies
 from envoi.delivery.probing import probe_gateway
 from envoi.exports.service import run_export
 from envoi.feedback.rates import look_at_rates
+from envoi.feedback.reports import match_waiting
 from envoi.installation import Installation
 from envoi.jobs import QUEUES, Work, due, hint
 from envoi.mailings.kept import count_report
@@ -125,6 +126,7 @@ ALONE: dict[Work, Piece] = {
     Work.EXPORT: run_export,
     Work.COPIES: send_copies,
     Work.PROBE: probe_gateway,
+    Work.MATCH: lambda site, *which: match_waiting(site.database, *which),
 }
 """What one process at a time does of the same number."""
 

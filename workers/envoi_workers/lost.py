@@ -18,6 +18,7 @@ from envoi.db import table
 from envoi.delivery.models import Circuit, Run, RunBlock, RunStatus
 from envoi.exports.models import Export, ExportState
 from envoi.feedback.rates import excesses_of
+from envoi.feedback.reports import gateways_with_waiting
 from envoi.jobs import Work
 from envoi.mailings.kept import runs_to_report
 from envoi.mailings.launch import is_missed
@@ -149,7 +150,13 @@ def _audiences(session: Session, tenant_id: int) -> Iterator[Lost]:
         yield Work.AUDIENCE, audience_id, None
 
 
+def _waiting_reports(session: Session, tenant_id: int) -> Iterator[Lost]:
+    for gateway_id in gateways_with_waiting(session, tenant_id):
+        yield Work.MATCH, gateway_id, None
+
+
 _LOOKS: tuple[Callable[[Session, int], Iterator[Lost]], ...] = (
     *(_launches, _runs, _cascades, _attributions, _reports, _rates),
     *(_imports, _exports, _figures, _probes, _audiences),
+    _waiting_reports,
 )

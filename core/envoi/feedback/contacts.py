@@ -1,10 +1,10 @@
-"""The quality of an email address, judged from all its bounces, complaints and successes."""
+"""The quality of an address, judged from all its bounces, complaints and successes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, func, select, text, true, update
+from sqlalchemy import and_, case, func, select, text, true, update
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer, Quality
@@ -16,6 +16,9 @@ from envoi.subscriptions.service import Source
 
 CHANNEL = "email"
 """Bounces in the mail's own form concern this channel."""
+
+PHONE_CHANNELS = frozenset({"sms", "viber", "social"})
+"""These reach customers by their telephone number."""
 
 MONTH = timedelta(days=30)
 MOST_SOFT = 7
@@ -65,6 +68,24 @@ def judge_contact(session: Session, tenant_id: int, address: str) -> None:
     if found < _HARDEST:
         theirs = theirs.where(c.email_quality < _HARDEST)
     session.execute(theirs.values(email_quality=found))
+
+
+def judge_phone(session: Session, tenant_id: int, phone: str) -> None:
+    """Mark a number of which a provider says that it does not exist, until a message arrives."""
+    if not phone:
+        return
+    b, c = table(Bounce).c, table(Customer).c
+    wrong = (b.tenant_id == tenant_id, b.address == phone, b.quality == Quality.NOT_EXISTING)
+    exists = select(b.run_id).where(*wrong, ~b.forgiven).exists()
+    known = (Quality.GOOD, Quality.NOT_EXISTING)
+    found = case((exists, int(Quality.NOT_EXISTING)), else_=int(Quality.GOOD))
+    theirs = update(table(Customer)).where(
+        c.tenant_id == tenant_id,
+        c.phone == phone,
+        c.phone_quality.in_(known),
+        c.phone_quality != found,
+    )
+    session.execute(theirs.values(phone_quality=found))
 
 
 def forgive_address(session: Session, tenant_id: int, address: str) -> None:

@@ -20,11 +20,15 @@ from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
 from envoi.delivery.states import move
 from envoi.feedback.classify import details, judge
-from envoi.feedback.contacts import judge_contact
+from envoi.feedback.contacts import CHANNEL, PHONE_CHANNELS, judge_contact, judge_phone
+from envoi.feedback.matching import channel_of_message
 from envoi.feedback.models import Bounce, Door
+from envoi.feedback.parted import WHOLE, all_delivered
+from envoi.feedback.reported import count_hit, note_hit
+from envoi.feedback.rules import NO_SUCH_NUMBER, UNDELIVERED, Judgement
 from envoi.jobs import Work, announce
 from envoi.subscriptions.service import Source, opt_out, suppress
-from envoi.tracking.models import EventCounter, EventKind, MessageEvent
+from envoi.tracking.models import EventKind
 from envoi.tracking.tokens import MessageRef
 from envoi.types import DeliveryEvent, EventType
 
@@ -32,6 +36,10 @@ LONGEST_ANSWER = 500
 LOOK_AT_RATES = timedelta(seconds=2)
 """The rates of a run are looked at so long after a bounce, together for all that came."""
 
+_HITS: dict[str, EventKind] = {
+    EventType.READ: EventKind.OPEN,
+    EventType.CLICKED: EventKind.CLICK,
+}
 _NEVER_SENT = (MessageState.EXCLUDED, MessageState.CONTROL)
 
 
@@ -46,38 +54,68 @@ class Reported:
 
 
 def apply(
-    session: Session, ref: MessageRef, event: DeliveryEvent, door: Door, addressed: str = ""
+    session: Session,
+    ref: MessageRef,
+    event: DeliveryEvent,
+    door: Door,
+    addressed: str = "",
+    number: int = WHOLE,
 ) -> bool:
     """Take one event into account; false when it changes nothing for good.
 
     Args:
         session: An open transaction of the message's tenant.
-        ref: The message that the event's key names.
+        ref: The message that the event's key or reference names.
         event: What was reported.
         door: By which way it came.
         addressed: The address that the message was sent to, where the report shows it.
+        number: The part or device of the message that the event is about.
     """
     # Complaints come with the recipient taken out; the message tells whose they are.
     named = {addressed, event.recipient} if event.type != EventType.COMPLAINED else set()
     found = _find(session, ref, {address.lower() for address in named if address})
-    if found is None or event.type == EventType.DEFERRED:
+    if found is None or event.type == EventType.UNKNOWN:
         return False
+    if hit := _HITS.get(event.type):
+        note_hit(session, found.ref, hit, event.occurred_at)
     if door is not Door.HANDOVER:
         _confirm(session, found.ref, event.occurred_at)
+    if not _apply(session, found, event, door, number):
+        return False
+    _judge(session, found)
+    return True
+
+
+def _apply(
+    session: Session, found: Reported, event: DeliveryEvent, door: Door, number: int
+) -> bool:
+    """Change the message; false for a kind of event that changes none."""
     if event.type == EventType.DELIVERED:
-        _fill(session, found.ref, "delivered_at", event.occurred_at)
-    elif event.type == EventType.BOUNCED:
+        at = all_delivered(session, found.ref, found.channel, number, event.occurred_at)
+        _arrived(session, found, at)
+    elif event.type in _HITS:
+        _arrived(session, found, event.occurred_at)
+        _fill(session, found.ref, "opened_at", event.occurred_at)
+        if event.type == EventType.CLICKED:
+            _fill(session, found.ref, "clicked_at", event.occurred_at)
+    elif event.type in (EventType.BOUNCED, EventType.FAILED):
         _bounce(session, found, event, door)
     elif event.type == EventType.COMPLAINED:
         _complain(session, found, event.occurred_at)
     else:
         return False
+    return True
+
+
+def _judge(session: Session, found: Reported) -> None:
+    """Judge the contact anew, and soon the run, if it is still being sent."""
+    if found.channel != CHANNEL:
+        return
     # Also where the sender is blamed: such a bounce may have taken the place of a lesser one.
-    judge_contact(session, ref.tenant_id, found.address)
+    judge_contact(session, found.ref.tenant_id, found.address)
     if found.sending:
         due_at = datetime.now(UTC) + LOOK_AT_RATES
-        announce(session, ref.tenant_id, Work.RATES, ref.run_id, due_at)
-    return True
+        announce(session, found.ref.tenant_id, Work.RATES, found.ref.run_id, due_at)
 
 
 def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported | None:
@@ -87,8 +125,9 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
     the customer's own address is blamed, or where the report names only others, none.
     """
     m, r, c = table(Message).c, table(Run).c, table(Customer).c
+    channel = channel_of_message().label("channel")
     query = (
-        select(r.channel, r.status, c.email, m.variant)
+        select(channel, r.status, c.email, c.phone, m.variant)
         .select_from(table(Message))
         .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
         .outerjoin(table(Customer), and_(c.tenant_id == m.tenant_id, c.id == m.customer_id))
@@ -97,10 +136,21 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
     row = session.execute(query).one_or_none()
     if row is None:
         return None
-    sending = row.status in (RunStatus.COLLECTING, RunStatus.SENDING)
-    own = row.email or ""
-    address = own if own in named or not named else ""
-    return Reported(ref=ref, channel=row.channel, address=address, sending=sending)
+    return Reported(
+        ref=ref._replace(variant=row.variant or ref.variant),
+        channel=row.channel,
+        address=_blamed(row, named),
+        sending=row.status in (RunStatus.COLLECTING, RunStatus.SENDING),
+    )
+
+
+def _blamed(row: Any, named: Collection[str]) -> str:
+    """The customer's own address of the channel, unless the report names only others."""
+    if row.channel in PHONE_CHANNELS:
+        own, named = row.phone or "", {f"+{name.lstrip('+')}" for name in named}
+    else:
+        own = (row.email or "") if row.channel == CHANNEL else ""
+    return own if own in named or not named else ""
 
 
 def _confirm(session: Session, ref: MessageRef, at: datetime) -> None:
@@ -120,10 +170,29 @@ def _fill(session: Session, ref: MessageRef, name: str, at: datetime) -> None:
     )
 
 
+def _arrived(session: Session, found: Reported, at: datetime | None) -> None:
+    """It has arrived; whatever else was said of it before, or will be, it has.
+
+    Only email is taken by a server first and may come back later.
+    """
+    if at is None:
+        return
+    _fill(session, found.ref, "delivered_at", at)
+    if found.channel != CHANNEL:
+        message, b = table(Message), table(Bounce)
+        undelivered = message.update().where(_is(found.ref), message.c.bounced_at.is_not(None))
+        if session.execute(undelivered.values(bounced_at=None).returning(message.c.seq)).first():
+            mine = (b.c.tenant_id == found.ref.tenant_id, b.c.run_id == found.ref.run_id)
+            its = (b.c.customer_id == found.ref.customer_id, b.c.step == found.ref.step)
+            session.execute(b.delete().where(*mine, *its))
+            judge_phone(session, found.ref.tenant_id, found.address)
+
+
 def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> None:
     """Keep the gravest bounce of a message, of two as grave the earlier."""
-    judgement = judge(event.status, event.code, event.reason)
-    status, code = details(event.status, event.code, event.reason)
+    if found.channel != CHANNEL and not _still_out(session, found.ref):
+        return
+    judgement, status = _judged(found, event)
     bounce = table(Bounce)
     values: dict[str, Any] = {
         "tenant_id": found.ref.tenant_id,
@@ -135,7 +204,7 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
         "door": door,
         "at": event.occurred_at,
         "reason": judgement.why,
-        "status": status or (str(code) if code else ""),
+        "status": status,
         "address": found.address,
         "answer": event.reason.replace("\0", "")[:LONGEST_ANSWER],
     }
@@ -149,6 +218,25 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
     )
     if door is not Door.HANDOVER:
         _fill(session, found.ref, "bounced_at", event.occurred_at)
+    if judgement is NO_SUCH_NUMBER and found.channel in PHONE_CHANNELS:
+        judge_phone(session, found.ref.tenant_id, found.address)
+
+
+def _still_out(session: Session, ref: MessageRef) -> bool:
+    """Whether nobody has said that it arrived; until the transaction's end nobody will."""
+    m = table(Message).c
+    query = select(m.seq).where(_is(ref), m.delivered_at.is_(None)).with_for_update()
+    return session.scalar(query) is not None
+
+
+def _judged(found: Reported, event: DeliveryEvent) -> tuple[Judgement, str]:
+    """Whom a failure blames, and its status: only mail servers' have a common language."""
+    if found.channel != CHANNEL:
+        said = " ".join(filter(None, (event.status, str(event.code or ""))))
+        return (NO_SUCH_NUMBER if event.permanent else UNDELIVERED), said[:LONGEST_ANSWER]
+    status, code = details(event.status, event.code, event.reason)
+    judgement = judge(event.status, event.code, event.reason)
+    return judgement, status or (str(code) if code else "")
 
 
 def _complain(session: Session, found: Reported, at: datetime) -> None:
@@ -156,7 +244,7 @@ def _complain(session: Session, found: Reported, at: datetime) -> None:
     ref, message = found.ref, table(Message)
     first = message.update().where(_is(ref), message.c.complained_at.is_(None))
     if session.execute(first.values(complained_at=at).returning(message.c.seq)).first():
-        _count(session, ref, at)
+        count_hit(session, ref, EventKind.COMPLAINT, at)
     if found.address:
         suppress(session, ref.tenant_id, found.channel, found.address, Source.COMPLAINT)
     opt_out(
@@ -167,23 +255,6 @@ def _complain(session: Session, found: Reported, at: datetime) -> None:
         source=Source.COMPLAINT,
         address=found.address or None,
     )
-
-
-def _count(session: Session, ref: MessageRef, at: datetime) -> None:
-    event, counter = table(MessageEvent), table(EventCounter)
-    shared = {
-        "tenant_id": ref.tenant_id,
-        "run_id": ref.run_id,
-        "variant": ref.variant,
-        "kind": int(EventKind.COMPLAINT),
-        "machine": False,
-    }
-    about = {"customer_id": ref.customer_id, "step": ref.step, "launched_on": ref.launched_on}
-    session.execute(event.insert().values(**shared, **about, at=at))
-    hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    new = upsert(counter).values(**shared, hour=hour, hits=1)
-    more = {"hits": counter.c.hits + 1}
-    session.execute(new.on_conflict_do_update(constraint=counter.primary_key, set_=more))
 
 
 def _is(ref: MessageRef) -> ColumnElement[bool]:

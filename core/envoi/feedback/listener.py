@@ -18,7 +18,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.db import Database
-from envoi.feedback.intake import AWAY, Intake, sign_in
+from envoi.feedback.intake import Intake, sign_in
+from envoi.feedback.keeping import AWAY
 from envoi.feedback.models import Door
 from envoi.settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
@@ -21,6 +21,13 @@ RECENT = timedelta(days=7)
 """A report without a key is only thought to be about a message sent so lately."""
 
 MOST_TENANTS = 50
+
+
+def channel_of_message() -> ColumnElement[str]:
+    """The channel by which a message left: that of its step, or of a run without steps."""
+    m, r = table(Message).c, table(Run).c
+    of_step = r.settings["steps"][m.step - 1]["channel"].astext
+    return func.coalesce(of_step, r.channel)
 
 
 def by_key(signer: TokenSigner, keys: Iterable[str]) -> MessageRef | None:

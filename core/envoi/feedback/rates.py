@@ -12,6 +12,7 @@ from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunStatus
 from envoi.delivery.run_traffic import Counted, counted_of
 from envoi.delivery.runs import get_run, pause_run
+from envoi.feedback.contacts import CHANNEL
 from envoi.feedback.models import Bounce
 from envoi.jobs import Work, withdraw
 from envoi.tenants.models import TenantSettings
@@ -66,7 +67,12 @@ def look_at_rates(database: Database, tenant_id: int, run_id: int) -> bool:
 
 
 def excesses_of(session: Session, run: Run) -> list[Excess]:
-    """What pauses a run: the shares of it that are too high at this moment."""
+    """What pauses a run: the shares of it that are too high at this moment.
+
+    Of other channels many messages fail without anybody's fault: telephones are switched off.
+    """
+    if run.channel != CHANNEL:
+        return []
     limits = session.get(TenantSettings, run.tenant_id) or TenantSettings(tenant_id=run.tenant_id)
     if not _may_be_too_high(session, run, limits):
         return []

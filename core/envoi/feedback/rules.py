@@ -35,6 +35,7 @@ class Why(StrEnum):
     RATE = "rate"
     POLICY = "policy"
     CONTENT = "content"
+    UNDELIVERED = "undelivered"
     UNCLASSIFIED = "unclassified"
 
 
@@ -87,6 +88,9 @@ def _rule(judgement: Judgement, status: str = "", codes: str = "", phrase: str =
 
 
 UNCLASSIFIED = _soft(Quality.UNAVAILABLE, Why.UNCLASSIFIED)
+UNDELIVERED = _soft(Quality.GOOD, Why.UNDELIVERED)
+"""What did not arrive by another channel than email; it says nothing of the address."""
+NO_SUCH_NUMBER = _hard(Quality.NOT_EXISTING, Why.UNKNOWN_USER)
 
 _UNKNOWN = _hard(Quality.NOT_EXISTING, Why.UNKNOWN_USER)
 _NO_DOMAIN = _hard(Quality.NO_DOMAIN, Why.NO_DOMAIN)

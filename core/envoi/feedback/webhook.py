@@ -106,8 +106,8 @@ class Webhooks:
         self, key: str, media_type: str, timestamp: str, signature: str, body: bytes
     ) -> int:
         """Take a request in: 200 when it is written, 401 when it is not genuine."""
-        tenant_id = self._tenant(key)
-        if tenant_id is None or not self._is_genuine(key, timestamp, signature, body):
+        tenant_id, gateway_id = self._route(key)
+        if not tenant_id or not self._is_genuine(key, timestamp, signature, body):
             return 401
         if media_type == "message/rfc822":
             self._intake.receive(body, Door.WEBHOOK, tenant_id=tenant_id)
@@ -117,10 +117,10 @@ class Webhooks:
         except ValidationError:
             self._intake.keep_unread(body, Door.WEBHOOK, tenant_id, "broken")
             return 202
-        self._report(tenant_id, events)
+        self._report(tenant_id, gateway_id, events)
         return 200
 
-    def _report(self, tenant_id: int, events: Sequence[ReportedEvent]) -> None:
+    def _report(self, tenant_id: int, gateway_id: int, events: Sequence[ReportedEvent]) -> None:
         now = datetime.now(UTC)
         for event in events:
             reported = DeliveryEvent(
@@ -133,12 +133,15 @@ class Webhooks:
                 recipient=storable(event.recipient).strip().lower(),
             )
             raw = json.dumps(event.model_dump(mode="json"), sort_keys=True).encode()
-            self._intake.report(raw, Door.WEBHOOK, tenant_id, reported)
+            self._intake.report(raw, Door.WEBHOOK, tenant_id, gateway_id, reported)
 
-    def _tenant(self, key: str) -> int | None:
+    def _route(self, key: str) -> tuple[int, int]:
+        """Whose address it is: the tenant and gateway, or 0 and 0."""
         r = table(InboundRoute).c
+        query = select(r.tenant_id, r.ref).where(r.key == key, r.kind == KIND)
         with self._database.system_session() as session:
-            return session.scalar(select(r.tenant_id).where(r.key == key, r.kind == KIND))
+            found = session.execute(query).one_or_none()
+        return (found.tenant_id, found.ref) if found else (0, 0)
 
     def _is_genuine(self, key: str, timestamp: str, signature: str, body: bytes) -> bool:
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):

@@ -63,6 +63,8 @@ class Mark(IntFlag):
     NONE = 0
     HEAD = 1
     PREFETCH = 2
+    REPORTED = 4
+    """No request at all: a provider tells that a person did it."""
 
 
 # Every hit makes one; a named tuple takes a third of a frozen data class.
@@ -78,6 +80,8 @@ class Signals(NamedTuple):
 
 def rule_of(hit: Signals) -> Rule | None:
     """The first rule by which one hit, looked at alone, is a machine's; None for a person's."""
+    if hit.marks & Mark.REPORTED:
+        return None
     return rule_shown(hit.agent, hit.marks) or (Rule.QUICK if _too_quick(hit) else None)
 
 

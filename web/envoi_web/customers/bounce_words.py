@@ -26,6 +26,7 @@ REASONS = {
     Why.RATE: _("Sent too fast"),
     Why.POLICY: _("Refused by a policy"),
     Why.CONTENT: _("The content was refused"),
+    Why.UNDELIVERED: _("Undelivered"),
     Why.UNCLASSIFIED: _("Other reason"),
 }
 FAULTS = {

@@ -43,6 +43,7 @@ DOORS = {
     Door.LISTENER: lazy_gettext("Listener"),
     Door.MAILBOX: lazy_gettext("Mailbox"),
     Door.WEBHOOK: lazy_gettext("Webhook"),
+    Door.CONNECTION: lazy_gettext("Connection to the provider"),
 }
 REASONS = {
     "broken": lazy_gettext("The message is damaged and could not be read."),

@@ -1,0 +1,117 @@
+"""Finds messages by the numbers that providers gave them, in whatever form those come back.
+
+The answer to a hand-over may have a number in hexadecimal and the report of it in decimal, or the
+reverse; with other cases, or zeros in front. Where several messages fit, the one that the report's
+own address confirms counts before others, then the number as it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import and_, select, text
+from sqlalchemy.orm import Session
+
+from envoi.customers.models import Customer
+from envoi.db import table
+from envoi.delivery.models import Gateway, Message, MessageState, Run, RunKind
+from envoi.feedback.matching import channel_of_message
+from envoi.tracking.arrays import columns
+from envoi.tracking.tokens import MessageRef
+from envoi.types import DeliveryEvent
+
+LATELY = timedelta(days=3)
+"""A message of unknown outcome is only found by its address if its run began so lately."""
+
+LONGEST = 200
+_HEXADECIMAL = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,39}", re.ASCII)
+
+_FIND = text(
+    "SELECT DISTINCT ON (asked.place) asked.place, s.run_id, s.customer_id, s.launched_on, s.step,"
+    " s.number FROM unnest(CAST(:places AS integer[]), CAST(:ranks AS smallint[]),"
+    " CAST(:forms AS text[]), CAST(:wholes AS text[]), CAST(:phones AS text[]))"
+    " AS asked(place, rank, form, whole, phone)"
+    " JOIN submission s ON s.tenant_id = :tenant AND s.gateway_id = :gateway"
+    "  AND s.reference = asked.form"
+    " LEFT JOIN customer c ON c.tenant_id = :tenant AND c.id = s.customer_id"
+    " WHERE asked.rank = 0 OR asked.phone = '' OR asked.phone = c.phone"
+    " ORDER BY asked.place, coalesce(asked.phone = c.phone, false) DESC,"
+    " s.provider_id = asked.whole DESC, asked.rank, s.at DESC"
+)
+
+
+class Named(NamedTuple):
+    """A message, and the part or device of it that a report is about (0: all of it)."""
+
+    message: MessageRef
+    number: int = 0
+
+
+def forms(reference: str) -> tuple[str, ...]:
+    """What a number may be kept as, the likeliest first, as `Submission.reference` writes it."""
+    plain = _plain(reference)
+    found = [plain]
+    if _HEXADECIMAL.fullmatch(plain):
+        found.append(str(int(plain, 16)))
+    if _DECIMAL.fullmatch(plain):
+        found.append(f"{int(plain):x}")
+    return tuple(dict.fromkeys(found))
+
+
+def by_reference(
+    session: Session, tenant_id: int, gateway_id: int, events: Sequence[DeliveryEvent]
+) -> Mapping[int, Named]:
+    """The messages that events name, by the events' places; those not known yet are left out."""
+    rows = [
+        (place, rank, form, event.reference, _phone(event.recipient))
+        for place, event in enumerate(events)
+        if event.reference
+        for rank, form in enumerate(forms(event.reference))
+    ]
+    given = columns(rows, "places", "ranks", "forms", "wholes", "phones")
+    asked = {"tenant": tenant_id, "gateway": gateway_id} | given
+    found = session.execute(_FIND, asked) if rows else ()
+    return {row.place: Named(_ref(tenant_id, row), row.number) for row in found}
+
+
+def unconfirmed_to(
+    session: Session, tenant_id: int, gateway_id: int, recipient: str, at: datetime
+) -> MessageRef | None:
+    """The message of unknown outcome to a number, if there is only one lately.
+
+    Its provider has given it a number of which the answer never came.
+    """
+    m, c, r, g = (table(model).c for model in (Message, Customer, Run, Gateway))
+    channel = select(g.channel).where(g.tenant_id == tenant_id, g.id == gateway_id)
+    query = (
+        select(m.run_id, m.customer_id, m.launched_on, m.step)
+        .select_from(table(Customer))
+        .join(table(Message), and_(m.tenant_id == c.tenant_id, m.customer_id == c.id))
+        .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
+        .where(c.tenant_id == tenant_id, c.phone == _phone(recipient))
+        .where(m.launched_on.between((at - LATELY).date(), at.date()))
+        .where(m.state == MessageState.UNCONFIRMED, r.kind == RunKind.MAILING)
+        .where(channel_of_message() == channel.scalar_subquery())
+        .limit(2)
+    )
+    found = session.execute(query).all()
+    return _ref(tenant_id, found[0]) if len(found) == 1 else None
+
+
+def _plain(reference: str) -> str:
+    return reference[:LONGEST].lower().lstrip("0")
+
+
+def _phone(recipient: str) -> str:
+    """A telephone number as customers' are kept; empty where it is something else."""
+    digits = recipient.strip().removeprefix("+")
+    return f"+{digits}" if _DECIMAL.fullmatch(digits) else ""
+
+
+def _ref(tenant_id: int, row: object) -> MessageRef:
+    names = ("run_id", "customer_id", "launched_on", "step")
+    return MessageRef(tenant_id, *(getattr(row, name) for name in names))

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from flask import current_app, request, url_for
+from flask import current_app, g, request, url_for
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 
 from envoi.webkit import Employee, allowed, current
 from envoi.webkit.access import PUBLIC, access_of
+from envoi.webkit.formats import translated
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A page of the menu by its endpoint; the view itself declares who may see it."""
+    """A page of the menu by its endpoint; the view itself declares who may see it.
 
-    label: LazyString
+    `plugin` is the one that a company must have switched on; "" for those that always are.
+    """
+
+    label: LazyString | str
     endpoint: str
+    plugin: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section with its pages; one page without a label of its own makes a plain link."""
+    """A section with its pages; one page alone makes a plain link. Plugins add theirs by `name`."""
 
+    name: str
     label: LazyString
     icon: str
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = ()
 
 
 SECTIONS = (
-    Section(_("Summary"), "layout-dashboard", (Entry(_("Summary"), "summary.index"),)),
+    Section("summary", _("Summary"), "layout-dashboard", (Entry(_("Summary"), "summary.index"),)),
     Section(
+        "customers",
         _("Customers"),
         "users",
         (
@@ -43,6 +51,7 @@ SECTIONS = (
         ),
     ),
     Section(
+        "campaigns",
         _("Campaigns"),
         "route",
         (
@@ -51,6 +60,7 @@ SECTIONS = (
         ),
     ),
     Section(
+        "mailings",
         _("Mass messaging"),
         "send",
         (
@@ -61,9 +71,10 @@ SECTIONS = (
             Entry(_("Contact quality"), "contact_quality.index"),
         ),
     ),
-    Section(_("Polls"), "clipboard-text", (Entry(_("Polls"), "polls.index"),)),
-    Section(_("Promo codes"), "ticket", (Entry(_("Promo codes"), "promo_codes.index"),)),
+    Section("polls", _("Polls"), "clipboard-text", (Entry(_("Polls"), "polls.index"),)),
+    Section("promo_codes", _("Promo codes"), "ticket"),
     Section(
+        "control",
         _("Control groups"),
         "scale",
         (
@@ -72,6 +83,7 @@ SECTIONS = (
         ),
     ),
     Section(
+        "settings",
         _("Settings"),
         "settings",
         (
@@ -121,8 +133,9 @@ def menu_for(employee: Employee | None) -> list[MenuSection]:
     """Make the menu of what exists and what the employee's role may see."""
     if employee is None:
         return []
-    here = _open_url()
-    return [shown for section in SECTIONS if (shown := _shown(section, here))]
+    sections = _sections()
+    here = _open_url(sections)
+    return [shown for section in sections if (shown := _shown(section, here))]
 
 
 def places(menu: list[MenuSection]) -> list[tuple[str, str]]:
@@ -140,20 +153,50 @@ def first_page(employee: Employee | None) -> str:
     return menu[0].url if menu else url_for("own.settings")
 
 
+def _sections() -> list[Section]:
+    """The menu with the items of plugins below those of Envoi, by label."""
+    more: dict[str, list[Entry]] = {}
+    for name, item in current.plugins.menu_items.items():
+        info = current.plugins.infos[current.plugins.owner("menu item", name)]
+        plugin = "" if info.always_on else info.name
+        entry = Entry(translated(item.label), item.endpoint, plugin)
+        more.setdefault(item.section, []).append(entry)
+    return [
+        replace(
+            section, entries=(*section.entries, *sorted(more.get(section.name, ()), key=_label))
+        )
+        for section in SECTIONS
+    ]
+
+
+def _label(entry: Entry) -> str:
+    return str(entry.label).casefold()
+
+
+def _switched_on(plugin: str) -> bool:
+    """Whether the company has a partner's plugin on; asked once a request, and only for those."""
+    if "enabled_plugins" not in g:
+        with current.session() as session:
+            g.enabled_plugins = current.plugins.enabled(session, current.tenant_id)
+    return plugin in g.enabled_plugins
+
+
 def _visible(entry: Entry) -> bool:
     if entry.endpoint not in current_app.view_functions:
         return False
     if entry.endpoint.startswith("demo.") and not current.settings.demo:
         return False
+    if entry.plugin and not _switched_on(entry.plugin):
+        return False
     access = access_of(current_app, entry.endpoint)
     return access == PUBLIC or (access is not None and allowed(access))
 
 
-def _open_url() -> str:
+def _open_url(sections: Sequence[Section]) -> str:
     """The longest address of the menu that this page's address begins with."""
     urls = [
         url_for(entry.endpoint)
-        for section in SECTIONS
+        for section in sections
         for entry in section.entries
         if entry.endpoint in current_app.view_functions
     ]

@@ -47,7 +47,7 @@ def fields_of(
     Of a secret `values` says only whether it is set.
     """
     return [
-        _field(f"{prefix}.{name}", name, info, values.get(name, _default(info)), choices)
+        _field(_path(prefix, name), name, info, values.get(name, usual_value(info)), choices)
         for name, info in model.model_fields.items()
     ]
 
@@ -55,14 +55,23 @@ def fields_of(
 def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str) -> dict[str, Any]:
     """Read what was typed; the model itself checks it."""
     return {
-        name: _typed(info, form.getlist(f"{prefix}.{name}"))
+        name: _typed(info, form.getlist(_path(prefix, name)))
         for name, info in model.model_fields.items()
     }
 
 
-def _default(info: FieldInfo) -> Any:
-    """What stands in a field before anything is typed: nothing where something must be."""
-    return "" if info.is_required() else info.get_default(call_default_factory=True)
+def _path(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def usual_value(info: FieldInfo) -> Any:
+    """What stands in a field before anything is typed: nothing where something must be.
+
+    Nothing either where that follows from other fields.
+    """
+    if info.is_required() or info.default_factory_takes_validated_data:
+        return ""
+    return info.get_default(call_default_factory=True)
 
 
 def _field(path: str, name: str, info: FieldInfo, value: Any, choices: Choices) -> Field:

@@ -197,8 +197,10 @@ def use_template(
     content = {k: v for k, v in template.content.items() if k not in kept}
     address = tenant_settings(session, tenant_id).postal_address
     blocks = [_addressed(block, address) for block in with_ids(content.get("blocks", ()))]
-    # A text part of before would not fit the new body.
-    changed = {"text": "", **content, "blocks": blocks}
+    changed = content
+    if "blocks" in content or "body" in content:
+        # A text part of before would not fit the new body.
+        changed = {"text": "", **content, "blocks": blocks}
     return save_content(session, tenant_id, mailing_id, version, changed, number)
 
 

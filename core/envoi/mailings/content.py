@@ -14,6 +14,7 @@ from envoi.content.templates import unknown_variables
 from envoi.content.utm import filled_utm
 from envoi.customers.models import Customer
 from envoi.db import table
+from envoi.delivery.macros import examples, macro_problems
 from envoi.delivery.recipients import Person, known_variables, sample_person
 from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedError
 from envoi.library.files import Library
@@ -23,7 +24,7 @@ from envoi.mailings.service import variants_of
 from envoi.mailings.variants import Content, get_variant, validate_content
 from envoi.plugins import Plugins, fence
 from envoi.tenants.service import tenant_settings
-from envoi.types import Envelope
+from envoi.types import AddressKind, Envelope
 
 CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
 """Compiling only to see whether it can be: no message leaves with this envelope."""
@@ -61,17 +62,18 @@ def content_problems(
     """Say what keeps a variant from being sent, each problem at its field or block."""
     variant = get_variant(session, mailing, number)
     spec = plugins.channels[mailing.channel]
-    kit = Kit(Library(session, mailing.tenant_id, ""))
+    kit = Kit(Library(session, mailing.tenant_id, ""), plugins.macros)
     try:
         final = final_content(session, plugins, mailing, variant)
         content = validate_content(plugins, mailing.channel, final)
         check_attachments(session, mailing.tenant_id, final.get("attachments", []))
         fence(plugins, "channel", spec.name, partial(spec.compile, content, CHECKED_WITH, kit))
+        found = macro_problems(plugins, session.connection(), mailing.tenant_id, list(kit.calls))
     except ValidationFailedError as error:
         return list(error.problems)
     except EnvoiError as error:
         return [Problem("", str(error))]
-    return []
+    return [Problem("", problem) for problem in found]
 
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
@@ -92,12 +94,16 @@ def content_warnings(session: Session, mailing: Mailing) -> list[str]:
     return list(found)
 
 
-def preview_customers(session: Session, mailing: Mailing, limit: int = 20) -> list[tuple[int, str]]:
-    """Offer some customers with an email address, as (number, name), for the preview."""
+def preview_customers(
+    session: Session, plugins: Plugins, mailing: Mailing, limit: int = 20
+) -> list[tuple[int, str]]:
+    """Offer some customers whom the channel reaches, as (number, name), for the preview."""
     c = table(Customer).c
+    addresses = {AddressKind.EMAIL: c.email, AddressKind.PHONE: c.phone}
+    address = addresses.get(plugins.channels[mailing.channel].address_kind, c.id)
     query = (
         select(c.id, c.first_name, c.last_name, c.city)
-        .where(c.tenant_id == mailing.tenant_id, c.email.is_not(None))
+        .where(c.tenant_id == mailing.tenant_id, address.is_not(None))
         .order_by(c.bucket, c.id)
         .limit(limit)
     )
@@ -140,7 +146,8 @@ def sample_variables(
     """Return a customer's variables; without `contacts` address and number are hidden."""
     kind = plugins.channels[mailing.channel].address_kind
     person = sample_person(session, mailing.tenant_id, customer_id, kind)
-    return dict(person.variables) if contacts else _without_contacts(person)
+    known = dict(person.variables) if contacts else _without_contacts(person)
+    return {**examples(plugins), **known}
 
 
 def rendered(
@@ -153,9 +160,9 @@ def rendered(
     """Render content that may be a draft, with links as they were written."""
     spec = plugins.channels[channel]
     checked = validate_content(plugins, channel, content, draft=True)
-    shown: str = fence(
-        plugins, "channel", spec.name, lambda: spec.preview(checked, Kit(library), variables)
-    )
+    kit = Kit(library, plugins.macros)
+    known = {**examples(plugins), **variables}
+    shown: str = fence(plugins, "channel", spec.name, lambda: spec.preview(checked, kit, known))
     return shown
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from envoi.audience.window import COMPANY
@@ -19,6 +19,7 @@ from envoi.mailings.changes import SOURCES, MailingChanges, checked, require_par
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
 from envoi.policies.models import Policy
+from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import tenant_settings
 from envoi.twice import A_MOMENT, one_by_one
 
@@ -26,6 +27,8 @@ _COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at
 """Fields of a copy; its start is chosen anew."""
 _ASKED = (*SOURCES, "starts_at")
 """What a person may have chosen for a draft before it was made."""
+EMAIL = "email"
+"""The channel whose sender is one of the company's addresses."""
 UNTITLED = "Untitled mailing"
 """What a draft without a name is called."""
 
@@ -73,10 +76,31 @@ def create_draft(
     )
     session.add(mailing)
     session.flush()
-    content = {"sender_name": defaults.sender_name, "sender_address": defaults.sender_address}
+    content = _sender(session, mailing, defaults)
     session.add(Variant(tenant_id=tenant_id, mailing_id=mailing.id, number=1, content=content))
     session.flush()
     return mailing
+
+
+def _sender(session: Session, mailing: Mailing, company: TenantSettings) -> dict[str, str]:
+    """Return who a new draft is from: the company, or as in the channel's latest mailing."""
+    if mailing.channel == EMAIL:
+        return {"sender_name": company.sender_name, "sender_address": company.sender_address}
+    c, v = table(Mailing).c, table(Variant).c
+    name = v.content["sender_name"].astext
+    latest = (
+        select(name)
+        .join_from(
+            table(Mailing),
+            table(Variant),
+            and_(v.tenant_id == c.tenant_id, v.mailing_id == c.id, v.number == 1),
+        )
+        .where(c.tenant_id == mailing.tenant_id, c.channel == mailing.channel, name != "")
+        .order_by(c.created_at.desc(), c.id.desc())
+        .limit(1)
+    )
+    found = session.scalar(latest)
+    return {"sender_name": found} if found else {}
 
 
 def just_drafted(

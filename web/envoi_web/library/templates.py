@@ -22,7 +22,7 @@ from envoi.mailings.service import create_draft, just_drafted
 from envoi.webkit import Blueprint, current, page, paging_of, permission, see_other, toast
 from envoi.webkit.formats import translated
 from envoi_web.library.images import crumbs
-from envoi_web.mailings.preview import foreign
+from envoi_web.mailings.preview import document, foreign
 
 templates = Blueprint("templates", __name__, url_prefix="/templates")
 
@@ -170,7 +170,8 @@ def _mailing_from(session: Session, template: Template | StartingTemplate) -> Re
 def _preview(session: Session, template: Template | StartingTemplate) -> Response:
     library = Library(session, current.tenant_id, current.settings.links_url)
     try:
-        html = rendered(current.plugins, template.channel, template.content, library, {})
+        shown = rendered(current.plugins, template.channel, template.content, library, {})
+        html = document(template.channel, shown)
     except EnvoiError as error:
         html = _PROBLEM.format(_("Preview"), translated(str(error)))
     return foreign(html)

@@ -5,6 +5,7 @@ from envoi_web.mailings import (  # noqa: F401 (they add their routes)
     bulk,
     creating,
     editor_dialogs,
+    measuring,
     preview,
     running,
     test_message,

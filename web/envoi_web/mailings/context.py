@@ -132,7 +132,7 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
     start = moment(mailing.starts_at) if mailing.starts_at else _("Now, after confirmation")
     results = {
         "who": (_("Who"), who or _("Segment and control group"), has_source(mailing)),
-        "what": (_("What"), subject[:60] or _("Subject and content"), bool(subject)),
+        "what": (_("What"), subject[:60] or _what(mailing.channel), bool(subject)),
         "when": (_("When and review"), start, False),
     }
     return [
@@ -144,6 +144,13 @@ def steps(mailing: Mailing, content: Mapping[str, Any], here: str) -> list[Step]
         )
         for name, (title, hint, done) in results.items()
     ]
+
+
+def _what(channel: str) -> str:
+    """What is to be written in the second step."""
+    spec = current.plugins.channels.get(channel)
+    has_subject = spec is not None and "subject" in spec.content_schema.model_fields
+    return str(_("Subject and content") if has_subject else _("The message"))
 
 
 def crumbs(name: str = "", channel: str = "") -> list[tuple[str, str]]:

@@ -8,17 +8,16 @@ from typing import Any
 
 from flask import current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
+from pydantic import BaseModel
 
 from envoi.content.utm import NAMES as UTM_NAMES
 from envoi.errors import NotFoundError
 from envoi.mailings import variants
 from envoi_web.mailings.block_fields import Form, read_block, read_style
+from envoi_web.mailings.content_fields import typed_content
 
 SIMPLE = ("heading", "text", "image", "button", "divider", "spacer", "product")
 """Types of blocks that may stand in a column."""
-
-_STRUCTURED = frozenset({"blocks", "style", "attachments", "utm"})
-"""Fields of content that no plain field of the form gives."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,13 @@ class Draft:
     name: str = ""
 
 
-def typed(form: Form, stored: Mapping[str, Any], fields: Mapping[str, Any]) -> Draft:
+def typed(form: Form, stored: Mapping[str, Any], schema: type[BaseModel]) -> Draft:
     """Take over what the form gives: plain fields, the open block, the style."""
-    content = dict(stored)
-    given = {n: form[n].replace("\r\n", "\n") for n in fields if n in form and n not in _STRUCTURED}
+    content = typed_content(schema, form, stored)
     name, bar, address = form.get("sender", "").rpartition("|")
     if bar:
-        given |= {"sender_name": name, "sender_address": address}
-    # What nobody has filled in is the same as what is not there.
-    content |= {name: value for name, value in given.items() if value != stored.get(name, "")}
+        chosen = {"sender_name": name, "sender_address": address}
+        content |= {n: value for n, value in chosen.items() if value != stored.get(n, "")}
     if "style.shown" in form:
         content["style"] = read_style(form, content.get("style", {}))
     block_id = form.get("block", "")

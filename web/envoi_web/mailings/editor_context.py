@@ -21,7 +21,6 @@ from envoi.library.queries import files_by_id
 from envoi.mailings import service, variants
 from envoi.mailings.content import (
     content_warnings,
-    preview_customers,
     rendered,
     sample_variables,
 )
@@ -32,12 +31,19 @@ from envoi.webkit import allowed, current
 from envoi.webkit.formats import number, translated
 from envoi_web.mailings.block_fields import Field, block_fields, style_fields
 from envoi_web.mailings.block_words import TYPES, summary_of, type_of
-from envoi_web.mailings.context import Step
+from envoi_web.mailings.content_fields import content_fields
+from envoi_web.mailings.context import Step, channel_label
 from envoi_web.mailings.editing import common
 from envoi_web.mailings.editor import SIMPLE, Draft, position_of
+from envoi_web.mailings.measuring import measured
+from envoi_web.mailings.readers import preview_of
 
 LETTERS = "ABCDE"
+PLAIN_EDITOR = "mailings/editors/plain.html"
+"""Serves every channel that brings no template of its own."""
 _MODES = frozenset({"blocks", "mjml", "html"})
+_WRITTEN = ("title", "text", "image")
+"""Fields that hold the message itself, where it has no blocks."""
 
 
 @dataclass(frozen=True)
@@ -92,36 +98,25 @@ def what_context(
     found = faults_of(session, mailing, draft)
     parts, total = shares(session, mailing)
     errors = {**found.errors, **{p.field: p.message for p in problems}}
-    people = preview_customers(session, mailing) if allowed("customers.view") else []
-    chosen = customer or (people[0][0] if people else None)
+    length = measured(session, mailing, draft)
+    preview = preview_of(session, mailing, draft, length, customer)
     shared = common(session, mailing, "what")
     return shared | {
         "steps": [_counting(step, len(parts)) for step in shared["steps"]],
         "content": draft.content,
-        "editor": spec.editor_template,
+        "editor": spec.editor_template or PLAIN_EDITOR,
+        "fields": content_fields(spec.content_schema, draft.content, errors),
+        "measured": length,
         "edit": _edit(session, mailing, draft, settings, found, version or mailing.version),
-        "reads": reads(session, mailing, draft, chosen),
+        "reads": reads(session, mailing, draft, preview["customer"]),
         "parts": parts,
         "total": total,
         "problems": [*(Fault(p.field, p.message) for p in problems), *found.faults],
         "errors": errors,
         "conflict": conflict,
         "warnings": content_warnings(session, mailing),
-        "preview": _preview(mailing, draft, people, chosen),
+        "preview": preview,
     }
-
-
-def _preview(
-    mailing: Mailing, draft: Draft, people: Sequence[tuple[int, str]], chosen: int | None
-) -> dict[str, Any]:
-    url = url_for(
-        "mailings.show_preview",
-        mailing_id=mailing.id,
-        variant=draft.number,
-        customer=chosen,
-        v=mailing.version,
-    )
-    return {"customers": people, "customer": chosen, "url": url}
 
 
 def _counting(step: Step, count: int) -> Step:
@@ -133,7 +128,8 @@ def _counting(step: Step, count: int) -> Step:
 
 def faults_of(session: Session, mailing: Mailing, draft: Draft) -> Found:
     """Check the content as a draft: what is not filled in yet is no fault."""
-    if not (draft.content.get("body") or draft.content.get("blocks")):
+    written = _WRITTEN if mode_of(mailing, draft.content) == "plain" else ("body", "blocks")
+    if not any(draft.content.get(name) for name in written):
         return Found()
     library = library_of(session)
     try:
@@ -143,6 +139,8 @@ def faults_of(session: Session, mailing: Mailing, draft: Draft) -> Found:
         return replace(_placed(draft, error.problems), line=line)
     except EnvoiError as error:
         return Found(faults=[Fault("", str(error))])
+    if mode_of(mailing, draft.content) == "plain":
+        return Found()
     return Found(size=round(len(html.encode()) / 1024, 1))
 
 
@@ -229,7 +227,8 @@ def _edit(
         "letter": LETTERS[draft.number - 1],
         "version": version,
         "mode": mode_of(mailing, draft.content),
-        "channel_label": translated(current.plugins.channels[mailing.channel].label),
+        "channel_label": channel_label(mailing.channel),
+        "schema": current.plugins.channels[mailing.channel].content_schema.model_fields,
         "most_variants": variants.MAX_VARIANTS,
         "control_share": mailing.control_share,
         "address": address_of(mailing, draft),
@@ -271,6 +270,7 @@ def reads(session: Session, mailing: Mailing, draft: Draft, customer: int | None
     return {
         name: _reading(str(draft.content.get(name, "")), variables)
         for name in ("subject", "preheader")
+        if name in current.plugins.channels[mailing.channel].content_schema.model_fields
     }
 
 

@@ -14,6 +14,7 @@ from envoi.mailings import service
 from envoi.mailings.content import preview, sample_variables
 from envoi.mailings.models import Mailing
 from envoi.mailings.variants import get_variant
+from envoi.types import AddressKind
 from envoi.webkit import allowed, current, permission, require
 from envoi.webkit.formats import translated
 from envoi_web.mailings.blueprint import mailings
@@ -24,6 +25,12 @@ _PLAIN = Markup(
     '<!doctype html><meta charset="utf-8"><title>Preview</title>'
     '<body style="font:15px/1.5 system-ui;padding:1.5rem;color:#444;white-space:pre-wrap;'
     'overflow-wrap:anywhere;margin:0;background:#fff">{}'
+)
+_PHONE = Markup(
+    '<!doctype html><meta charset="utf-8"><title>Preview</title>'
+    '<body style="font:14px/1.45 system-ui;margin:0;padding:12px;background:#eef3f8;color:#222">'
+    '<div style="background:#fff;border-radius:14px;padding:10px 13px;white-space:pre-wrap;'
+    'overflow-wrap:anywhere">{}</div>'
 )
 # What mail programs do in the dark to a message that says nothing about it: they turn it over.
 _TURNED_OVER = (
@@ -60,6 +67,18 @@ def foreign(html: str, *, pictures: bool = True) -> Response:
     return response
 
 
+def document(channel: str, shown: str) -> str:
+    """Make a page of what a channel shows: of a message in HTML as it is, else of its text.
+
+    Besides email only what says so in its first line is HTML: a text may have any signs in it.
+    """
+    spec = current.plugins.channels[channel]
+    says_so = shown[:40].lstrip().lower().startswith("<!doctype html")
+    if spec.address_kind is AddressKind.EMAIL or says_so:
+        return shown
+    return _PHONE.format(shown)
+
+
 def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
     number = request.args.get("variant", 1, type=int)
     html = preview(
@@ -73,6 +92,7 @@ def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
     )
     if "text" in request.args:
         return _PLAIN.format(_text(session, mailing, customer, number, html))
+    html = document(mailing.channel, html)
     return _darkened(html) if "dark" in request.args else html
 
 

@@ -11,7 +11,6 @@ from envoi.delivery.copies import Copies
 from envoi.errors import Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import copies, service
-from envoi.mailings.content import preview_customers
 from envoi.mailings.models import Mailing
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import allowed, current, page, permission, see_other
@@ -19,6 +18,7 @@ from envoi.webkit.htmx import is_fragment
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs
 from envoi_web.mailings.editor_context import LETTERS
+from envoi_web.mailings.readers import people_of
 
 _PAGE = "mailings/what/test.html"
 _BLOCKS = ("test_form", "test_result")
@@ -98,7 +98,7 @@ def _shown(
     context: dict[str, Any] = {
         "employees": found,
         "watchers": list_watcher_groups(session, mailing.tenant_id),
-        "customers": preview_customers(session, mailing) if allowed("customers.view") else [],
+        "customers": people_of(session, mailing),
         "customer": request.values.get("customer", None, type=int),
         "variants": [
             (variant.number, LETTERS[variant.number - 1])

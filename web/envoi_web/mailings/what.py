@@ -76,7 +76,7 @@ def _typed(session: Session, mailing: Mailing) -> Draft:
     stored = variants.get_variant(session, mailing, number)
     schema = current.plugins.channels[mailing.channel].content_schema
     try:
-        return typed(request.form, stored.content, schema.model_fields)
+        return typed(request.form, stored.content, schema)
     except NotFoundError:
         raise ConflictError(
             "This block was deleted meanwhile. Load the page again to go on."

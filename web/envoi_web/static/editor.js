@@ -5,6 +5,7 @@
 //   data-ev-variables="id"  opens the variables for the field with that id
 //   data-ev-insert="path"   inserts the variable, with the fallback typed beside it
 //   data-ev-customer="7"    shows the preview as that customer sees it
+//   data-ev-reader="7"      on a frame of the preview: always this customer's message
 //   data-ev-lines           on a textarea: line numbers; data-ev-line="3" on a button goes to one
 {
   const TYPING_MS = 2000;
@@ -31,11 +32,12 @@
   document.addEventListener("change", (event) => {
     if (event.target.form === form() && unsaved) saveSoon(CHOOSING_MS);
   });
+  const saves = (event) => form()?.contains(event.detail.elt) && event.detail.requestConfig.path === form().getAttribute("action");
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.requestConfig.verb === "post" && form()?.contains(event.detail.elt)) { clearTimeout(timer); unsaved = false; }
+    if (saves(event)) { clearTimeout(timer); unsaved = false; }
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (form()?.contains(event.detail.elt) && !event.detail.successful) unsaved = true;
+    if (saves(event) && !event.detail.successful) unsaved = true;
   });
   // A sign-in in another tab, a connection that is back: what waits is saved when the person returns.
   window.addEventListener("focus", saveNow);
@@ -59,12 +61,16 @@
   // ---------- preview: a new frame takes the place of the old one only when it is there ----------
   function showPreview() {
     const choice = document.getElementById("preview-form");
-    const frame = document.querySelector("iframe[name=preview]");
     const state = document.getElementById("what-state");
-    if (!choice || !frame || state.dataset.evBroken) return;
+    if (!choice || state.dataset.evBroken) return;
     const query = new URLSearchParams(new FormData(choice));
     query.set("variant", form().elements.variant.value);
     query.set("v", state.dataset.evVersion);
+    for (const frame of document.querySelectorAll("iframe[name^=preview]")) showFrame(frame, choice, query);
+  }
+  function showFrame(frame, choice, asked) {
+    const query = new URLSearchParams(asked);
+    if (frame.dataset.evReader) query.set("customer", frame.dataset.evReader);
     const next = frame.cloneNode();
     next.classList.add("ev-coming");
     next.removeAttribute("name");

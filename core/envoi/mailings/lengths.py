@@ -1,0 +1,96 @@
+"""How long the messages of a draft become: for the customer with the longest, and the shortest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from envoi.content.kit import Kit
+from envoi.delivery.recipients import PeopleQuery, Wanted
+from envoi.errors import EnvoiError
+from envoi.mailings.content import final_content, preview_customers
+from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.variants import validate_content
+from envoi.plugins import Plugins, fence
+from envoi.tracking.tokens import TokenKind
+from envoi.tracking.urls import PATHS
+from envoi.types import Length
+
+SAMPLE = 50
+"""Customers who are looked at: enough to meet a long name, few enough for every pause in typing."""
+
+_TOKEN = "x" * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One customer's message; 0 stands for nobody in particular."""
+
+    customer_id: int
+    name: str
+    length: Length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """The longest and the shortest message of the customers looked at."""
+
+    longest: Reading
+    shortest: Reading
+    customers: int
+
+
+def lengths_of(
+    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant, links_url: str
+) -> Lengths | None:
+    """Measure a variant for some customers, by the code that sends.
+
+    None where the channel counts no parts, and for a text that cannot be measured yet: what is
+    wrong with it is said elsewhere.
+    """
+    spec = plugins.channels[mailing.channel]
+    if spec.length is None:
+        return None
+    names = dict(preview_customers(session, plugins, mailing, SAMPLE))
+    people = PeopleQuery(mailing.tenant_id, spec.address_kind, Wanted())
+    found = people.fetch(session.connection(), list(names))
+    nobody: Mapping[str, Any] = {}
+    readers = {number: person.variables for number, person in found.items()} or {0: nobody}
+    links = links_as_long(links_url)
+    try:
+        final = final_content(session, plugins, mailing, variant)
+        content = validate_content(plugins, mailing.channel, final, draft=True)
+        measure = partial(spec.length, content, Kit())
+        readings = [
+            Reading(
+                customer_id=number,
+                name=names.get(number, ""),
+                length=fence(
+                    plugins, "channel", spec.name, partial(measure, {**variables, **links})
+                ),
+            )
+            for number, variables in sorted(readers.items())
+        ]
+    except EnvoiError:
+        return None
+    return Lengths(
+        longest=max(readings, key=_size), shortest=min(readings, key=_size), customers=len(found)
+    )
+
+
+def links_as_long(links_url: str) -> Mapping[str, Any]:
+    """Addresses that are as long as those of every message, and lead nowhere."""
+    base = links_url.rstrip("/")
+    return {
+        "unsubscribe_url": f"{base}{PATHS[TokenKind.UNSUBSCRIBE]}{_TOKEN}",
+        "preferences_url": f"{base}{PATHS[TokenKind.PREFERENCES]}{_TOKEN}",
+        "view_url": f"{base}{PATHS[TokenKind.VIEW]}{_TOKEN}",
+    }
+
+
+def _size(reading: Reading) -> tuple[int, int]:
+    return reading.length.parts, reading.length.characters

@@ -1,0 +1,108 @@
+"""How long the message is: what stands below the text while it is written, nothing is saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Response, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy.orm import Session
+
+from envoi.mailings import service, variants
+from envoi.mailings.lengths import Lengths, lengths_of
+from envoi.mailings.models import Mailing, Variant
+from envoi.types import Length
+from envoi.webkit import allowed, current, fragment, permission
+from envoi.webkit.formats import number
+from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.editor import Draft, typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The length of the longest message in words; `state` is soft, warn or bad."""
+
+    words: str
+    whose: str
+    left: str
+    state: str
+    url: str
+    longest: int = 0
+    shortest: int = 0
+    name: str = ""
+    """Of the customer with the longest."""
+
+
+@mailings.post("/<int:mailing_id>/length")
+@permission("mailings.content")
+def measure(mailing_id: int) -> Response:
+    """Measure what is being typed."""
+    with current.session() as session:
+        mailing = service.get_mailing(session, current.tenant_id, mailing_id)
+        stored = variants.get_variant(session, mailing, request.form.get("variant", 1, type=int))
+        schema = current.plugins.channels[mailing.channel].content_schema
+        found = measured(session, mailing, typed(request.form, stored.content, schema))
+        return fragment("mailings/what/length.html", "counter", measured=found)
+
+
+def measured(session: Session, mailing: Mailing, draft: Draft) -> Measured | None:
+    """Measure a draft for some customers; None where the channel counts no parts."""
+    variant = Variant(
+        tenant_id=mailing.tenant_id,
+        mailing_id=mailing.id,
+        number=draft.number,
+        content=draft.content,
+    )
+    found = lengths_of(session, current.plugins, mailing, variant, current.settings.links_url)
+    if found is None:
+        return None
+    longest = found.longest.length
+    return Measured(
+        words=length_words(longest),
+        whose=_whose(found),
+        left=_left_words(longest),
+        state=_state(longest),
+        url=url_for("mailings.measure", mailing_id=mailing.id),
+        longest=found.longest.customer_id,
+        shortest=found.shortest.customer_id,
+        name=found.longest.name,
+    )
+
+
+def length_words(length: Length) -> str:
+    """Say a length: characters, parts, alphabet."""
+    count = length.characters
+    characters = ngettext("%(count)s character", "%(count)s characters", count, count=number(count))
+    return ", ".join(filter(None, (characters, parts_words(length.parts), length.alphabet)))
+
+
+def parts_words(parts: int) -> str:
+    """Say how many messages a provider counts it as."""
+    return str(ngettext("%(count)s part", "%(count)s parts", parts, count=number(parts)))
+
+
+def _left_words(length: Length) -> str:
+    if length.parts > length.most_parts:
+        return str(_("more than %(count)s parts", count=number(length.most_parts)))
+    return str(_("%(count)s left in the part", count=number(length.left)))
+
+
+def _whose(found: Lengths) -> str:
+    """Say whose message it is; names are for those who may see customers."""
+    if not found.customers:
+        return str(_("Without a customer's data"))
+    words = ngettext(
+        "The longest of %(count)s customer",
+        "The longest of %(count)s customers",
+        found.customers,
+        count=number(found.customers),
+    )
+    name = found.longest.name if allowed("customers.view") else ""
+    return f"{words}: {name}" if name else str(words)
+
+
+def _state(length: Length) -> str:
+    if length.parts > length.most_parts:
+        return "bad"
+    return "warn" if length.parts > 1 else "soft"

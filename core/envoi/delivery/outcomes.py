@@ -30,14 +30,17 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, look_soon, messages_of, new_block, rows
+from envoi.delivery.costs import note_cost
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.run_traffic import note_outcomes
 from envoi.delivery.states import RESENT, move
 from envoi.delivery.steps import channel_at, of_step
+from envoi.delivery.submissions import note_submissions
 from envoi.feedback.refusals import Refusal, note_refusals
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import MESSAGES
 from envoi.tenants.models import TenantSettings
+from envoi.types import Submission
 
 RETRY_MINUTES = (1, 5, 15, 30, 60)
 """Pauses after the first, second, ... temporary refusal; the last one repeats."""
@@ -50,7 +53,8 @@ MAX_RESENDS = 5
 class Outcome:
     """What became of one claimed message: ACCEPTED, FAILED, UNCONFIRMED, or READY to try again.
 
-    `accepted_at` is when the provider took it; without it, the moment of writing stands.
+    `accepted_at` is when the provider took it; without it, the moment of writing stands. `parts`
+    and `amount` are what was taken of it and what that costs.
     """
 
     customer_id: int
@@ -59,6 +63,9 @@ class Outcome:
     code: int = 0
     detail: str | None = None
     accepted_at: datetime | None = None
+    parts: int = 0
+    amount: int = 0
+    submissions: tuple[Submission, ...] = ()
 
 
 def record(
@@ -67,6 +74,7 @@ def record(
     key: BlockKey,
     outcomes: Sequence[Outcome],
     *,
+    gateway_id: int = 0,
     rest_due_at: datetime | None = None,
 ) -> bool:
     """Write down what became of a sender's block and give it up; false when it is not theirs.
@@ -74,6 +82,7 @@ def record(
     Nothing happens when the block is not this sender's any more, so recording is repeatable.
 
     Args:
+        gateway_id: The gateway by which they left; 0 where nothing is known of that.
         rest_due_at: When the messages without an outcome fall due: they have not left and
             wait again in the same block, no attempt burned. None: there are none.
     """
@@ -88,7 +97,9 @@ def record(
         _try_again(session, key, refused)
     if unconfirmed := [o for o in final if o.state is MessageState.UNCONFIRMED]:
         _resend(session, key, unconfirmed)
+    note_submissions(session, key, gateway_id, outcomes)
     _give_up(session, key, rest_due_at)
+    note_cost(session, key, gateway_id, outcomes)
     _count(session, key, [o.state for o in outcomes])
     return True
 

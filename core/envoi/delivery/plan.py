@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -21,10 +21,13 @@ from envoi.delivery.connections import PoolKey
 from envoi.delivery.gateways import get_gateway, open_gateway
 from envoi.delivery.models import Run, RunKind
 from envoi.delivery.pace import Pace
+from envoi.delivery.prices import PriceList, PriceTable, prices_of
 from envoi.delivery.quota import DayQuota, limits_for
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
+from envoi.delivery.recorder import OnWire
 from envoi.delivery.routes import Route
 from envoi.delivery.runs import RunSettings, get_run, store_links
+from envoi.delivery.sheet import Ready
 from envoi.delivery.throttle import Rates
 from envoi.errors import PluginError
 from envoi.installation import Installation
@@ -70,6 +73,9 @@ class Plan:
     rates: Rates
     quota: DayQuota | None = None
     pace: Pace | None = None
+    prices: PriceList = field(default_factory=lambda: PriceList(PriceTable()))
+    counts_parts: bool = False
+    ends_at: datetime | None = None
     mailing_id: int | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
@@ -83,6 +89,14 @@ class Plan:
     def pool(self) -> PoolKey:
         """Where connections to the gateway are kept."""
         return *self.gateway, self.route.version
+
+    def ready(self, message: ClaimedMessage, person: Person) -> Ready:
+        """Make one message with its price; raise what the content raises."""
+        outgoing = self.render(message, person)
+        parts = outgoing.parts if self.prices or self.counts_parts else 0
+        amount = self.prices.of(outgoing.address) * parts
+        on_wire = OnWire(message.customer_id, message.step, parts, amount)
+        return Ready(message, outgoing, on_wire)
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises."""
@@ -109,7 +123,11 @@ class Plan:
             view_url=more.get("view_url", ""),
             click=urls.click,
         )
-        return self.contents[message.variant].render(recipient)
+        made = self.contents[message.variant].render(recipient)
+        if self.ends_at is None:
+            return made
+        left = int((self.ends_at - datetime.now(UTC)).total_seconds())
+        return replace(made, lifetime_seconds=max(1, left))
 
 
 class Plans:
@@ -159,6 +177,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
         gateway = get_gateway(session, tenant_id, route.gateway_id)
         rates, quota = limits_for(session, plugins, settings, gateway)
+        prices = PriceList(prices_of(gateway))
         if run.kind == RunKind.TEST:
             # A person waits for these few.
             quota = None
@@ -182,6 +201,10 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         rates=rates,
         quota=quota,
         pace=frozen.pace(),
+        prices=prices,
+        counts_parts=spec.length is not None,
+        # A mail server is not told how long a message is of use.
+        ends_at=None if spec.address_kind is AddressKind.EMAIL else run.expires_at,
         more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
     )
 

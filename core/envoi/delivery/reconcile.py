@@ -15,8 +15,14 @@ from envoi.db import Database, table
 from envoi.delivery.blocks import BlockKey, messages_of
 from envoi.delivery.models import BlockState, Message, MessageState, RunBlock, Sender
 from envoi.delivery.outcomes import Outcome, record
-from envoi.delivery.recorder import RecorderUnreadableError, Trace, dead_recorder
+from envoi.delivery.recorder import (
+    Acknowledged,
+    RecorderUnreadableError,
+    Trace,
+    dead_recorder,
+)
 from envoi.delivery.sender import recorder_folder
+from envoi.delivery.submissions import unpacked
 from envoi.failpoints import Place, hit
 from envoi.tenants.service import tenant_ids
 
@@ -94,12 +100,29 @@ def _restore_everywhere(database: Database, sender_id: int, traces: Sequence[Tra
             # that waits for us.
             with database.tenant_session(tenant_id) as session:
                 if traces is None:
-                    outcomes = _unknown(session, key)
+                    record(session, sender_id, key, _unknown(session, key))
                 else:
-                    outcomes = _known(key, traces, claimed_at)
-                rest_due_at = None if traces is None else datetime.now(UTC)
-                record(session, sender_id, key, outcomes, rest_due_at=rest_due_at)
+                    _restore(session, sender_id, key, traces, claimed_at)
                 hit(Place.BEFORE_RECONCILE_COMMIT)
+
+
+def _restore(
+    session: Session,
+    sender_id: int,
+    key: BlockKey,
+    traces: Sequence[Trace],
+    claimed_at: datetime,
+) -> None:
+    place = (key.tenant_id, key.run_id, key.number)
+    mine = [t for t in traces if (t.tenant_id, t.run_id, t.block) == place]
+    record(
+        session,
+        sender_id,
+        key,
+        _known(mine, claimed_at),
+        gateway_id=next((t.gateway_id for t in mine), 0),
+        rest_due_at=datetime.now(UTC),
+    )
 
 
 def _claimed_blocks(
@@ -112,25 +135,33 @@ def _claimed_blocks(
     return [(BlockKey(*key), claimed_at) for *key, claimed_at in session.execute(query)]
 
 
-def _known(key: BlockKey, traces: Sequence[Trace], claimed_at: datetime) -> Sequence[Outcome]:
+def _known(traces: Sequence[Trace], claimed_at: datetime) -> Sequence[Outcome]:
     """What the recorder knows of a block; a block it does not name had not been begun.
 
     The recorder keeps no times. A block is soon sent, so the claim is close to every answer
     in it, while the process may have been found dead much later.
     """
-    place = (key.tenant_id, key.run_id, key.number)
-    outcomes: dict[tuple[int, int], Outcome] = {}
-    for trace in traces:
-        if (trace.tenant_id, trace.run_id, trace.block) != place:
-            continue
-        if trace.on_wire:
-            outcomes[trace.on_wire] = Outcome(*trace.on_wire, MessageState.UNCONFIRMED)
-        for one in trace.outcomes:
-            state = MessageState(one.status)
-            outcomes[one.customer_id, one.step] = Outcome(
-                one.customer_id, one.step, state, one.code, one.words or None, claimed_at
-            )
-    return list(outcomes.values())
+    unknown = MessageState.UNCONFIRMED
+    on_wire = [
+        Outcome(m.customer_id, m.step, unknown, parts=m.parts, amount=m.amount)
+        for trace in traces
+        for m in trace.on_wire
+    ]
+    return on_wire + [_outcome(one, claimed_at) for trace in traces for one in trace.outcomes]
+
+
+def _outcome(one: Acknowledged, claimed_at: datetime) -> Outcome:
+    return Outcome(
+        one.customer_id,
+        one.step,
+        MessageState(one.status),
+        one.code,
+        one.words or None,
+        claimed_at,
+        one.parts,
+        one.amount,
+        unpacked(one.submissions),
+    )
 
 
 def _unknown(session: Session, key: BlockKey) -> Sequence[Outcome]:

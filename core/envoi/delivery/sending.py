@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, perf_counter, sleep
@@ -13,11 +12,13 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
+from envoi.delivery.batches import BATCH_SECONDS, BatchSizes, most_at_once, sent
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
 from envoi.delivery.connections import Connections
+from envoi.delivery.costs import require_budget
 from envoi.delivery.models import MessageState
-from envoi.delivery.outcomes import Outcome, record
+from envoi.delivery.outcomes import record
 from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.quota import DayQuota
 from envoi.delivery.recipients import Person
@@ -26,7 +27,10 @@ from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
 from envoi.delivery.sender import SenderEndedError, SenderSession
 from envoi.delivery.shares import Shares
+from envoi.delivery.sheet import Ready, Sheet
 from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
+from envoi.delivery.submissions import whole
+from envoi.delivery.tempo import Tempos
 from envoi.delivery.throttle import Outflow, Throttle, domain_of, shared_buckets
 from envoi.delivery.traffic import note_traffic
 from envoi.errors import (
@@ -40,7 +44,7 @@ from envoi.installation import Installation
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
 from envoi.plugins import blame, fence
-from envoi.types import Connection, Outgoing, SendStatus
+from envoi.types import Connection, SendResult, SendStatus
 
 log = structlog.get_logger()
 
@@ -53,43 +57,6 @@ FRESH_SECONDS = 4.5
 holds after five seconds, also where the claim had to wait for a lock."""
 
 RECORD_AGAIN_SECONDS = 1.0
-
-MAX_DETAIL = 120
-MAX_CODE = 2**15 - 1
-
-_STATES = {
-    SendStatus.ACCEPTED: MessageState.ACCEPTED,
-    SendStatus.REFUSED: MessageState.FAILED,
-    SendStatus.REFUSED_NOW: MessageState.READY,
-    SendStatus.UNKNOWN: MessageState.UNCONFIRMED,
-}
-
-
-@dataclass
-class _Sheet:
-    """What has become of a block so far, and why the work on it ended early."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    rest_due_at: datetime | None = None
-    pause_reason: str = ""
-    trouble: ProviderError | None = None
-
-    def note(
-        self,
-        message: ClaimedMessage,
-        state: MessageState,
-        code: int = 0,
-        detail: str | None = None,
-    ) -> None:
-        """Add what became of one message."""
-        short = _shortened(detail) if detail else None
-        at = datetime.now(UTC) if state is MessageState.ACCEPTED else None
-        outcome = Outcome(message.customer_id, message.step, state, code, short, at)
-        self.outcomes.append(outcome)
-
-    def count(self, state: MessageState) -> int:
-        """How many messages are in a state."""
-        return sum(outcome.state is state for outcome in self.outcomes)
 
 
 class Engine:
@@ -105,6 +72,8 @@ class Engine:
         self._back_off = back_off
         self._shares = Shares(installation.database, sender.id)
         self._streaks = Streaks()
+        self._tempos = Tempos()
+        self._sizes = BatchSizes()
         self.connections = Connections()
         self._throttle = Throttle(shared_buckets(installation))
 
@@ -140,6 +109,7 @@ class Engine:
                 self._settle(tenant_id, run_id, not_before=route)
                 return False
             plan = self._plans.get(tenant_id, run_id, route)
+            self._require_budget(plan)
         except EnvoiError as error:
             self._pause(tenant_id, run_id, str(error))
             self._settle(tenant_id, run_id)
@@ -149,6 +119,11 @@ class Engine:
             return False
         with self.connections.seat(plan.pool, self._share(route)) as seated:
             return seated and self._send_by(plan, route, slot, stop)
+
+    def _require_budget(self, plan: Plan) -> None:
+        if plan.prices:
+            with self._database.tenant_session(plan.tenant_id) as session:
+                require_budget(session, plan.tenant_id, plan.run_id)
 
     def _route(self, tenant_id: int, run_id: int) -> Route | datetime | None:
         with self._database.tenant_session(tenant_id) as session:
@@ -164,12 +139,13 @@ class Engine:
     def _opens_at(self, plan: Plan) -> datetime | None:
         """When limits let the next message leave, as far as this process knows; None: now."""
         tomorrow = plan.quota.opens_at() if plan.quota else None
-        return tomorrow or self._throttle.opens_at(plan.rates)
+        rested = self._tempos.of(plan.gateway).rests_until()
+        return tomorrow or rested or self._throttle.opens_at(plan.rates)
 
     def _send_by(self, plan: Plan, route: Route, slot: Slot, stop: Callable[[], bool]) -> bool:
         """Send a block by a gateway at which there is a place; false when there is no block."""
         tenant_id, run_id = plan.tenant_id, plan.run_id
-        sheet = _Sheet()
+        sheet = Sheet()
         with ExitStack() as unrecorded:
             try:
                 claim, people = self._claim(plan, slot, unrecorded)
@@ -183,7 +159,7 @@ class Engine:
                 hit(Place.AFTER_CLAIM)
                 if claim.messages:
                     BLOCK_MESSAGES.observe(len(claim.messages), plan.channel)
-                    slot.begin(tenant_id, run_id, claim.key.number)
+                    slot.begin(tenant_id, run_id, claim.key.number, plan.route.gateway_id)
                     sheet = self._work_through(plan, claim, people, slot, stop)
                     hit(Place.BEFORE_RECORD)
                     self._record(plan, claim, people, sheet, stop)
@@ -216,25 +192,14 @@ class Engine:
         people: dict[int, Person],
         slot: Slot,
         stop: Callable[[], bool],
-    ) -> _Sheet:
+    ) -> Sheet:
         bind_contextvars(block=claim.key.number, mailing=plan.mailing_id)
-        sheet = _Sheet()
-        fresh = FRESH_SECONDS - (datetime.now(UTC) - claim.began_at).total_seconds()
-        until = monotonic() + min(BLOCK_SECONDS, claim.seconds_left(), fresh)
+        sheet = Sheet()
         connection: Connection | None = None
-
-        def ended() -> bool:
-            return stop() or monotonic() >= until or not self._sender.is_alive()
-
-        outflow = Outflow(self._throttle, plan.rates, claim.messages, people, ended, until)
         try:
             connection = self._connect(plan)
             hit(Place.AFTER_CONNECT)
-            for message in outflow:
-                person = people.get(message.customer_id)
-                outgoing = self._render(plan, message, person, sheet)
-                if outgoing is not None:
-                    self._hand_over(plan, connection, message, outgoing, slot, sheet)
+            self._send_all(plan, connection, claim, people, slot, sheet, stop)
         except ProviderError as error:
             log.warning("gateway_failed", gateway=plan.gateway, error=str(error))
             sheet.trouble = error
@@ -248,8 +213,35 @@ class Engine:
             # They were refused because of the gateway, so they have not been tried yet.
             sheet.outcomes = [o for o in sheet.outcomes if not is_of_gateway(o.code, o.detail)]
         if len(sheet.outcomes) < len(claim.messages):
-            sheet.rest_due_at = outflow.opens_at or datetime.now(UTC)
+            sheet.rest_due_at = sheet.rest_due_at or datetime.now(UTC)
         return sheet
+
+    def _send_all(
+        self,
+        plan: Plan,
+        connection: Connection,
+        claim: Claim,
+        people: dict[int, Person],
+        slot: Slot,
+        sheet: Sheet,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Hand a block over as far as time and limits allow."""
+        most = most_at_once(connection)
+        until = monotonic() + _seconds_for(claim, BATCH_SECONDS if most > 1 else 0)
+
+        def ended() -> bool:
+            return stop() or monotonic() >= until or not self._sender.is_alive()
+
+        tempo, size = self._tempos.of(plan.gateway), self._sizes.of(plan.gateway, most)
+        outflow = Outflow(self._throttle, plan.rates, claim.messages, people, ended, until, tempo)
+        for batch in outflow.batches(size):
+            found = (self._render(plan, m, people.get(m.customer_id), sheet) for m in batch)
+            if ready := [one for one in found if one is not None]:
+                self._hand_over(plan, connection, ready, slot, sheet)
+            if sheet.throttled:
+                break
+        sheet.rest_due_at = tempo.rests_until() or outflow.opens_at
 
     def _connect(self, plan: Plan) -> Connection:
         def connect() -> Connection:
@@ -265,51 +257,66 @@ class Engine:
             self.connections.close(plan.pool, connection)
 
     def _render(
-        self, plan: Plan, message: ClaimedMessage, person: Person | None, sheet: _Sheet
-    ) -> Outgoing | None:
+        self, plan: Plan, message: ClaimedMessage, person: Person | None, sheet: Sheet
+    ) -> Ready | None:
         """Make the message; one that cannot be made fails alone."""
         if person is None:
-            sheet.note(message, MessageState.FAILED, detail="gone: the customer was deleted")
+            sheet.fail(message, "gone: the customer was deleted")
             return None
-        render = partial(plan.render, message, person)
+        make = partial(plan.ready, message, person)
         try:
-            made: Outgoing = fence(self._plugins, "channel", plan.channel, render)
+            made: Ready = fence(self._plugins, "channel", plan.channel, make)
         except ValidationFailedError as error:
-            sheet.note(message, MessageState.FAILED, detail=f"content: {error}")
+            sheet.fail(message, f"content: {error}")
             return None
         return made
 
     def _hand_over(
-        self,
-        plan: Plan,
-        connection: Connection,
-        message: ClaimedMessage,
-        outgoing: Outgoing,
-        slot: Slot,
-        sheet: _Sheet,
+        self, plan: Plan, connection: Connection, batch: Sequence[Ready], slot: Slot, sheet: Sheet
     ) -> None:
-        slot.put_on_wire(message.customer_id, message.step)
+        slot.put_on_wire([ready.on_wire for ready in batch])
         try:
             began = perf_counter()
-            result = connection.send(outgoing)
-            SEND_SECONDS.observe(perf_counter() - began, plan.channel)
+            results = sent(connection, [ready.outgoing for ready in batch])
         except ProviderError:
-            slot.take_off_wire()
+            slot.empty_wire()
             raise
         except Exception as error:
-            # The contract does not allow it, so nobody knows whether the message has left.
-            log.warning("outcome_unknown", message=message.customer_id, error=repr(error))
-            sheet.note(message, MessageState.UNCONFIRMED, detail=repr(error))
+            # The contract does not allow it, so nobody knows whether the messages have left.
+            log.warning("outcome_unknown", messages=len(batch), error=repr(error))
+            sheet.lose(batch, repr(error))
             raise blame(self._plugins, "provider", plan.provider_name, error) from error
+        seconds = perf_counter() - began
+        SEND_SECONDS.observe(seconds, plan.channel)
+        self._sizes.note(plan.gateway, len(batch), seconds)
         hit(Place.AFTER_250)
-        state = _STATES[result.status]
-        code = result.code if 0 <= result.code <= MAX_CODE else 0
-        detail = "" if state is MessageState.ACCEPTED else _shortened(result.raw)
-        slot.acknowledge(message.customer_id, state, code, detail)
-        sheet.note(message, state, code, detail)
-        self._streaks.look_at(plan.gateway, result)
+        self._take_in(plan, batch, [whole(result) for result in results], slot, sheet)
 
-    def _learn(self, plan: Plan, route: Route, sheet: _Sheet) -> None:
+    def _take_in(
+        self,
+        plan: Plan,
+        batch: Sequence[Ready],
+        results: Sequence[SendResult],
+        slot: Slot,
+        sheet: Sheet,
+    ) -> None:
+        """Note every answer before one of them ends the work on the block."""
+        tempo = self._tempos.of(plan.gateway)
+        trouble: RefusingEverythingError | None = None
+        for place, (ready, result) in enumerate(zip(batch, results, strict=True)):
+            sheet.take_in(ready, place, result, slot)
+            try:
+                self._streaks.look_at(plan.gateway, result)
+            except RefusingEverythingError as error:
+                trouble = error
+        if taken := sum(result.status is SendStatus.ACCEPTED for result in results):
+            tempo.taken(taken)
+        if sheet.throttled:
+            tempo.throttled()
+        if trouble is not None:
+            raise trouble
+
+    def _learn(self, plan: Plan, route: Route, sheet: Sheet) -> None:
         """Tell all processes what a block has shown of the gateway, where that is news."""
         if sheet.trouble is None and not route.alone:
             return
@@ -318,7 +325,7 @@ class Engine:
                 at_once = isinstance(sheet.trouble, RefusingEverythingError)
                 known = {"alone": route.alone, "at_once": at_once}
                 failed(session, plan.gateway, sheet.trouble, self._back_off, **known)
-            elif sheet.count(MessageState.ACCEPTED):
+            elif sheet.count(MessageState.ACCEPTED) or sheet.throttled:
                 worked(session, plan.gateway)
                 announce(session, plan.tenant_id, Work.SEND, plan.run_id)
             else:
@@ -329,7 +336,7 @@ class Engine:
         plan: Plan,
         claim: Claim,
         people: dict[int, Person],
-        sheet: _Sheet,
+        sheet: Sheet,
         stop: Callable[[], bool],
     ) -> None:
         """Write the outcomes down, however long the database is away, unless asked to stop."""
@@ -338,7 +345,12 @@ class Engine:
             try:
                 with self._database.tenant_session(key.tenant_id) as session:
                     is_ours = record(
-                        session, self._sender.id, key, sheet.outcomes, rest_due_at=sheet.rest_due_at
+                        session,
+                        self._sender.id,
+                        key,
+                        sheet.outcomes,
+                        gateway_id=plan.route.gateway_id,
+                        rest_due_at=sheet.rest_due_at,
                     )
                     if is_ours:
                         accepted = sheet.count(MessageState.ACCEPTED)
@@ -361,7 +373,7 @@ class Engine:
         quota: DayQuota,
         claim: Claim,
         people: dict[int, Person],
-        sheet: _Sheet,
+        sheet: Sheet,
     ) -> None:
         """Return what has not left of the day's allowance; once at most, and after the record.
 
@@ -385,5 +397,7 @@ class Engine:
             hit(Place.BEFORE_SETTLE_COMMIT)
 
 
-def _shortened(detail: str) -> str:
-    return detail[:MAX_DETAIL].replace("\0", "")
+def _seconds_for(claim: Claim, batch: float) -> float:
+    """How long messages of a block may leave; one batch may take so much longer."""
+    fresh = FRESH_SECONDS - batch - (datetime.now(UTC) - claim.began_at).total_seconds()
+    return min(BLOCK_SECONDS, claim.seconds_left(), fresh)

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from time import monotonic, sleep
 
 from envoi.delivery.buckets import Bucket, Buckets
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.recipients import Person
 from envoi.delivery.sender import live_senders
+from envoi.delivery.tempo import Tempo
 from envoi.installation import Installation
 
 GOOD_SECONDS = 0.03
@@ -74,6 +74,7 @@ class Outflow:
     Args:
         ended: Whether the work on the block is to end.
         until: The end of the block's time, by the monotonic clock.
+        tempo: How fast the gateway takes messages, as it showed.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Outflow:
         people: Mapping[int, Person],
         ended: Callable[[], bool],
         until: float,
+        tempo: Tempo | None = None,
     ) -> None:
+        self._tempo = tempo or Tempo()
         self._throttle, self._rates = throttle, rates
         self._messages, self._people = messages, people
         self._ended, self._until = ended, until
@@ -92,13 +95,28 @@ class Outflow:
         self.opens_at: datetime | None = None
 
     def __iter__(self) -> Iterator[ClaimedMessage]:
-        if not self._rates:
-            yield from takewhile(lambda _: not self._ended(), self._messages)
-            return
+        return (message for message in self._steps() if message is not None)
+
+    def batches(self, size: int) -> Iterator[Sequence[ClaimedMessage]]:
+        """Give out up to so many messages at once, never ones that have to wait for others."""
+        batch: list[ClaimedMessage] = []
+        for message in self._steps():
+            if message is not None:
+                batch.append(message)
+            if batch and (message is None or len(batch) == size):
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _steps(self) -> Iterator[ClaimedMessage | None]:
+        """The messages, and None before every wait: what is in hand has to leave then."""
         waiting = self._messages
         while waiting:
             later: list[ClaimedMessage] = []
             for message in waiting:
+                if self._is_to_wait():
+                    yield None
                 if self._ended() or not self._gateway_is_open():
                     return
                 if not self._domain_is_open(message):
@@ -106,12 +124,22 @@ class Outflow:
                     continue
                 if self._slots:
                     self._slots.use()
+                self._tempo.use()
                 yield message
             waiting = later
+            yield None
             if waiting and not self._wait_for_a_domain(waiting):
                 return
 
+    def _is_to_wait(self) -> bool:
+        return self._tempo.wait() > 0 or (self._slots is not None and not self._slots.has_one())
+
     def _gateway_is_open(self) -> bool:
+        while (wait := self._tempo.wait()) > 0:
+            moment = monotonic() + wait
+            if wait > PATIENCE_SECONDS or moment >= self._until or not self._wait(moment):
+                self.opens_at = _in(wait)
+                return False
         if self._slots is None or self._slots.ready(self._until):
             return True
         self.opens_at = self._throttle.opens_at(self._rates)
@@ -163,9 +191,13 @@ class _Slots:
         self._left = self._taken = 0
         self._good_until = 0.0
 
+    def has_one(self) -> bool:
+        """Whether a message may leave without waiting."""
+        return self._left > 0 and monotonic() <= self._good_until
+
     def ready(self, until: float) -> bool:
         """Wait until a message may leave; false when none may within the time."""
-        while not self._left or monotonic() > self._good_until:
+        while not self.has_one():
             while not self._line.acquire(timeout=NAP_SECONDS):
                 if not self._wait(0):
                     return False

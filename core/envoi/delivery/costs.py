@@ -1,0 +1,70 @@
+"""What a run has cost so far, and the budget at which it stops."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.blocks import BlockKey
+from envoi.delivery.models import Run, RunCost
+from envoi.delivery.prices import UNITS
+from envoi.errors import EnvoiError
+
+if TYPE_CHECKING:
+    from envoi.delivery.outcomes import Outcome
+
+
+class BudgetSpentError(EnvoiError):
+    """A run has cost what it may; it waits for a person."""
+
+    def __init__(self, budget: int) -> None:
+        super().__init__(f"The budget of {budget / UNITS:,.2f} is used up. Raise it, then resume.")
+
+
+def note_cost(
+    session: Session, key: BlockKey, gateway_id: int, outcomes: Sequence[Outcome]
+) -> None:
+    """Add what the messages of a block cost; said late, since all senders of a run meet here."""
+    parts: dict[int, int] = defaultdict(int)
+    amounts: dict[int, int] = defaultdict(int)
+    for outcome in outcomes:
+        if outcome.parts:
+            parts[outcome.step] += outcome.parts
+            amounts[outcome.step] += outcome.amount
+    if not parts:
+        return
+    mine = {"tenant_id": key.tenant_id, "run_id": key.run_id, "gateway_id": gateway_id}
+    new = insert(table(RunCost)).values(
+        [{**mine, "step": s, "parts": parts[s], "amount": amounts[s]} for s in sorted(parts)]
+    )
+    old = table(RunCost).c
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["tenant_id", "run_id", "step", "gateway_id"],
+            set_={name: old[name] + new.excluded[name] for name in ("parts", "amount")},
+        )
+    )
+
+
+def require_budget(session: Session, tenant_id: int, run_id: int) -> None:
+    """Raise `BudgetSpentError` when a run has cost what it may.
+
+    Asked before every block: the messages of blocks that are under way still leave.
+    """
+    run, cost = table(Run).c, table(RunCost).c
+    spent = select(func.coalesce(func.sum(cost.amount), 0)).where(
+        cost.tenant_id == tenant_id, cost.run_id == run_id
+    )
+    budget = cast(run.settings["budget"].astext, BigInteger)
+    query = select(budget, spent.scalar_subquery()).where(
+        run.tenant_id == tenant_id, run.id == run_id
+    )
+    most, so_far = session.execute(query).one()
+    if most is not None and so_far >= most:
+        raise BudgetSpentError(most)

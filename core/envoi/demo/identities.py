@@ -12,6 +12,12 @@ NAMES = Path(__file__).with_name("data") / "names.txt"
 """First names of women, first names of men, last names: a line each."""
 FEMALE, MALE, LAST = (tuple(line.split()) for line in NAMES.read_text().splitlines())
 CITIES = ("Berlin", "Hamburg", "Leipzig", "Munich", "Cologne", "Bremen", "Dresden")
+AREAS = (
+    *(201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219),
+    *(224, 225, 228, 229, 231, 234, 239, 240, 248),
+)
+"""Area codes of which 555-0100 to 555-0199 are kept free for fiction; no country has so many
+mobile numbers of the kind."""
 BANDS = {
     "19-24": (19, 24),
     "25-34": (25, 34),
@@ -64,7 +70,16 @@ def _identity(household: dict[str, str], today: date, chance: random.Random) -> 
         city=chance.choice(CITIES),
         time_zone="Europe/Berlin",
         email=f"{first}.{last}.{number}@fieldmarket.test".lower() if has_email else "",
-        # 030 23125 000 to 999 is one of the German ranges kept free for fiction.
-        phone=f"+493023125{number % 1000:03d}",
+        phone=_phone(number),
         subscribed_email="N" if chance.random() < 0.03 else "",
     )
+
+
+def _phone(number: int) -> str:
+    """Most have a mobile phone of their own, some a landline, a few none."""
+    if number % 25 == 0:
+        return ""
+    if number % 12 == 5:
+        # 030 23125 000 to 999 is one of the German ranges kept free for fiction.
+        return f"+493023125{number % 1000:03d}"
+    return f"+1{AREAS[number // 100]}55501{number % 100:02d}"

@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
+from envoi.customers.devices import register
 from envoi.customers.import_kinds import ImportKind
 from envoi.customers.import_run import run_import
 from envoi.customers.imports import create_import
 from envoi.customers.intake import store_upload
+from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.demo import content, course
 from envoi.demo.files import write_customers, write_receipts
@@ -82,6 +84,7 @@ def _steps(installation: Installation, tenant_id: int) -> list[_Step]:
                 lambda path: write_receipts(path, now),
             ),
         ),
+        _Step("apps", lambda: _apps(installation, tenant_id)),
         _Step("mailings", lambda: _mailings(installation, tenant_id, now)),
     ]
 
@@ -121,6 +124,18 @@ def _import(
     done = run_import(installation, tenant_id, number)
     if done.counts is None:
         raise ConfigurationError(f"The demo's {kind.value} could not be loaded: {done.message}")
+
+
+def _apps(installation: Installation, tenant_id: int) -> None:
+    """Give two of five customers the company's app: Android mostly, some with two devices."""
+    c = table(Customer).c
+    with installation.database.tenant_session(tenant_id) as session:
+        mine = (c.tenant_id == tenant_id, c.bucket % 5 < 2)
+        for customer_id, bucket in session.execute(select(c.id, c.bucket).where(*mine)).all():
+            services = {0: ("apns",), 1: ("fcm", "apns")}.get(bucket % 6, ("fcm",))
+            for service in services:
+                about = {"service": service, "token": f"demo-{service}-{customer_id:06d}"}
+                register(session, tenant_id, customer_id, **about, app="Fieldmarket")
 
 
 def _mailings(installation: Installation, tenant_id: int, now: datetime) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from envoi.db import Database
 from envoi.delivery.reconcile import reconcile
+from envoi.delivery.submissions import forget_old
 from envoi.failpoints import Place, hit
 from envoi.feedback.cleaning import clean
 from envoi.installation import Installation
@@ -99,8 +100,9 @@ class Scheduler:
         return found
 
     def clean(self) -> None:
-        """Delete what came in long ago."""
+        """Delete what came in long ago, and what no report will name any more."""
         clean(self._database, self._installation.settings.inbound_days)
+        forget_old(self._database)
 
     def sweep(self) -> int:
         """Announce what is open and not announced; finding any is a bug, and is logged so."""

@@ -86,6 +86,8 @@ class RunSettings(BaseModel):
     resends_unconfirmed: bool = True
     most_recipients: int | None = None
     """More than these were not approved; collecting stops there."""
+    budget: int | None = Field(None, ge=1)
+    """What the messages may cost, in 1/10,000 of the currency's unit; the run pauses there."""
 
     def pace(self) -> Pace | None:
         """How the limit per minute is kept, where there is one."""

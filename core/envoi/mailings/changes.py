@@ -21,6 +21,8 @@ MAX_CONTROL_SHARE = 50
 MAX_ATTRIBUTION_DAYS = 365
 MAX_LIFETIME_MINUTES = 60 * 24 * 60
 MAX_PER_MINUTE = 1_000_000
+MAX_BUDGET = 10**13
+"""A thousand million of the currency's unit."""
 MINUTES_OF_DAY = 24 * 60
 
 SOURCES = ("segment_id", "audience_id", "tree")
@@ -68,6 +70,7 @@ class MailingChanges(BaseModel):
     attribution_conditions: dict[str, Any] | None = None
     lifetime_minutes: int | None = Field(None, ge=1, le=MAX_LIFETIME_MINUTES)
     limit_per_minute: int | None = Field(None, ge=1, le=MAX_PER_MINUTE)
+    budget: int | None = Field(None, ge=1, le=MAX_BUDGET)
     window_from: int | None = Field(None, ge=0, lt=MINUTES_OF_DAY)
     window_until: int | None = Field(None, ge=0, lt=MINUTES_OF_DAY)
     window_zone: Literal["company", "customer"] | None = None

@@ -352,6 +352,7 @@ def _run_settings(
         is_service=category is not None and category.exempt,
         resends_unconfirmed=plugins.channels[mailing.channel].resends_unconfirmed,
         most_recipients=most_recipients(session, mailing),
+        budget=mailing.budget,
     )
 
 

@@ -147,5 +147,9 @@ class TemporaryProviderError(ProviderError):
     """Try again after `retry_after` seconds (or when the core sees fit)."""
 
 
+class UnansweredError(EnvoiError):
+    """A request has left and no complete answer came: what it asked for may have been done."""
+
+
 class PermanentProviderError(ProviderError):
     """Will not work without a person: wrong password, unknown host, blocked account."""

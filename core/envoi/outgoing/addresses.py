@@ -1,8 +1,4 @@
-"""The way to servers that companies name; for plugins whose providers connect to one.
-
-A name is resolved once, and what is connected to is the address that was looked at: a name that
-means something else a moment later leads nowhere.
-"""
+"""Addresses: which ones are looked at, and connected to."""
 
 from __future__ import annotations
 
@@ -29,8 +25,24 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
         PermanentProviderError: It is where companies may not go.
         OSError: It cannot be reached.
     """
+    *others, last = open_addresses(host, port)
+    for address in others:
+        try:
+            return socket.create_connection((address, port), timeout)
+        except OSError:
+            continue
+    return socket.create_connection((last, port), timeout)
+
+
+def open_addresses(host: str, port: int) -> list[str]:
+    """Look a name up, and return what may be connected to, the best first.
+
+    Raises:
+        PermanentProviderError: It is where companies may not go.
+        OSError: There is no such name.
+    """
     if _policy["private"]:
-        return socket.create_connection((host, port), timeout)
+        return [host]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     if not all(map(is_public, addresses)):
@@ -38,7 +50,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
             f"The server {host} is in a private network, which is closed to companies here. Enter"
             " a public one, or ask whoever runs the servers."
         )
-    return _first(addresses, port, timeout)
+    return addresses
 
 
 def is_public(address: str) -> bool:
@@ -53,14 +65,3 @@ def _inside(ip: IPv6Address) -> IPv4Address | None:
     if ip in _NAT64:
         return IPv4Address(ip.packed[-4:])
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-
-
-def _first(addresses: list[str], port: int, timeout: float) -> socket.socket:
-    """Connect to the first address that answers."""
-    *others, last = addresses
-    for address in others:
-        try:
-            return socket.create_connection((address, port), timeout)
-        except OSError:
-            continue
-    return socket.create_connection((last, port), timeout)

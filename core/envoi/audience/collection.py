@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     BigInteger,
+    ColumnElement,
     DateTime,
     Insert,
     Select,
+    SmallInteger,
     and_,
     case,
     cast,
@@ -86,7 +88,8 @@ def collection_statement(
     if pace is not None:
         rows = _paced(_blocks_by_moment(due, pace.size), pace, run.expires_at)
     else:
-        rows = _blocks_by_moment(due, size) if found.may_defer else _blocks(due, size)
+        together = not found.may_defer and not request.then
+        rows = _blocks(due, size) if together else _blocks_by_moment(due, size)
     return tally(rows).add_cte(
         _messages(rows, run).cte("written"), _run_blocks(rows, run).cte("blocks")
     )
@@ -144,10 +147,15 @@ def _blocks(rows: CTE, size: int) -> CTE:
 
 
 def _blocks_by_moment(rows: CTE, size: int) -> CTE:
-    """Number the blocks where some are deferred: none mixes moments, later ones come later."""
-    place = func.row_number().over(partition_by=rows.c.due_at, order_by=rows.c.customer_id)
+    """Number the blocks where some are deferred: later ones come later.
+
+    None mixes moments or steps.
+    """
+    alike = [rows.c.due_at, *([rows.c.step] if "step" in rows.c else [])]
+    place = func.row_number().over(partition_by=alike, order_by=rows.c.customer_id)
     placed = select(rows, ((place - 1) // size).label("part")).cte("placed")
-    number = func.dense_rank().over(order_by=(placed.c.due_at, placed.c.part))
+    keys = [placed.c[column.name] for column in alike]
+    number = func.dense_rank().over(order_by=(*keys, placed.c.part))
     block = case((placed.c.due_at.is_not(None), number))
     return select(placed, block.label("block")).cte("numbered")
 
@@ -185,14 +193,22 @@ def _messages(rows: CTE, run: Run) -> Insert:
         rows.c.variant,
         rows.c.due_at,
         rows.c.block,
+        _step(rows),
     )
     columns = ["tenant_id", "run_id", "launched_on", "customer_id", "state", "stage", "detail"]
     return insert(table(Message)).from_select(
-        [*columns, "variant", "due_at", "block"], query, include_defaults=False
+        [*columns, "variant", "due_at", "block", "step"], query, include_defaults=False
     )
 
 
+def _step(rows: CTE) -> ColumnElement[int]:
+    return rows.c.step if "step" in rows.c else literal(1, SmallInteger)
+
+
 def _run_blocks(rows: CTE, run: Run) -> Insert:
+    step = func.min(_step(rows))
+    end = literal(run.expires_at, DateTime(timezone=True))
+    moves_at = case((step <= len(run.settings.get("steps") or ()), end))
     query = (
         select(
             literal(run.tenant_id),
@@ -201,9 +217,11 @@ def _run_blocks(rows: CTE, run: Run) -> Insert:
             rows.c.block,
             func.count(),
             func.min(rows.c.due_at),
+            step,
+            moves_at,
         )
         .where(rows.c.block.is_not(None))
         .group_by(rows.c.block)
     )
-    columns = ["tenant_id", "run_id", "launched_on", "number", "size", "due_at"]
+    columns = ["tenant_id", "run_id", "launched_on", "number", "size", "due_at", "step", "moves_at"]
     return insert(table(RunBlock)).from_select(columns, query, include_defaults=False)

@@ -41,7 +41,8 @@ from envoi.target_audiences.models import AudienceMember
 class Outcomes:
     """One row for every customer of the segment.
 
-    Columns: customer_id, stratum, stage, detail, deferred_until. A null stage means eligible.
+    Columns: customer_id, stratum, stage, detail, deferred_until, for a cascade also step. A null
+    stage means eligible.
     """
 
     rows: CTE
@@ -64,6 +65,7 @@ def outcomes(judged: Judged, request: AudienceRequest) -> Outcomes:
         ).label("stage"),
         case((duplicate, cast(null(), Text)), else_=rows.c.detail).label("detail"),
         case((~lost, rows.c.deferred_until)).label("deferred_until"),
+        *([rows.c.step] if "step" in rows.c else []),
     ).select_from(rows.outerjoin(kept, kept.c.shared_address == rows.c.shared_address))
     return Outcomes(query.cte("outcome"), judged.may_defer)
 

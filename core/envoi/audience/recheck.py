@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Connection, Select, bindparam, or_, select, text
 
 from envoi.audience.clock import clock_parameters
-from envoi.audience.request import AudienceRequest, request_of_run
+from envoi.audience.request import AudienceRequest, at_step, request_of_run
 from envoi.audience.stages import judge_rows
 from envoi.audience.window import window_parameters
 from envoi.delivery.claim import Verdict
@@ -49,9 +49,10 @@ class Recheck:
         return [Verdict(*row) for row in rows]
 
 
-def recheck_of_run(plugins: Plugins, run: Run) -> Recheck:
-    """Return the re-check of a run."""
-    return Recheck(plugins, request_of_run(plugins, run, datetime.now(UTC)))
+def recheck_of_run(plugins: Plugins, run: Run, step: int = 1) -> Recheck:
+    """Return the re-check of a run's step."""
+    request = request_of_run(plugins, run, datetime.now(UTC))
+    return Recheck(plugins, at_step(request, step))
 
 
 def recheck(plugins: Plugins, request: AudienceRequest) -> Select[Any]:

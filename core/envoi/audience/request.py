@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ class AudienceRequest:
         exclude_run: The run whose own messages are no earlier contact: for the re-check.
         launched_on: That run's partition key.
         past: Only what had left by `now` counts: for asking what a policy would have done.
+        then: The channels of a cascade's further steps, with the addresses that they use.
     """
 
     tenant_id: int
@@ -53,20 +54,16 @@ class AudienceRequest:
     exclude_run: int | None = None
     launched_on: date | None = None
     past: bool = False
+    then: tuple[tuple[str, AddressKind], ...] = ()
 
 
 def request_of_run(plugins: Plugins, run: Run, now: datetime) -> AudienceRequest:
     """Return the request that a run froze when it began."""
     settings = RunSettings.model_validate(run.settings)
-    channel = plugins.channels.get(run.channel)
-    if channel is None:
-        raise PluginError(
-            run.channel, "this channel is not installed any more. Install its plugin again."
-        )
     return AudienceRequest(
         tenant_id=run.tenant_id,
         channel=run.channel,
-        address_kind=channel.address_kind,
+        address_kind=_address_kind(plugins, run.channel),
         now=now,
         tree=settings.tree,
         rules=tuple(settings.rules),
@@ -80,4 +77,24 @@ def request_of_run(plugins: Plugins, run: Run, now: datetime) -> AudienceRequest
         seed=run.seed,
         exclude_run=run.id,
         launched_on=run.launched_on,
+        then=channels(plugins, [step.channel for step in settings.steps]),
     )
+
+
+def channels(plugins: Plugins, names: Iterable[str]) -> tuple[tuple[str, AddressKind], ...]:
+    """Return channels with the kind of address that each uses."""
+    return tuple((name, _address_kind(plugins, name)) for name in names)
+
+
+def at_step(request: AudienceRequest, step: int) -> AudienceRequest:
+    """Return the request that decides about a step of a cascade alone."""
+    chain = ((request.channel, request.address_kind), *request.then)
+    channel, address_kind = chain[step - 1]
+    return replace(request, channel=channel, address_kind=address_kind, then=())
+
+
+def _address_kind(plugins: Plugins, name: str) -> AddressKind:
+    channel = plugins.channels.get(name)
+    if channel is None:
+        raise PluginError(name, "this channel is not installed any more. Install its plugin again.")
+    return channel.address_kind

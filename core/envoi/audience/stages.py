@@ -40,7 +40,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.clock import company_zone_id, zone_clock
 from envoi.audience.history import HISTORY_NEEDS, contacts, counts, moment_of
-from envoi.audience.request import AudienceRequest
+from envoi.audience.request import AudienceRequest, at_step
 from envoi.audience.strata import read_strata, stratum
 from envoi.audience.window import CUSTOMER, OUTSIDE_WINDOW, openings
 from envoi.customers.devices import living
@@ -113,8 +113,48 @@ def judge_rows(
 
     Columns: customer_id, shared_address (only for a segment, and null unless another customer
     has it too), stratum, stage, detail, deferred_until; the detail of a customer who is
-    deferred is the rule's reason, or that the sending window is closed.
+    deferred is the rule's reason, or that the sending window is closed. For a cascade also the
+    step with which the customer begins: the first that nothing stands against. Where there is
+    none, the last one's reason is given.
     """
+    count = 1 + len(request.then)
+    steps = [
+        _judged(plugins, at_step(request, step), segment, only, sample=sample)
+        for step in range(1, count + 1)
+    ]
+    return steps[0] if count == 1 else _first_that_fits(steps)
+
+
+def _first_that_fits(steps: Sequence[Judged]) -> Judged:
+    judged = [step.query.subquery(f"step_{n}") for n, step in enumerate(steps, start=1)]
+    first, *others = judged
+    source: FromClause = first
+    for other in others:
+        source = source.join(other, other.c.customer_id == first.c.customer_id)
+
+    def chosen(name: str) -> ColumnElement[Any]:
+        found = ((step.c.stage.is_(None), step.c[name]) for step in judged)
+        return case(*found, else_=judged[-1].c[name]).label(name)
+
+    place = case(*((step.c.stage.is_(None), n) for n, step in enumerate(judged, start=1)), else_=1)
+    query = select(
+        first.c.customer_id,
+        chosen("shared_address"),
+        first.c.stratum,
+        *(chosen(name) for name in ("stage", "detail", "deferred_until")),
+        cast(place, SmallInteger).label("step"),
+    )
+    return Judged(query.select_from(source), any(step.may_defer for step in steps))
+
+
+def _judged(
+    plugins: Plugins,
+    request: AudienceRequest,
+    segment: CustomerIds | None,
+    only: ColumnElement[Any] | None,
+    *,
+    sample: bool,
+) -> Judged:
     customer = table(Customer)
     frame = _Frame(request, customer, only)
     frame.refuse()

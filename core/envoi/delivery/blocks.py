@@ -114,6 +114,19 @@ def next_due(connection: Connection, tenant_id: int, run_id: int) -> datetime | 
     return due_at
 
 
+def is_due(connection: Connection, tenant_id: int, run_id: int, step: int) -> bool:
+    """Whether a block of a step waits and has fallen due."""
+    c = table(RunBlock).c
+    query = select(c.number).where(
+        c.tenant_id == tenant_id,
+        c.run_id == run_id,
+        c.step == step,
+        c.state == BlockState.READY,
+        c.due_at <= func.now(),
+    )
+    return connection.scalar(query.limit(1)) is not None
+
+
 def is_finished(connection: Connection, tenant_id: int, run_id: int) -> bool:
     """Whether no block waits or is being worked on."""
     c = table(RunBlock).c

@@ -29,7 +29,7 @@ from envoi.delivery.models import (
 )
 from envoi.delivery.pace import Pace, keep_pace, pace_of
 from envoi.delivery.states import RECIPIENT_STATES
-from envoi.delivery.steps import StepContent
+from envoi.delivery.steps import StepContent, channels_of, uses_channel
 from envoi.errors import ConflictError, NotFoundError
 from envoi.jobs import Work, announce, withdraw
 from envoi.schema import make_month
@@ -88,6 +88,13 @@ class RunSettings(BaseModel):
     """More than these were not approved; collecting stops there."""
     budget: int | None = Field(None, ge=1)
     """What the messages may cost, in 1/10,000 of the currency's unit; the run pauses there."""
+
+    def variants_at(self, step: int) -> list[VariantContent]:
+        """The variants with their contents for a step."""
+        if step <= 1:
+            return self.variants
+        pairs = zip(self.variants, self.steps[step - 2].contents, strict=True)
+        return [variant.model_copy(update={"content": content}) for variant, content in pairs]
 
     def pace(self) -> Pace | None:
         """How the limit per minute is kept, where there is one."""
@@ -212,10 +219,11 @@ def resume_run(session: Session, tenant_id: int, run_id: int) -> None:
     Of a run that waits for a gateway, the gateways are tried at once.
     """
     c = table(Run).c
-    waits = select(c.channel).where(c.tenant_id == tenant_id, c.id == run_id, c.waits_for_gateway)
-    if channel := session.scalar(waits):
+    waits = select(Run).where(c.tenant_id == tenant_id, c.id == run_id, c.waits_for_gateway)
+    if (run := session.scalar(waits)) is not None:
         # Before the run is locked: a sender that pauses it looks at the circuits first as well.
-        half_open_all(session, tenant_id, channel)
+        for channel in channels_of(run):
+            half_open_all(session, tenant_id, channel)
     _resume(session, tenant_id, run_id)
 
 
@@ -224,7 +232,7 @@ def resume_waiting(session: Session, tenant_id: int, channel: str) -> None:
     c = table(Run).c
     query = select(c.id).where(
         c.tenant_id == tenant_id,
-        c.channel == channel,
+        uses_channel(channel),
         c.status == RunStatus.PAUSED,
         c.waits_for_gateway,
     )
@@ -343,7 +351,12 @@ def progress(session: Session, tenant_id: int, run_id: int) -> Progress:
 
 
 def store_links(
-    session: Session, tenant_id: int, run_id: int, variant: int, targets: Sequence[str]
+    session: Session,
+    tenant_id: int,
+    run_id: int,
+    variant: int,
+    targets: Sequence[str],
+    step: int = 1,
 ) -> None:
     """Keep the targets of a compiled variant; every sender finds the same and may repeat it."""
     if not targets:
@@ -352,6 +365,7 @@ def store_links(
         {
             "tenant_id": tenant_id,
             "run_id": run_id,
+            "step": step,
             "variant": variant,
             "number": number,
             "target": target,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -57,14 +56,21 @@ class StepContent(BaseModel):
         return or_(*(m[sign].is_not(None) for sign in _SIGNS[self.success]))
 
 
-def chain_of(run: Run) -> list[StepContent]:
-    """The further steps of a run; none but for a cascade."""
-    return [StepContent.model_validate(step) for step in run.settings.get("steps") or ()]
+def channels_of(run: Run) -> list[str]:
+    """The channels of a run's steps, in their order."""
+    return [run.channel, *(str(step["channel"]) for step in run.settings.get("steps") or ())]
 
 
-def channel_of(settings: Mapping[str, Any], first: str, step: int) -> str:
-    """The channel of a step of a run that begins with the channel `first`."""
-    return first if step <= 1 else str(settings["steps"][step - 2]["channel"])
+def channel_of(run: Run, step: int) -> str:
+    """The channel of a step of a run."""
+    return channels_of(run)[max(step, 1) - 1]
+
+
+def uses_channel(channel: str) -> ColumnElement[bool]:
+    """Whether a step of `run` goes by a channel, in a statement."""
+    run = table(Run).c
+    among = run.settings.contains({"steps": [{"channel": channel}]})
+    return or_(run.channel == channel, among)
 
 
 def of_step(step: ColumnElement[int], name: str) -> ColumnElement[str]:

@@ -34,6 +34,7 @@ from envoi.subscriptions.categories import save_category
 from envoi.target_audiences.service import change_by_segment, create_audience
 from envoi.tenants.service import create_tenant
 from envoi.tenants.watchers import save_watcher_group
+from envoi_module_promo_codes.groups import create_group
 from factories.customers import customer_ids, index_customers, make_customers
 from factories.delivery import an_installation, email_content, smtp_gateway
 from ledger_rows import NOW, add_messages, add_receipt, add_run
@@ -121,6 +122,7 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             "export_id": (export.id,),
             "category_id": (category.id,),
             "group_id": (watchers.id,),
+            "promo_group_id": (create_group(session, tenant_id, word),),
             "gateway_id": (gateway,),
             "inbound_id": (_came_in(session, tenant_id, word),),
         }

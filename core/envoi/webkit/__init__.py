@@ -9,7 +9,8 @@ def index() -> Response:
         return page("polls/index.html", fragments=("rows",), polls=polls(session))
 """
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request, url_for
+from flask_babel import gettext, ngettext
 
 from envoi.webkit.access import allowed, allowed_author, permission, public, require, require_author
 from envoi.webkit.current import Company, Employee, current
@@ -26,16 +27,20 @@ __all__ = [
     "allowed_author",
     "current",
     "fragment",
+    "gettext",
+    "ngettext",
     "page",
     "page_url",
     "paging_of",
     "parts",
     "permission",
     "public",
+    "request",
     "require",
     "require_author",
     "respond",
     "rows_per_page",
     "see_other",
     "toast",
+    "url_for",
 ]

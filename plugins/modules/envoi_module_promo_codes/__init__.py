@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envoi import hookimpl
 from envoi.sending import DeliveryBatch
-from envoi.types import MacroSpec, SegmentSourceSpec
+from envoi.types import MacroSpec, MenuItem, SegmentSourceSpec
 from envoi_module_promo_codes.criteria import ISSUED
 from envoi_module_promo_codes.issuing import PROMO_CODE, note_sent
+
+if TYPE_CHECKING:
+    from envoi.webkit import Blueprint
 
 
 @hookimpl
@@ -28,6 +32,28 @@ def register_migrations() -> Iterable[Path]:
 def register_segment_sources() -> Iterable[SegmentSourceSpec]:
     """Bring the condition on codes that were issued."""
     return [ISSUED]
+
+
+@hookimpl
+def register_blueprints() -> Iterable[Blueprint]:
+    """Bring the pages of groups."""
+    # Senders load this plugin and do without pages.
+    from envoi_module_promo_codes.pages import promo_codes
+
+    return [promo_codes]
+
+
+@hookimpl
+def register_menu_items() -> Iterable[MenuItem]:
+    """Bring the link to the groups."""
+    return [
+        MenuItem(
+            name="promo_codes",
+            label="Promo codes",
+            section="promo_codes",
+            endpoint="promo_codes.index",
+        )
+    ]
 
 
 @hookimpl

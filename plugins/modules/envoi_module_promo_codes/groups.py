@@ -144,6 +144,7 @@ def generate_codes(
 
 def block_codes(session: Session, tenant_id: int, group_id: int, written: Iterable[str]) -> int:
     """Keep free codes from being issued; without any, all that are free. Return how many."""
+    get_group(session, tenant_id, group_id)
     codes = [code for line in written if (code := line.strip())]
     free = (*_codes(tenant_id, group_id), CODES.c.run_id.is_(None), ~CODES.c.blocked)
     return _set_blocked(session, [*free, *([CODES.c.code.in_(codes)] if codes else [])], True)
@@ -151,6 +152,7 @@ def block_codes(session: Session, tenant_id: int, group_id: int, written: Iterab
 
 def unblock_codes(session: Session, tenant_id: int, group_id: int) -> int:
     """Let every blocked code of a group be issued again; return how many."""
+    get_group(session, tenant_id, group_id)
     return _set_blocked(session, [*_codes(tenant_id, group_id), CODES.c.blocked], False)
 
 

@@ -1,7 +1,8 @@
-"""The webhook for providers: signed with a secret per gateway, accepted within a short window.
+"""The addresses of gateways to which their providers report.
 
-The body is JSON, `{"events": [...]}`, or a bounce or complaint as it came (`message/rfc822`).
-What is not signed rightly is answered with 401 and leaves no trace.
+A provider that brings a function for it is read by that. All others sign with a secret per
+gateway, within a short window: JSON, `{"events": [...]}`, or a bounce or complaint as it came
+(`message/rfc822`). What is not genuine is answered with 401 and leaves no trace.
 """
 
 from __future__ import annotations
@@ -12,28 +13,41 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
+from urllib.parse import urlencode
 
+import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
+from envoi.errors import EnvoiError, ForgedWebhookError
+from envoi.feedback.accounts import KIND, Account, Accounts
 from envoi.feedback.intake import Intake
+from envoi.feedback.keeping import FAILED
 from envoi.feedback.models import Door
-from envoi.feedback.parts import storable
+from envoi.feedback.patience import Patience
 from envoi.feedback.reading import keys_in
+from envoi.plugins import Plugins, fence
+from envoi.settings import Settings
 from envoi.tenants.models import InboundRoute
 from envoi.tracking.tokens import TokenSigner
-from envoi.types import DeliveryEvent
+from envoi.types import DeliveryEvent, ProviderSpec, WebhookRequest
+
+log = structlog.get_logger()
 
 PATH = "/in/"
-KIND = "webhook"
 MOST_BYTES = 1 << 20
 WINDOW_SECONDS = 300
-LONGEST_AGO = timedelta(days=30)
+MOST_EVENTS = 1_000
+ANSWER_SECONDS, MOST_THREADS = 5.0, 8
+"""So long a plugin may read a request, and so many of its threads may hang."""
+BROKEN = "broken"
 _PURPOSE = "webhook:{}"
 
 
@@ -54,7 +68,7 @@ class ReportedEvent(BaseModel):
 class Reported(BaseModel):
     """The body of a webhook."""
 
-    events: list[ReportedEvent] = Field(max_length=1_000)
+    events: list[ReportedEvent] = Field(max_length=MOST_EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,53 +109,72 @@ class Webhooks:
     """Answers the addresses of webhooks with an HTTP status."""
 
     def __init__(
-        self, database: Database, signer: TokenSigner, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        signer: TokenSigner,
+        plugins: Plugins,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
         self._signer = signer
+        self._plugins = plugins
+        self._accounts = Accounts(database, plugins, settings)
         self._intake = Intake(database, signer)
+        self._patience = Patience(ANSWER_SECONDS, MOST_THREADS)
         self._clock = clock
 
-    def __call__(
-        self, key: str, media_type: str, timestamp: str, signature: str, body: bytes
-    ) -> int:
+    def __call__(self, key: str, request: WebhookRequest) -> int:
         """Take a request in: 200 when it is written, 401 when it is not genuine."""
-        tenant_id, gateway_id = self._route(key)
-        if not tenant_id or not self._is_genuine(key, timestamp, signature, body):
+        account = self._accounts.of(key)
+        if account is None:
             return 401
-        if media_type == "message/rfc822":
-            self._intake.receive(body, Door.WEBHOOK, tenant_id=tenant_id)
-            return 200
+        if not account.is_read:
+            return 404
+        if account.spec is not None and account.spec.webhook is not None:
+            return self._read_by_plugin(account, account.spec, request)
+        return self._read(key, account, request)
+
+    def _read_by_plugin(self, account: Account, spec: ProviderSpec, request: WebhookRequest) -> int:
+        raw = account.without_secrets(bytes_of(request))
+        ask = partial(events_of, self._plugins, spec, account.values, request)
         try:
-            events = Reported.model_validate_json(body).events
-        except ValidationError:
-            self._intake.keep_unread(body, Door.WEBHOOK, tenant_id, "broken")
+            events = self._patience.wait_for(spec.name, ask)
+        except ForgedWebhookError:
+            return 401
+        except EnvoiError as error:
+            understood = not isinstance(error.__cause__, ValueError)
+            if understood:
+                log.error("webhook_failed", gateway=account.gateway_id, error=str(error))
+            reason = FAILED if understood else BROKEN
+            self._intake.keep_unread(raw, Door.WEBHOOK, account.tenant_id, reason)
             return 202
-        self._report(tenant_id, gateway_id, events)
+        for event in events:
+            said = account.without_secrets(event.raw.encode("utf-8", "replace")) or raw
+            self._report(account, said, event)
         return 200
 
-    def _report(self, tenant_id: int, gateway_id: int, events: Sequence[ReportedEvent]) -> None:
-        now = datetime.now(UTC)
-        for event in events:
-            reported = DeliveryEvent(
-                message_key=next(iter(keys_in(event.message_id)), ""),
-                type=event.type,
-                occurred_at=_moment(event, now),
-                reason=event.reason,
-                status=event.status,
-                code=event.code,
-                recipient=storable(event.recipient).strip().lower(),
-            )
-            raw = json.dumps(event.model_dump(mode="json"), sort_keys=True).encode()
-            self._intake.report(raw, Door.WEBHOOK, tenant_id, gateway_id, reported)
+    def _read(self, key: str, account: Account, request: WebhookRequest) -> int:
+        stamp = request.headers.get("x-envoi-timestamp", "")
+        signature = request.headers.get("x-envoi-signature", "")
+        if not self._is_genuine(key, stamp, signature, request.body):
+            return 401
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == "message/rfc822":
+            self._intake.receive(request.body, Door.WEBHOOK, tenant_id=account.tenant_id)
+            return 200
+        try:
+            reported = Reported.model_validate_json(request.body).events
+        except ValidationError:
+            self._intake.keep_unread(request.body, Door.WEBHOOK, account.tenant_id, BROKEN)
+            return 202
+        for one in reported:
+            raw = json.dumps(one.model_dump(mode="json"), sort_keys=True).encode()
+            self._report(account, raw, _event(one))
+        return 200
 
-    def _route(self, key: str) -> tuple[int, int]:
-        """Whose address it is: the tenant and gateway, or 0 and 0."""
-        r = table(InboundRoute).c
-        query = select(r.tenant_id, r.ref).where(r.key == key, r.kind == KIND)
-        with self._database.system_session() as session:
-            found = session.execute(query).one_or_none()
-        return (found.tenant_id, found.ref) if found else (0, 0)
+    def _report(self, account: Account, raw: bytes, event: DeliveryEvent) -> None:
+        where = (account.tenant_id, account.gateway_id)
+        self._intake.report(raw, Door.WEBHOOK, *where, event)
 
     def _is_genuine(self, key: str, timestamp: str, signature: str, body: bytes) -> bool:
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
@@ -156,7 +189,42 @@ class Webhooks:
         return genuine
 
 
-def _moment(event: ReportedEvent, now: datetime) -> datetime:
-    """When it happened, unless that clock is plainly wrong: an unset one says the year 1."""
-    at = event.occurred_at
-    return at if at and now - LONGEST_AGO < at <= now else now
+def _event(event: ReportedEvent) -> DeliveryEvent:
+    return DeliveryEvent(
+        message_key=next(iter(keys_in(event.message_id)), ""),
+        type=event.type,
+        occurred_at=event.occurred_at or datetime.now(UTC),
+        reason=event.reason,
+        status=event.status,
+        code=event.code,
+        recipient=event.recipient,
+    )
+
+
+def events_of(
+    plugins: Plugins, spec: ProviderSpec, values: Any, request: WebhookRequest
+) -> Sequence[DeliveryEvent]:
+    """What a provider's own function reads in a request.
+
+    Raises:
+        ForgedWebhookError: The request is not the provider's.
+        PluginError: It could not be read, because of a `ValueError`, or the plugin is at fault.
+    """
+
+    def read() -> Sequence[DeliveryEvent]:
+        assert spec.webhook is not None
+        found = list(islice(spec.webhook(values, request), MOST_EVENTS + 1))
+        if len(found) > MOST_EVENTS:
+            raise ValueError(f"more than {MOST_EVENTS} events at once")
+        if not all(isinstance(event, DeliveryEvent) for event in found):
+            raise TypeError("it returned something else than events")
+        return found
+
+    events: Sequence[DeliveryEvent] = fence(plugins, "provider", spec.name, read)
+    return events
+
+
+def bytes_of(request: WebhookRequest) -> bytes:
+    """A request as it is kept: what it asks for, and its body."""
+    query = f"?{urlencode(request.query)}\n".encode() if request.query else b""
+    return query + request.body

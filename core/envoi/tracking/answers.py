@@ -115,6 +115,7 @@ UNSUBSCRIBED = answer("200 OK", "text/plain; charset=utf-8", b"Unsubscribed.\n")
 REPORTED = {
     200: answer("200 OK", "text/plain; charset=utf-8", b"Written.\n"),
     202: answer("202 Accepted", "text/plain; charset=utf-8", b"Kept for a person to look at.\n"),
+    404: answer("404 Not Found", "text/plain; charset=utf-8", b"Nobody reads this any more.\n"),
     401: answer("401 Unauthorized", "text/plain; charset=utf-8", b"The signature is not valid.\n"),
 }
 """The answers to webhooks, by status."""

@@ -30,7 +30,7 @@ from envoi.operations.metrics import WEBHOOKS
 from envoi.operations.reporter import Reporter
 from envoi.plugins import Plugins
 from envoi.secrets import with_secret_key
-from envoi.settings import load_settings
+from envoi.settings import Settings, load_settings
 from envoi.tracking.answers import (
     NOTHING_HERE,
     PIXEL,
@@ -42,7 +42,7 @@ from envoi.tracking.answers import (
     answer,
 )
 from envoi.tracking.classify import Mark
-from envoi.tracking.forms import body_of
+from envoi.tracking.forms import body_of, request_of
 from envoi.tracking.hits import HitWriter
 from envoi.tracking.ledger import Hit
 from envoi.tracking.links import FrozenLinks, lead_to
@@ -70,7 +70,13 @@ _AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 class TrackingApp:
     """Answers the addresses in messages; `close` writes the hits that are still buffered."""
 
-    def __init__(self, database: Database, signer: TokenSigner, plugins: Plugins) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: TokenSigner,
+        plugins: Plugins,
+        settings: Settings | None = None,
+    ) -> None:
         self.hits = HitWriter(database)
         self._signer = signer
         self._links = FrozenLinks(database)
@@ -78,7 +84,7 @@ class TrackingApp:
         pages = PublicPages()
         self._unsubscribing = Unsubscribing(database, plugins, pages)
         self._preferences = Preferences(database, plugins, pages)
-        self._webhooks = Webhooks(database, signer)
+        self._webhooks = Webhooks(database, signer, plugins, settings or load_settings())
         self._web_versions = WebVersions(database, plugins, signer)
         style = Path(__file__).with_name("page.css").read_bytes()
         self._style = answer("200 OK", "text/css", style)
@@ -124,10 +130,7 @@ class TrackingApp:
         body = body_of(environ, WEBHOOK_BYTES)
         if body is None:
             return TOO_LARGE
-        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        stamp = environ.get("HTTP_X_ENVOI_TIMESTAMP", "")
-        signature = environ.get("HTTP_X_ENVOI_SIGNATURE", "")
-        status = self._webhooks(key, media_type, stamp, signature, body)
+        status = self._webhooks(key, request_of(environ, body))
         WEBHOOKS.add(1, status)
         return REPORTED[status]
 
@@ -193,7 +196,7 @@ def application() -> TrackingApp:
     """Make the application of a serving process; its end writes what is buffered."""
     settings = with_secret_key(load_settings())
     installation = open_installation(settings)
-    app = TrackingApp(installation.database, signer_of(settings), installation.plugins)
+    app = TrackingApp(installation.database, signer_of(settings), installation.plugins, settings)
     # Servers fork their workers, and forked processes end without `atexit`, but not without this.
     Finalize(None, app.close, exitpriority=10)
     reporter = Reporter(installation, "tracking", app.hits.waiting)

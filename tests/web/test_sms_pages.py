@@ -184,3 +184,43 @@ def test_the_list_knows_it_by_the_start_of_its_text(desk: Desk) -> None:
     assert "Double points today" in shown
     assert "Double points today" in desk.browser.get("/mailings/sms?q=points+today").text
     assert "Double points today" not in desk.browser.get("/mailings/email").text
+
+
+class TestTheReview:
+    def test_it_speaks_of_parts_and_alphabet_and_of_nothing_that_only_mails_have(
+        self, desk: Desk
+    ) -> None:
+        desk.post(text="a" * 155 + " 🎁")
+        shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
+        assert "The longest message makes 3 parts, and each of them is paid for." in shown
+        assert "🎁 makes the whole message Unicode" in shown
+        assert "There is no sender name. Customers see what the gateway has set." in shown
+        for words in ("preheader", "unsubscribe link", "address has a domain", "one-click"):
+            assert words not in shown
+
+    def test_a_language_outside_of_gsm_is_no_reason_for_advice(self, desk: Desk) -> None:
+        desk.post(text="Баллы сгорят в пятницу", sender_name="SHOP")
+        shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
+        assert "makes the whole message Unicode" not in shown
+        assert "No sign makes the message Unicode" in shown
+        assert "Every message is one part" in shown
+
+    def test_it_shows_sender_and_text(self, desk: Desk) -> None:
+        desk.post(text="Points for {{ client.properties.first_name }}", sender_name="SHOP")
+        shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
+        assert "SHOP" in shown
+        assert 'Points for <span class="ev-var">first_name</span>' in shown
+
+
+class TestTestMessages:
+    def test_they_go_to_phone_numbers(self, desk: Desk) -> None:
+        shown = desk.browser.get(f"/mailings/{desk.draft}/test").text
+        assert "Phone numbers" in shown
+        assert "Employees" not in shown
+
+    @pytest.mark.parametrize("typed", ["anna@shop.example", "+49 30 901820", "12"])
+    def test_what_takes_no_sms_is_refused(self, desk: Desk, typed: str) -> None:
+        desk.post(text="Points")
+        answer = desk.post(path="test", addresses=typed, variants="1")
+        assert answer.status_code == 422
+        assert f"This is no number of a mobile phone: {typed}." in answer.text

@@ -104,6 +104,7 @@ CORE_WORDS = (
     _("Choose yes, no or nothing."),
     _("Choose one of the values."),
     _("This is no email address. Enter one such as anna@example.com, or nothing."),
+    _("There is no sender name. Customers see what the gateway has set."),
     _("This is no phone number. Enter it with its country code, or nothing."),
     _("Somebody else has changed this customer since you opened the form."),
     _("Shorten this to at most 200 characters."),

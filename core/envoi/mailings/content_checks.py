@@ -15,6 +15,7 @@ from envoi.mailings.content import content_warnings, final_content, rendered
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.review import Check
 from envoi.mailings.service import variants_of
+from envoi.mailings.text_checks import NAMES, text_problems
 from envoi.plugins import Plugins
 
 CLIPPED_AT = 102 * 1024
@@ -25,14 +26,22 @@ _HERE = "https://envoi.test"
 _SCHEMES = ("http", "https", "mailto", "tel")
 
 
-def content_checks(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
+def content_checks(
+    session: Session, plugins: Plugins, mailing: Mailing, links_url: str = _HERE
+) -> list[Check]:
     """Return every piece of advice on the message, each once for all variants.
 
     A variant that cannot be rendered is left out: `content_problems` says what is wrong.
     """
-    problems: dict[str, str] = dict.fromkeys(_CHECKS, "") | {"preheader": "", "variables": ""}
+    is_counted = plugins.channels[mailing.channel].length is not None
+    names = NAMES if is_counted else (*_CHECKS, "preheader")
+    problems = dict.fromkeys((*names, "variables"), "")
     for variant in variants_of(session, mailing):
-        for name, problem in _problems(session, plugins, mailing, variant):
+        if is_counted:
+            found = text_problems(session, plugins, mailing, variant, links_url)
+        else:
+            found = _problems(session, plugins, mailing, variant)
+        for name, problem in found:
             problems[name] = problems[name] or problem
     if content_warnings(session, mailing):
         problems["variables"] = "No customer has some of the variables, so they stay empty."

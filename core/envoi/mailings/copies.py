@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account, Membership
-from envoi.customers.models import Customer
+from envoi.customers.contacts import check_phone
+from envoi.customers.models import Customer, Quality
 from envoi.db import table
 from envoi.delivery.copies import NOBODY, Copies, Copy, add_copies, copies_of
 from envoi.delivery.gateways import default_gateway
@@ -61,7 +62,8 @@ def send_test(
         ValidationFailedError: An address is none, or a variant cannot be sent.
     """
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
-    wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses)
+    country = tenant_settings(session, tenant_id).default_country
+    wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses, country)
     if problems := _problems_of_test(session, plugins, mailing, wanted, numbers):
         raise ValidationFailedError(problems)
     variants = [get_variant(session, mailing, number) for number in numbers]
@@ -98,7 +100,8 @@ def copy_to_watchers(
     """Send each variant once to the mailing's watchers, if it has any."""
     group = _group(session, mailing.tenant_id, mailing.watcher_group_id)
     kind = plugins.channels[mailing.channel].address_kind
-    wanted = _addresses_of(group, kind) if group else []
+    country = tenant_settings(session, mailing.tenant_id).default_country
+    wanted = _usable(kind, addresses_of(group, kind), country) if group else []
     if not wanted:
         return None
     variants = variants_of(session, mailing)
@@ -123,7 +126,7 @@ def chosen_addresses(
             email for number, _, email in employees_of(session, tenant_id) if number in chosen
         ]
     group = _group(session, tenant_id, watcher_group_id)
-    found += _addresses_of(group, kind) if group else []
+    found += addresses_of(group, kind) if group else []
     return list(dict.fromkeys(address.strip() for address in found if address.strip()))
 
 
@@ -218,9 +221,35 @@ def _marked(content: dict[str, Any], mark: str) -> dict[str, Any]:
     return {**content, "subject": f"{mark}{subject}"[:500]} if subject else content
 
 
-def _checked(kind: AddressKind, addresses: Sequence[str]) -> list[str]:
-    if kind is not AddressKind.EMAIL:
+def _checked(kind: AddressKind, addresses: Sequence[str], country: str) -> list[str]:
+    if kind is AddressKind.PHONE:
+        return _phones(addresses, country)
+    return _emails(addresses) if kind is AddressKind.EMAIL else list(addresses)
+
+
+def _phones(addresses: Sequence[str], country: str) -> list[str]:
+    """Write numbers as providers want them; raise for every one that can get no message."""
+    found = {address: check_phone(address, country) for address in addresses}
+    problems = [
+        Problem("addresses", f"This is no number of a mobile phone: {address[:100]}.")
+        for address, contact in found.items()
+        if contact.quality is not Quality.GOOD
+    ]
+    if problems:
+        raise ValidationFailedError(problems)
+    return list(dict.fromkeys(str(contact.value) for contact in found.values()))
+
+
+def _usable(kind: AddressKind, addresses: Sequence[str], country: str) -> list[str]:
+    """Leave out what is no address: nobody looks at a form when watchers get their copies."""
+    if kind is not AddressKind.PHONE:
         return list(addresses)
+    found = (check_phone(address, country) for address in addresses)
+    good = (str(contact.value) for contact in found if contact.quality is Quality.GOOD)
+    return list(dict.fromkeys(good))
+
+
+def _emails(addresses: Sequence[str]) -> list[str]:
     problems, found = [], []
     for address in addresses:
         try:
@@ -248,7 +277,8 @@ def _group(session: Session, tenant_id: int, group_id: int | None) -> WatcherGro
     return session.get(WatcherGroup, (tenant_id, group_id)) if group_id else None
 
 
-def _addresses_of(group: WatcherGroup, kind: AddressKind) -> list[str]:
+def addresses_of(group: WatcherGroup, kind: AddressKind) -> list[str]:
+    """The group's addresses of the kind that a channel sends to."""
     lists = {
         AddressKind.EMAIL: group.emails,
         AddressKind.PHONE: group.phones,

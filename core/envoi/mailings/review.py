@@ -54,7 +54,7 @@ def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
         Check("strata", "who", _strata_problem(volume)),
         Check("recipients", "who", _recipients_warning(volume), warning=True),
         Check("content", "what", content_problem(session, plugins, mailing)),
-        Check("sender", "what", _sender_problem(session, plugins, mailing)),
+        *_sender_checks(session, plugins, mailing),
         Check(
             "gateway",
             "when",
@@ -71,10 +71,14 @@ def failed(checks: list[Check]) -> list[Check]:
     return [check for check in checks if check.problem and not check.warning]
 
 
-def _sender_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
-    """Say where an email has no sender: without a domain no mailbox takes it."""
+def _sender_checks(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
     if "sender_address" not in plugins.channels[mailing.channel].content_schema.model_fields:
-        return ""
+        return []
+    return [Check("sender", "what", _sender_problem(session, mailing))]
+
+
+def _sender_problem(session: Session, mailing: Mailing) -> str:
+    """Say where an email has no sender: without a domain no mailbox takes it."""
     senders = [str(v.content.get("sender_address", "")) for v in variants_of(session, mailing)]
     if all("." in sender.partition("@")[2] for sender in senders):
         return ""

@@ -103,6 +103,12 @@ WITH_VALUES = (
     _("The shares add up to {sum} %. Make them 100 % together."),
     _("A message holds at most {most} blocks. Delete some first."),
     _("This is no email address: {address}."),
+    _("This is no number of a mobile phone: {address}."),
+    _("The longest message makes {parts} parts, and each of them is paid for."),
+    _(
+        "{signs} makes the whole message Unicode: 70 characters fit into a part instead of 160."
+        " Leave it out to pay less."
+    ),
     _("There is no customer number {number}."),
     _(
         "The number of recipients has changed from {seen} to {found} since it was counted. Nothing"

@@ -14,6 +14,7 @@ from envoi.audience.volume import Volume
 from envoi.audience.window import CUSTOMER, SendingWindow
 from envoi.delivery.pace import pace_of
 from envoi.mailings import service
+from envoi.mailings.copies import addresses_of
 from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
 from envoi.tenants.models import WatcherGroup
@@ -77,8 +78,15 @@ def review_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
     rows.append(ReviewRow(_("Lifetime"), lifetime_words(mailing.lifetime_minutes), "", "when"))
     rows.append(ReviewRow(_("Attribution"), *_attribution_words(mailing), "when"))
     if group is not None:
-        rows.append(ReviewRow(_("Watchers"), group.name, _people(len(group.emails)), "when"))
+        rows.append(
+            ReviewRow(_("Watchers"), group.name, _people(watching(group, mailing.channel)), "when")
+        )
     return rows
+
+
+def watching(group: WatcherGroup, channel: str) -> int:
+    """Count the watchers whom a channel reaches."""
+    return len(addresses_of(group, current.plugins.channels[channel].address_kind))
 
 
 def start_words(mailing: Mailing, own_zone: str) -> Start:
@@ -115,9 +123,11 @@ def _content_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
     volume = Volume.from_document(mailing.volume)
     first = variants[0].content
     sender = ", ".join(filter(None, (first.get("sender_name"), first.get("sender_address"))))
+    schema = current.plugins.channels[mailing.channel].content_schema.model_fields
     replies = first.get("reply_to") or ""
     note = _("Replies to %(address)s", address=replies) if replies else ""
-    rows = [ReviewRow(_("From"), sender or _("not yet"), str(note), "what")]
+    nobody = _("not yet") if "sender_address" in schema else _("as the gateway has set")
+    rows = [ReviewRow(_("From"), sender or nobody, str(note), "what")]
     for place, variant in enumerate(variants):
         subject = headline(variant.content)
         letter, share = "ABCDE"[place % 5], number(variant.share, None)
@@ -125,7 +135,7 @@ def _content_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
         label = _("Variant %(letter)s, %(share)s %%", letter=letter, share=share)
         sizes = volume.variants if volume and len(volume.variants) == len(variants) else ()
         said = _people(sizes[place]) if several and sizes else ""
-        name = label if several else _("Subject")
+        name = label if several else _("Subject") if "subject" in schema else _("Message")
         rows.append(ReviewRow(name, subject or _("not yet"), said, "what", template=True))
     return rows
 

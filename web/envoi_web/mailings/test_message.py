@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request, url_for
+from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 
 from envoi.delivery.copies import Copies
@@ -13,6 +14,7 @@ from envoi.jobs import Work, hint
 from envoi.mailings import copies, service
 from envoi.mailings.models import Mailing
 from envoi.tenants.watchers import list_watcher_groups
+from envoi.types import AddressKind
 from envoi.webkit import allowed, current, page, permission, see_other
 from envoi.webkit.htmx import is_fragment
 from envoi_web.mailings.blueprint import mailings
@@ -20,6 +22,11 @@ from envoi_web.mailings.context import crumbs
 from envoi_web.mailings.editor_context import LETTERS
 from envoi_web.mailings.readers import people_of
 
+ADDRESSES = {
+    AddressKind.EMAIL: lazy_gettext("Addresses"),
+    AddressKind.PHONE: lazy_gettext("Phone numbers"),
+    AddressKind.PUSH: lazy_gettext("Tokens of devices"),
+}
 _PAGE = "mailings/what/test.html"
 _BLOCKS = ("test_form", "test_result")
 
@@ -94,8 +101,12 @@ def _shown(
     sent: Copies | None = None,
     run_id: int | None = None,
 ) -> Response:
-    found: list[tuple[int, str, str]] = copies.employees_of(session, mailing.tenant_id)
+    kind = current.plugins.channels[mailing.channel].address_kind
+    found: list[tuple[int, str, str]] = []
+    if kind is AddressKind.EMAIL:
+        found = copies.employees_of(session, mailing.tenant_id)
     context: dict[str, Any] = {
+        "addresses": ADDRESSES[kind],
         "employees": found,
         "watchers": list_watcher_groups(session, mailing.tenant_id),
         "customers": people_of(session, mailing),

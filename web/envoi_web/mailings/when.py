@@ -34,7 +34,7 @@ from envoi_web.mailings.content_words import content_faults
 from envoi_web.mailings.context import options
 from envoi_web.mailings.editing import common, conflict_page, count_exactly, not_a_draft
 from envoi_web.mailings.limit_words import estimate_words
-from envoi_web.mailings.settings_words import field_labels, review_rows, start_words
+from envoi_web.mailings.settings_words import field_labels, review_rows, start_words, watching
 from envoi_web.mailings.sources import source_of
 from envoi_web.mailings.when_form import when_changes, when_values
 
@@ -175,7 +175,7 @@ def _when_context(
     session: Session, mailing: Mailing, problems: tuple[Problem, ...] = ()
 ) -> dict[str, Any]:
     checks = review(session, current.plugins, mailing)
-    advice = content_checks(session, current.plugins, mailing)
+    advice = content_checks(session, current.plugins, mailing, current.settings.links_url)
     broken = {check.name for check in failed(checks)}
     company = _company_window(session, mailing)
     account = session.get(Account, current.account_id) if current.account_id else None
@@ -197,7 +197,7 @@ def _when_context(
         "company_window": f"{clock_of(company.start)}–{clock_of(company.end)}" if company else "",
         "watchers": options(
             [
-                (g.id, f"{g.name} ({len(g.emails)})")
+                (g.id, f"{g.name} ({watching(g, mailing.channel)})")
                 for g in list_watcher_groups(session, mailing.tenant_id)
             ],
             _("No group"),

@@ -82,12 +82,12 @@ def _fields(text: str) -> dict[str, str]:
     """The fields by name, in whatever order; the last is what the message began with."""
     found: dict[str, str] = {}
     matches = list(_FIELD.finditer(text))
-    for match, following in zip(matches, [*matches[1:], None], strict=True):
+    ends = [*(match.start() for match in matches), len(text)][1:]
+    for match, end in zip(matches, ends, strict=True):
         name = re.sub("[ _]", "", match[1].lower())
         if name == "text":
             break
-        value = text[match.end() : following.start() if following else len(text)]
-        found.setdefault(name, value.strip())
+        found.setdefault(name, text[match.end() : end].strip())
     return found
 
 

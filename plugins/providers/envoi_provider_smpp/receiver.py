@@ -45,7 +45,7 @@ class Reporters:
     def _write(self, link: Link, pdu: Pdu) -> None:
         status = Status.ESME_RX_T_APPN
         try:
-            self._report(self._event(pdu), pdu.encode())
+            self._report(self._event(pdu), pdu.body)
             status = Status.ESME_ROK
         except ProviderError:
             # The centre delivers it again.

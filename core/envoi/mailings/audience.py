@@ -19,7 +19,7 @@ from envoi.audience.estimate import (
     estimate,
     why,
 )
-from envoi.audience.request import AudienceRequest
+from envoi.audience.request import AudienceRequest, channels
 from envoi.audience.strata import MOST_STRATA
 from envoi.audience.volume import Volume
 from envoi.audience.window import SendingWindow
@@ -88,6 +88,7 @@ def audience_request(
         shares=tuple(v.share for v in variants_of(session, mailing)),
         seed=mailing.id,
         now=now,
+        then=channels(plugins, [step["channel"] for step in mailing.cascade]),
     )
 
 

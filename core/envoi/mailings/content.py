@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import product
 from typing import Any
 
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from envoi.delivery.recipients import Person, known_variables, sample_person
 from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedError
 from envoi.library.files import Library
 from envoi.library.service import check_attachments
+from envoi.mailings.cascade import channels_of, content_at
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
 from envoi.mailings.variants import Content, get_variant, validate_content
@@ -37,35 +39,36 @@ OF_EVERY_MESSAGE = ("unsubscribe_url", "preferences_url", "view_url")
 
 
 def final_content(
-    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant
+    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant, step: int = 1
 ) -> Content:
     """Return a variant's content as it is sent: with the link parameters that apply to it.
 
     The company's defaults give way to the mailing's, and those to the variant's own.
     """
-    fields = plugins.channels[mailing.channel].content_schema.model_fields
+    written = content_at(variant, step)
+    fields = plugins.channels[channels_of(mailing)[step - 1]].content_schema.model_fields
     if "utm" not in fields:
-        return dict(variant.content)
+        return dict(written)
     company = tenant_settings(session, mailing.tenant_id).utm
-    merged = {**company, **mailing.utm, **variant.content.get("utm", {})}
+    merged = {**company, **mailing.utm, **written.get("utm", {})}
     macros = {
         "mailing_id": str(mailing.id),
         "mailing_name": mailing.name,
         "variant": str(variant.number),
     }
-    return {**variant.content, "utm": filled_utm(merged, macros)}
+    return {**written, "utm": filled_utm(merged, macros)}
 
 
 def content_problems(
-    session: Session, plugins: Plugins, mailing: Mailing, number: int
+    session: Session, plugins: Plugins, mailing: Mailing, number: int, step: int = 1
 ) -> list[Problem]:
     """Say what keeps a variant from being sent, each problem at its field or block."""
     variant = get_variant(session, mailing, number)
-    spec = plugins.channels[mailing.channel]
+    spec = plugins.channels[channels_of(mailing)[step - 1]]
     kit = Kit(Library(session, mailing.tenant_id, ""), plugins.macros)
     try:
-        final = final_content(session, plugins, mailing, variant)
-        content = validate_content(plugins, mailing.channel, final)
+        final = final_content(session, plugins, mailing, variant, step)
+        content = validate_content(plugins, spec.name, final)
         check_attachments(session, mailing.tenant_id, final.get("attachments", []))
         fence(plugins, "channel", spec.name, partial(spec.compile, content, CHECKED_WITH, kit))
         found = macro_problems(plugins, session.connection(), mailing.tenant_id, list(kit.calls))
@@ -78,8 +81,9 @@ def content_problems(
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
     """Say what keeps the content from being sent, or nothing."""
-    for variant in variants_of(session, mailing):
-        if problems := content_problems(session, plugins, mailing, variant.number):
+    steps = range(1, 1 + len(channels_of(mailing)))
+    for variant, step in product(variants_of(session, mailing), steps):
+        if problems := content_problems(session, plugins, mailing, variant.number, step):
             return str(ValidationFailedError(problems))
     return ""
 
@@ -89,7 +93,7 @@ def content_warnings(session: Session, mailing: Mailing) -> list[str]:
     known = [*known_variables(session, mailing.tenant_id), *OF_EVERY_MESSAGE]
     found: dict[str, None] = {}
     for variant in variants_of(session, mailing):
-        for text in _texts(variant.content):
+        for text in _texts([variant.content, variant.steps]):
             found.update(dict.fromkeys(_unknown(text, known)))
     return list(found)
 

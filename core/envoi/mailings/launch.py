@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
@@ -21,6 +21,7 @@ from envoi.delivery.runs import (
     pause_run,
     resume_run,
 )
+from envoi.delivery.steps import StepContent
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.failpoints import Place, hit
 from envoi.installation import Installation
@@ -32,9 +33,10 @@ from envoi.mailings.approval import (
     require_moved_alone,
 )
 from envoi.mailings.audience import audience_request, estimate_mailing, require_few_strata
+from envoi.mailings.cascade import following
 from envoi.mailings.content import final_content
 from envoi.mailings.copies import copy_to_watchers
-from envoi.mailings.models import Mailing, MailingState
+from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.review import failed, review
 from envoi.mailings.service import current_status, get_mailing, variants_of
 from envoi.mailings.status import STOPPABLE, Status
@@ -346,6 +348,7 @@ def _run_settings(
             )
             for v in variants
         ],
+        steps=_steps(session, plugins, mailing, variants),
         message_domain=settings.message_domain,
         links_url=settings.links_url,
         block_size=_block_size(settings, gateway),
@@ -354,6 +357,24 @@ def _run_settings(
         most_recipients=most_recipients(session, mailing),
         budget=mailing.budget,
     )
+
+
+def _steps(
+    session: Session, plugins: Plugins, mailing: Mailing, variants: Sequence[Variant]
+) -> list[StepContent]:
+    """Freeze the cascade's further steps with their gateways and contents."""
+    frozen = []
+    for number, step in enumerate(following(mailing), start=2):
+        gateway = default_gateway(session, mailing.tenant_id, step.channel)
+        frozen.append(
+            StepContent(
+                **step.model_dump(),
+                gateway_id=gateway.id if gateway else None,
+                resends_unconfirmed=plugins.channels[step.channel].resends_unconfirmed,
+                contents=[final_content(session, plugins, mailing, v, number) for v in variants],
+            )
+        )
+    return frozen
 
 
 def _block_size(settings: Settings, gateway: Gateway | None) -> int:

@@ -23,7 +23,7 @@ from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import tenant_settings
 from envoi.twice import A_MOMENT, one_by_one
 
-_COPIED = ("channel", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
+_COPIED = ("channel", "cascade", *(MailingChanges.model_fields.keys() - {"name", "starts_at"}))
 """Fields of a copy; its start is chosen anew."""
 _ASKED = (*SOURCES, "starts_at")
 """What a person may have chosen for a draft before it was made."""
@@ -220,6 +220,7 @@ def copy_mailing(
                 number=variant.number,
                 share=variant.share,
                 content=variant.content,
+                steps=variant.steps,
             )
         )
     session.flush()
@@ -235,7 +236,8 @@ def _just_copied(session: Session, source: Mailing, account_id: int | None) -> M
 
 
 def _copied(session: Session, mailing: Mailing) -> list[Any]:
-    contents = [(variant.share, variant.content) for variant in variants_of(session, mailing)]
+    variants = variants_of(session, mailing)
+    contents = [(variant.share, variant.content, variant.steps) for variant in variants]
     return [*(getattr(mailing, field) for field in _COPIED), contents]
 
 

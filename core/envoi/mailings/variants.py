@@ -103,8 +103,15 @@ def add_variant(
     if number > MAX_VARIANTS:
         message = f"A mailing has at most {MAX_VARIANTS} variants. Delete one first."
         raise ValidationFailedError([Problem("variants", message)])
-    content = deepcopy(source.content)
-    session.add(Variant(tenant_id=tenant_id, mailing_id=mailing_id, number=number, content=content))
+    session.add(
+        Variant(
+            tenant_id=tenant_id,
+            mailing_id=mailing_id,
+            number=number,
+            content=deepcopy(source.content),
+            steps=deepcopy(source.steps),
+        )
+    )
     session.flush()
     _share_equally(session, mailing)
     return number
@@ -121,7 +128,7 @@ def delete_variant(
     if len(found) == 1:
         raise ValidationFailedError([Problem("variants", "The last variant cannot be deleted.")])
     for variant, behind in zip(found[number - 1 :], found[number:], strict=False):
-        variant.content = behind.content
+        variant.content, variant.steps = behind.content, behind.steps
     session.delete(found[-1])
     session.flush()
     _share_equally(session, mailing)

@@ -75,11 +75,12 @@ def a_run(
     *,
     content: dict[str, Any] | None = None,
     kind: RunKind = RunKind.MAILING,
+    channel: str = "email",
     **settings: Any,
 ) -> Run:
     """A run to so many new customers, or to these, ready to be sent."""
     if isinstance(people, int):
-        make_customers(session, tenant_id, people)
+        make_customers(session, tenant_id, people, phones=channel != "email")
         people = customer_ids(session, tenant_id)
     frozen = RunSettings(
         variants=[VariantContent(number=1, content=content or email_content())],
@@ -91,7 +92,7 @@ def a_run(
         tenant_id,
         mailing_id=None,
         kind=kind,
-        channel="email",
+        channel=channel,
         gateway_id=gateway_id,
         settings=frozen,
         now=datetime.now(UTC),

@@ -103,8 +103,8 @@ def test_every_answer_is_there_and_what_was_open(
             break
     first, second = traces(recorder)
     assert (first.outcomes, first.on_wire) == ([], [])
-    place = (second.tenant_id, second.run_id, second.block, second.gateway_id)
-    assert place == (3, 4, 5, 6)
+    numbers = (second.tenant_id, second.run_id, second.block, second.gateway_id)
+    assert numbers == (3, 4, 5, 6)
     found = [OnWire(o.customer_id, o.step, o.parts, o.amount) for o in second.outcomes]
     assert (found, second.on_wire) == (expected, wire)
     assert {(o.status, o.code, o.submissions) for o in second.outcomes} <= {(5, 250, b"id")}

@@ -17,13 +17,14 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
+from envoi.delivery.cascade import look_again
 from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
 from envoi.delivery.states import move
 from envoi.feedback.classify import details, judge
 from envoi.feedback.contacts import CHANNEL, PHONE_CHANNELS, judge_contact, judge_phone
 from envoi.feedback.matching import channel_of_message
 from envoi.feedback.models import Bounce, Door
-from envoi.feedback.parted import WHOLE, all_delivered
+from envoi.feedback.parted import WHOLE, all_delivered, note_part
 from envoi.feedback.reported import count_hit, note_hit
 from envoi.feedback.rules import NO_SUCH_NUMBER, UNDELIVERED, Judgement
 from envoi.jobs import Work, announce
@@ -80,6 +81,7 @@ def apply(
         note_hit(session, found.ref, hit, event.occurred_at)
     if door is not Door.HANDOVER:
         _confirm(session, found.ref, event.occurred_at)
+    note_part(session, found.ref, number, event.type, event.occurred_at)
     if not _apply(session, found, event, door, number):
         return False
     _judge(session, found)
@@ -218,6 +220,7 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
     )
     if door is not Door.HANDOVER:
         _fill(session, found.ref, "bounced_at", event.occurred_at)
+        look_again(session, found.ref)
     if judgement is NO_SUCH_NUMBER and found.channel in PHONE_CHANNELS:
         judge_phone(session, found.ref.tenant_id, found.address)
 

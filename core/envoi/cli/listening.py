@@ -1,4 +1,4 @@
-"""`envoi listener`: the process that takes in bounces and complaints."""
+"""`envoi listener`: the process that takes in bounces, complaints and reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from envoi.feedback.intake import Intake
 from envoi.feedback.listener import Receiving, keep_signed, listening_server
 from envoi.feedback.mailbox import keep_reading, mailbox_of
+from envoi.feedback.receivers import Receivers
 from envoi.installation import Installation, open_installation
 from envoi.secrets import with_secret_key
 from envoi.settings import load_settings
@@ -19,7 +20,10 @@ from envoi.tracking.tokens import signer_of
 
 @click.command()
 def listener() -> None:
-    """Take in bounces and complaints by LMTP and SMTP, and from the return path's mailbox."""
+    """Take in bounces and complaints by LMTP and SMTP, and from the return path's mailbox.
+
+    It also holds the connections by which providers report, such as those of SMPP.
+    """
     installation = open_installation(with_secret_key(load_settings()))
     intake = Intake(installation.database, signer_of(installation.settings))
     stopping = threading.Event()
@@ -29,12 +33,14 @@ def listener() -> None:
         seconds = installation.settings.mailbox_seconds
         arguments = (intake, mailbox_of(url), seconds, stopping)
         threads.append(threading.Thread(target=keep_reading, args=arguments, daemon=True))
-    for thread in threads:
+    receivers = threading.Thread(target=Receivers(installation).run, args=(stopping,))
+    for thread in (*threads, receivers):
         thread.start()
     try:
         _listen(installation, receiving)
     finally:
         stopping.set()
+        receivers.join()
         installation.database.engine.dispose()
 
 

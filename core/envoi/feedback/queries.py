@@ -11,7 +11,14 @@ from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.errors import NotFoundError
-from envoi.feedback.models import Bounce, DoorSign, Fault, Inbound, InboundState
+from envoi.feedback.models import (
+    Bounce,
+    DoorSign,
+    Fault,
+    Inbound,
+    InboundState,
+    ReceiverSign,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,3 +124,10 @@ def inbound_of(session: Session, tenant_id: int, inbound_id: int) -> Inbound:
 def door_signs(session: Session) -> dict[str, DoorSign]:
     """The doors that were looked after at least once, by name."""
     return {sign.name: sign for sign in session.scalars(select(DoorSign))}
+
+
+def receiver_signs(session: Session, tenant_id: int) -> dict[int, ReceiverSign]:
+    """How the connections fare by which reports come, by gateway; those that are held now."""
+    r = table(ReceiverSign).c
+    found = session.scalars(select(ReceiverSign).where(r.tenant_id == tenant_id))
+    return {sign.gateway_id: sign for sign in found}

@@ -59,7 +59,7 @@ def forms(reference: str) -> tuple[str, ...]:
         found.append(str(int(plain, 16)))
     if _DECIMAL.fullmatch(plain):
         found.append(f"{int(plain):x}")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def by_reference(

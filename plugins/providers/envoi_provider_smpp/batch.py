@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from time import monotonic
 
 from envoi.types import SendResult, SendStatus, Submission
-from envoi_provider_smpp.pace import Pace
 from envoi_provider_smpp.pdu import Pdu, Status, read_id, status_words
 from envoi_provider_smpp.session import Link
 
-BATCH_SECONDS = 2.0
+LEAVE_SECONDS = 2.0
 """So long messages leave; a person who opts out meanwhile gets nothing much later."""
 
 COMPLETE_SECONDS = 3.0
 """So much longer for the other parts of a text of which one has left."""
+
+PAUSE_SECONDS = 1.0
+"""Centres count by the second: nothing leaves for so long after one has throttled us."""
 
 _TICK_SECONDS = 0.05
 
@@ -70,23 +72,25 @@ class Batch:
             for number, body in enumerate(bodies, 1)
         )
         self._unanswered: dict[int, tuple[_Part, float]] = {}
+        self._resumes_at = 0.0
         self._told: list[dict[int, Submission]] = [{} for _ in messages]
 
-    def run(self, link: Link, pace: Pace, window: int, patience: float) -> None:
+    def run(self, link: Link, window: int, patience: float) -> None:
         """Send until all is answered, the time is over or the session is lost.
 
-        A session in which an answer does not come in time is ended: it would come later, when
-        nobody asks for it any more.
+        Once the centre throttles, only texts are completed of which a part has left: how fast
+        others follow is for the core to say. A session in which an answer does not come in time
+        is ended: it would come later, when nobody asks for it any more.
         """
         began = monotonic()
         while self._waiting or self._unanswered:
             passed = monotonic() - began
-            if passed >= BATCH_SECONDS:
-                self._hold_back(also_begun=passed >= BATCH_SECONDS + COMPLETE_SECONDS)
-            self._submit(link, pace, window)
-            answers = link.answers(self._tick(pace, window))
+            if self._resumes_at or passed >= LEAVE_SECONDS:
+                self._hold_back(also_begun=passed >= LEAVE_SECONDS + COMPLETE_SECONDS)
+            self._submit(link, window)
+            answers = link.answers(_TICK_SECONDS)
             for pdu in answers:
-                self._note(pdu, pace, link)
+                self._note(pdu, link)
             if link.lost and not answers:
                 break
             if self._is_overdue(patience):
@@ -100,35 +104,27 @@ class Batch:
         """Return what became of each message, in their order."""
         return [_result([told[number] for number in sorted(told)]) for told in self._told]
 
-    def _submit(self, link: Link, pace: Pace, window: int) -> None:
-        room = min(window - len(self._unanswered), len(self._waiting))
-        admitted = pace.admit(room) if room > 0 and not link.lost else 0
-        if not admitted:
-            return
-        parts = [self._waiting.popleft() for _ in range(admitted)]
+    def _submit(self, link: Link, window: int) -> None:
         now = monotonic()
+        room = min(window - len(self._unanswered), len(self._waiting))
+        if room <= 0 or link.lost or now < self._resumes_at:
+            return
+        parts = [self._waiting.popleft() for _ in range(room)]
         sequences = link.submit([part.body for part in parts])
         self._unanswered |= {s: (part, now) for s, part in zip(sequences, parts, strict=True)}
 
-    def _tick(self, pace: Pace, window: int) -> float:
-        """How long to wait for an answer before there is something else to do."""
-        if self._waiting and len(self._unanswered) < window:
-            return min(pace.wait_seconds(), _TICK_SECONDS)
-        return _TICK_SECONDS
-
-    def _note(self, pdu: Pdu, pace: Pace, link: Link) -> None:
+    def _note(self, pdu: Pdu, link: Link) -> None:
         part, _ = self._unanswered.pop(pdu.sequence, (None, 0.0))
         if part is None:
             return
         raw = status_words(pdu.status)
         if pdu.status in THROTTLES:
-            pace.refused()
+            self._resumes_at = monotonic() + PAUSE_SECONDS
             self._waiting.appendleft(part)
         elif pdu.status == _NOT_BOUND:
             link.abort(raw)
             self._waiting.appendleft(part)
         elif pdu.status == Status.ESME_ROK:
-            pace.taken(1)
             self._tell(part, SendStatus.ACCEPTED, raw=raw, provider_id=read_id(pdu.body))
         else:
             is_final = pdu.status in _PERMANENT
@@ -144,7 +140,7 @@ class Batch:
                 self._waiting.append(part)
             else:
                 code = int(Status.ESME_RTHROTTLED)
-                self._tell(part, SendStatus.THROTTLED, code=code, raw="has not left in time")
+                self._tell(part, SendStatus.THROTTLED, code=code, raw="has not been taken")
 
     def _underway(self) -> set[int]:
         """The messages of which a part may be with the centre."""

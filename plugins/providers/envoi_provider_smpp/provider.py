@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 from envoi.types import Outgoing, Report, SendResult, SendStatus
-from envoi_provider_smpp.batch import BATCH_SECONDS, Batch
+from envoi_provider_smpp.batch import Batch
 from envoi_provider_smpp.messages import UnsendableError, Writer
-from envoi_provider_smpp.pace import Pace, Paces
 from envoi_provider_smpp.pdu import Command, Pdu, Status, status_words
 from envoi_provider_smpp.receiver import Reporters
 from envoi_provider_smpp.session import Link
 from envoi_provider_smpp.settings import Binding, SmppSettings
 
 LARGEST_BATCH = 500
-_paces = Paces()
 
 
 class SmppProvider:
@@ -26,10 +23,7 @@ class SmppProvider:
 
     def connect(self) -> SmppConnection:
         """Open a session; raise `ProviderError` when that fails."""
-        settings = self._settings
-        return SmppConnection(
-            settings, _paces.of((settings.host, settings.port, settings.system_id))
-        )
+        return SmppConnection(self._settings)
 
     def test(self) -> str:
         """Open a session, ask for a sign of life, and return the centre's answers."""
@@ -43,19 +37,16 @@ class SmppProvider:
 class SmppConnection:
     """A kept session; opens a new one by itself when a used one is over."""
 
-    def __init__(self, settings: SmppSettings, pace: Pace) -> None:
-        self._settings, self._pace = settings, pace
+    def __init__(self, settings: SmppSettings) -> None:
+        self._settings = settings
         self._writer = Writer(settings)
         self._reporters: Reporters | None = None
         self._link: Link | None = self._open()
 
     @property
     def batch_size(self) -> int:
-        """As many as leave in the time that a batch has."""
-        rate = self._pace.rate
-        return (
-            LARGEST_BATCH if rate == inf else max(1, min(LARGEST_BATCH, int(rate * BATCH_SECONDS)))
-        )
+        """More than a window, so that it is never empty."""
+        return LARGEST_BATCH
 
     def deliver_to(self, report: Report) -> None:
         """Be told where receipts go; before that the centre is asked to keep them."""
@@ -75,7 +66,7 @@ class SmppConnection:
             except UnsendableError as error:
                 refused[index] = _unsendable(error)
         batch = Batch(list(written.values()))
-        batch.run(self._bound(), self._pace, self._settings.window, self._settings.answer_timeout)
+        batch.run(self._bound(), self._settings.window, self._settings.answer_timeout)
         told = refused | dict(zip(written, batch.results(), strict=True))
         return [told[index] for index in range(len(messages))]
 

@@ -137,7 +137,7 @@ def _connect(plugins: Plugins, plan: Plan) -> Connection:
 def _person(installation: Installation, plan: Plan, customer_id: int) -> Person:
     with installation.database.tenant_connection(plan.tenant_id) as connection:
         found = plan.people.fetch(connection, [customer_id]).get(customer_id)
-    return found or Person(NOBODY, None, "", {})
+    return plan.macros.shown(found or Person(NOBODY, None, "", {}))
 
 
 def _send(

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy.orm import Session
 
 from envoi.audience.recheck import recheck_of_run
 from envoi.content.kit import Kit
@@ -19,6 +20,7 @@ from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
 from envoi.delivery.gateways import get_gateway, open_gateway
+from envoi.delivery.macros import Macros
 from envoi.delivery.models import Run, RunKind
 from envoi.delivery.pace import Pace
 from envoi.delivery.prices import PriceList, PriceTable, prices_of
@@ -26,16 +28,26 @@ from envoi.delivery.quota import DayQuota, limits_for
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.recorder import OnWire
 from envoi.delivery.routes import Route
-from envoi.delivery.runs import RunSettings, get_run, store_links
+from envoi.delivery.runs import RunSettings, VariantContent, get_run, store_links
+from envoi.delivery.services import open_services
 from envoi.delivery.sheet import Ready
+from envoi.delivery.steps import MOST_STEPS, channel_of, channels_of
 from envoi.delivery.throttle import Rates
 from envoi.errors import PluginError
 from envoi.installation import Installation
 from envoi.library.files import Library
-from envoi.plugins import Plugins, fence
+from envoi.plugins import Observer, Plugins, fence
 from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner, signer_of
 from envoi.tracking.urls import UrlMaker
-from envoi.types import AddressKind, ChannelSpec, CompiledContent, Outgoing, Provider, Recipient
+from envoi.types import (
+    AddressKind,
+    ChannelSpec,
+    CompiledContent,
+    Envelope,
+    Outgoing,
+    Provider,
+    Recipient,
+)
 
 KEPT_PLANS = 256
 PLAN_SECONDS = 300.0
@@ -71,6 +83,8 @@ class Plan:
     signer: TokenSigner
     urls: UrlMaker
     rates: Rates
+    macros: Macros
+    observers: Sequence[tuple[str, Observer]] = ()
     quota: DayQuota | None = None
     pace: Pace | None = None
     prices: PriceList = field(default_factory=lambda: PriceList(PriceTable()))
@@ -79,6 +93,8 @@ class Plan:
     mailing_id: int | None = None
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     """Addresses that few contents show, so that the others need not sign them."""
+    wait_seconds: int = 0
+    """How long a cascade waits for the step; 0: nothing follows it."""
 
     @property
     def gateway(self) -> GatewayKey:
@@ -88,7 +104,8 @@ class Plan:
     @property
     def pool(self) -> PoolKey:
         """Where connections to the gateway are kept."""
-        return *self.gateway, self.route.version
+        version = hash((self.route.version, *self.route.services))
+        return *self.gateway, version if self.route.services else self.route.version
 
     def ready(self, message: ClaimedMessage, person: Person) -> Ready:
         """Make one message with its price; raise what the content raises."""
@@ -99,7 +116,10 @@ class Plan:
         return Ready(message, outgoing, on_wire)
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
-        """Make one message; raise what the content raises."""
+        """Make one message; raise what the content raises.
+
+        The provider gives it up before the next step's message may follow it.
+        """
         ref = MessageRef(
             tenant_id=self.tenant_id,
             run_id=self.run_id,
@@ -122,12 +142,17 @@ class Plan:
             preferences_url=more.get("preferences_url", ""),
             view_url=more.get("view_url", ""),
             click=urls.click,
+            devices=person.devices,
         )
         made = self.contents[message.variant].render(recipient)
-        if self.ends_at is None:
-            return made
-        left = int((self.ends_at - datetime.now(UTC)).total_seconds())
-        return replace(made, lifetime_seconds=max(1, left))
+        return replace(made, lifetime_seconds=self._lifetime())
+
+    def _lifetime(self) -> int:
+        """For how many seconds a message is wanted that leaves now; 0: for any time."""
+        limits = [self.wait_seconds] if self.wait_seconds else []
+        if self.ends_at is not None:
+            limits.append(max(1, int((self.ends_at - datetime.now(UTC)).total_seconds())))
+        return min(limits, default=0)
 
 
 class Plans:
@@ -136,11 +161,12 @@ class Plans:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, int], tuple[float, Plan]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], tuple[float, Plan]] = OrderedDict()
+        self._steps: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def get(self, tenant_id: int, run_id: int, route: Route) -> Plan:
         """Return the plan of a run by a route; one thread makes it while the others wait."""
-        key = (tenant_id, run_id)
+        key = (tenant_id, run_id, route.step)
         with self._lock:
             made_at, plan = self._kept.get(key, (0.0, None))
             is_fresh = plan is not None and monotonic() - made_at <= PLAN_SECONDS
@@ -155,7 +181,22 @@ class Plans:
     def forget(self, tenant_id: int, run_id: int) -> None:
         """Make the plan anew next time: what it was made from was at fault."""
         with self._lock:
-            self._kept.pop((tenant_id, run_id), None)
+            for step in range(1, MOST_STEPS + 1):
+                self._kept.pop((tenant_id, run_id, step), None)
+
+    def steps(self, tenant_id: int, run_id: int) -> Sequence[int]:
+        """Return a run's steps, the last first: its people have waited longest."""
+        key = (tenant_id, run_id)
+        with self._lock:
+            known = self._steps.get(key)
+        if known is None:
+            with self._installation.database.tenant_session(tenant_id) as session:
+                known = len(channels_of(get_run(session, tenant_id, run_id)))
+            with self._lock:
+                self._steps[key] = known
+                while len(self._steps) > KEPT_PLANS:
+                    self._steps.popitem(last=False)
+        return range(known, 0, -1)
 
 
 def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Route) -> Plan:
@@ -169,27 +210,41 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         run = get_run(session, tenant_id, run_id)
         frozen = RunSettings.model_validate(run.settings)
         plugins = installation.plugins.for_tenant(session, tenant_id)
-        spec = _channel(plugins, run.channel)
-        kit = Kit(Library(session, tenant_id, frozen.links_url or settings.links_url))
-        contents = _compile(plugins, spec, frozen, kit, _feedback_id(run))
-        for variant, content in contents.items():
-            store_links(session, tenant_id, run_id, variant, content.links)
-        provider = open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
+        spec = _channel(plugins, channel_of(run, route.step))
+        library = Library(session, tenant_id, frozen.links_url or settings.links_url)
+        compiled = _compile_steps(session, plugins, run, frozen, library)
+        contents, kit = compiled[route.step]
+        is_push = spec.address_kind is AddressKind.PUSH
+        provider: Provider = (
+            open_services(session, plugins, settings, tenant_id, route)
+            if is_push
+            else open_gateway(session, plugins, settings, tenant_id, route.gateway_id)
+        )
         gateway = get_gateway(session, tenant_id, route.gateway_id)
         rates, quota = limits_for(session, plugins, settings, gateway)
         prices = PriceList(prices_of(gateway))
         if run.kind == RunKind.TEST:
             # A person waits for these few.
             quota = None
-        recheck = _recheck(plugins, run, spec.address_kind, quota)
+        recheck = _recheck(plugins, run, route.step, spec.address_kind, quota)
+        observers = installation.plugins.observers(plugins.enabled(session, tenant_id))
+    macros = Macros(
+        plugins,
+        tenant_id,
+        run_id,
+        run.mailing_id,
+        calls=sorted(kit.calls),
+        issues=run.kind != RunKind.TEST,
+    )
     signer = signer_of(settings)
-    wanted = Wanted.by(*(str(v.content) for v in frozen.variants))
+    wanted = Wanted.by(*(str(v.content) for v in frozen.variants_at(route.step)))
+    followed_by = frozen.steps[route.step - 1 :]
     return Plan(
         tenant_id=tenant_id,
         run_id=run_id,
         mailing_id=run.mailing_id,
         launched_on=run.launched_on,
-        channel=run.channel,
+        channel=spec.name,
         route=route,
         provider=provider,
         provider_name=gateway.provider,
@@ -199,6 +254,8 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         signer=signer,
         urls=UrlMaker(frozen.links_url or settings.links_url, signer),
         rates=rates,
+        macros=macros,
+        observers=observers,
         quota=quota,
         pace=frozen.pace(),
         prices=prices,
@@ -206,13 +263,16 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         # A mail server is not told how long a message is of use.
         ends_at=None if spec.address_kind is AddressKind.EMAIL else run.expires_at,
         more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
+        wait_seconds=followed_by[0].wait_minutes * 60 if followed_by else 0,
     )
 
 
-def _recheck(plugins: Plugins, run: Run, kind: AddressKind, quota: DayQuota | None) -> Recheck:
+def _recheck(
+    plugins: Plugins, run: Run, step: int, kind: AddressKind, quota: DayQuota | None
+) -> Recheck:
     if run.kind == RunKind.TEST:
         return _allow_all
-    checks = recheck_of_run(plugins, run)
+    checks = recheck_of_run(plugins, run, step)
     if quota is None:
         return checks
     # A day's allowance asks for addresses alone, however much the content shows.
@@ -233,14 +293,37 @@ def _feedback_id(run: Run) -> str:
     return f"{run.id}:{run.mailing_id or 0}:{kind}:envoi{run.tenant_id}"
 
 
+def _compile_steps(
+    session: Session, plugins: Plugins, run: Run, frozen: RunSettings, library: Library
+) -> dict[int, tuple[dict[int, CompiledContent], Kit]]:
+    """Compile the contents of every step, each with the kit that tells what it uses.
+
+    All links are stored before anything leaves: where a click leads is looked up once for a run.
+    """
+    found: dict[int, tuple[dict[int, CompiledContent], Kit]] = {}
+    envelope = frozen.envelope(_feedback_id(run))
+    for step, channel in enumerate(channels_of(run), start=1):
+        kit = Kit(library, plugins.macros)
+        spec = _channel(plugins, channel)
+        contents = _compile(plugins, spec, frozen.variants_at(step), envelope, kit)
+        for variant, content in contents.items():
+            store_links(session, run.tenant_id, run.id, variant, content.links, step)
+        found[step] = contents, kit
+    return found
+
+
 def _compile(
-    plugins: Plugins, spec: ChannelSpec, settings: RunSettings, kit: Kit, feedback_id: str
+    plugins: Plugins,
+    spec: ChannelSpec,
+    variants: Sequence[VariantContent],
+    envelope: Envelope,
+    kit: Kit,
 ) -> dict[int, CompiledContent]:
     def compiled(content: dict[str, Any]) -> CompiledContent:
         checked = spec.content_schema.model_validate(content)
-        return spec.compile(checked, settings.envelope(feedback_id), kit)
+        return spec.compile(checked, envelope, kit)
 
     return {
         v.number: fence(plugins, "channel", spec.name, partial(compiled, v.content))
-        for v in settings.variants
+        for v in variants
     }

@@ -8,13 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    SmallInteger,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.circuit import still_open, try_alone
 from envoi.delivery.models import Circuit, Gateway, Run, RunStatus
 from envoi.delivery.runs import pause_run
+from envoi.delivery.steps import of_step
 from envoi.errors import ConfigurationError, ConflictError, PluginError
 from envoi.plugins import Plugins
 from envoi.tenants.models import EnabledPlugin
@@ -22,16 +34,20 @@ from envoi.tenants.models import EnabledPlugin
 
 @dataclass(frozen=True)
 class Route:
-    """A gateway, and everything whose change makes what was prepared for sending stale.
+    """A gateway for a step, and everything whose change makes what was prepared for it stale.
 
     `alone` means that this sender tries a gateway that has failed, and no other one does.
+    `services` are the gateways, with their versions, through which a push message goes to the
+    devices of each service; this one is the first of them.
     """
 
     gateway_id: int
     version: int
     plugins: str
     most_connections: int = 0
+    services: tuple[tuple[int, int], ...] = ()
     alone: bool = field(default=False, compare=False)
+    step: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,9 +59,9 @@ class GatewayInUse:
 
 
 def choose_route(
-    session: Session, plugins: Plugins, tenant_id: int, run_id: int
+    session: Session, plugins: Plugins, tenant_id: int, run_id: int, step: int = 1
 ) -> Route | datetime | None:
-    """Choose the gateway of a run's next block; one small query a block.
+    """Choose the gateway of the next block of a run's step; one small query a block.
 
     Returns:
         The route; or when to look again, while another sender tries a gateway; or None when
@@ -55,7 +71,7 @@ def choose_route(
         ConfigurationError: There is no gateway for the channel.
         PluginError: No enabled plugin brings the provider.
     """
-    found = session.execute(_candidates(tenant_id, run_id)).all()
+    found = session.execute(_candidates(tenant_id, run_id, step)).all()
     if not found or found[0].status != RunStatus.SENDING:
         return None
     usable = _usable(plugins, found)
@@ -66,8 +82,7 @@ def choose_route(
         if alone and not try_alone(session, (tenant_id, gateway.id)):
             until: datetime = max(gateway.next_try_at, gateway.now)
             return until
-        names = gateway.plugins or ""
-        return Route(gateway.id, gateway.version, names, gateway.most_connections, alone)
+        return _route(plugins, gateway, usable, alone=alone, step=step)
     _let_wait(session, tenant_id, run_id, usable)
     return None
 
@@ -81,7 +96,7 @@ def likely_route(session: Session, plugins: Plugins, tenant_id: int, run_id: int
     """
     usable = _usable(plugins, session.execute(_candidates(tenant_id, run_id)).all())
     gateway = next((g for g in usable if g.opened_at is None), usable[0])
-    return Route(gateway.id, gateway.version, gateway.plugins or "", gateway.most_connections)
+    return _route(plugins, gateway, usable, alone=False)
 
 
 def gateway_in_use(session: Session, tenant_id: int, run_id: int) -> GatewayInUse:
@@ -95,13 +110,38 @@ def gateway_in_use(session: Session, tenant_id: int, run_id: int) -> GatewayInUs
     return GatewayInUse(working.name, first.name if working is not first else "")
 
 
-def _candidates(tenant_id: int, run_id: int) -> Any:
+def _route(
+    plugins: Plugins, chosen: Any, usable: Sequence[Any], *, alone: bool, step: int = 1
+) -> Route:
+    return Route(
+        chosen.id,
+        chosen.version,
+        chosen.plugins or "",
+        chosen.most_connections,
+        _services(plugins, chosen, usable),
+        alone,
+        step,
+    )
+
+
+def _services(plugins: Plugins, chosen: Any, usable: Sequence[Any]) -> tuple[tuple[int, int], ...]:
+    """Choose a gateway for each push service, of several one that works."""
+    found: dict[str, tuple[int, int]] = {}
+    working_first = sorted(usable, key=lambda gateway: gateway.opened_at is not None)
+    for gateway in (chosen, *working_first):
+        if service := plugins.providers[gateway.provider].service:
+            found.setdefault(service, (gateway.id, gateway.version))
+    return tuple(found.values())
+
+
+def _candidates(tenant_id: int, run_id: int, step: int = 1) -> Any:
     run, gateway, circuit = table(Run).c, table(Gateway).c, table(Circuit).c
     plugin = table(EnabledPlugin).c
-    is_own = or_(gateway.id == run.gateway_id, and_(run.gateway_id.is_(None), gateway.is_default))
+    channel, own = _wished(step)
+    is_own = or_(gateway.id == own, and_(own.is_(None), gateway.is_default))
     mine = and_(
         gateway.tenant_id == run.tenant_id,
-        gateway.channel == run.channel,
+        gateway.channel == channel,
         gateway.is_on,
         or_(is_own, gateway.may_stand_in),
     )
@@ -113,7 +153,7 @@ def _candidates(tenant_id: int, run_id: int) -> Any:
             *columns,
             gateway.most_connections,
             run.status,
-            run.channel,
+            channel.label("channel"),
             circuit.failures,
             circuit.opened_at,
             circuit.next_try_at,
@@ -125,6 +165,14 @@ def _candidates(tenant_id: int, run_id: int) -> Any:
         .where(run.tenant_id == tenant_id, run.id == run_id)
         .order_by(case((is_own, 0), else_=1), gateway.position, gateway.id)
     )
+
+
+def _wished(step: int) -> tuple[ColumnElement[str], ColumnElement[int]]:
+    """The channel of a step, and the gateway that its run was to go through."""
+    run, place = table(Run).c, literal(step, SmallInteger)
+    if step == 1:
+        return run.channel, run.gateway_id
+    return of_step(place, "channel"), cast(of_step(place, "gateway_id"), BigInteger)
 
 
 def _usable(plugins: Plugins, found: Sequence[Any]) -> list[Any]:

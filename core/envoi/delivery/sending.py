@@ -13,11 +13,13 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError, Programm
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from envoi.delivery.batches import BATCH_SECONDS, BatchSizes, most_at_once, sent
+from envoi.delivery.blocks import is_due
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
 from envoi.delivery.connections import Connections
 from envoi.delivery.costs import require_budget
 from envoi.delivery.models import MessageState
+from envoi.delivery.observers import Observers
 from envoi.delivery.outcomes import record
 from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.quota import DayQuota
@@ -36,15 +38,17 @@ from envoi.delivery.traffic import note_traffic
 from envoi.errors import (
     ConflictError,
     EnvoiError,
+    NotIssuedError,
     ProviderError,
     ValidationFailedError,
 )
 from envoi.failpoints import Place, hit
+from envoi.feedback.reporting import reporter
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
 from envoi.plugins import blame, fence
-from envoi.types import Connection, SendResult, SendStatus
+from envoi.types import Connection, ReportingConnection, SendResult, SendStatus
 
 log = structlog.get_logger()
 
@@ -75,6 +79,7 @@ class Engine:
         self._tempos = Tempos()
         self._sizes = BatchSizes()
         self.connections = Connections()
+        self.observers = Observers(installation.database)
         self._throttle = Throttle(shared_buckets(installation))
 
     def send_run(
@@ -102,32 +107,48 @@ class Engine:
     def _send_block(
         self, tenant_id: int, run_id: int, slot: Slot, stop: Callable[[], bool]
     ) -> bool:
-        """Send one block; false when there is none to send now."""
-        try:
-            route = self._route(tenant_id, run_id)
-            if not isinstance(route, Route):
-                self._settle(tenant_id, run_id, not_before=route)
-                return False
-            plan = self._plans.get(tenant_id, run_id, route)
-            self._require_budget(plan)
-        except EnvoiError as error:
-            self._pause(tenant_id, run_id, str(error))
-            self._settle(tenant_id, run_id)
-            return False
-        if opens_at := self._opens_at(plan):
-            self._settle(tenant_id, run_id, not_before=opens_at)
-            return False
-        with self.connections.seat(plan.pool, self._share(route)) as seated:
-            return seated and self._send_by(plan, route, slot, stop)
+        """Send one block of a step that has one; false when there is none to send now."""
+        later: list[datetime] = []
+        crowded = False
+        for step in self._plans.steps(tenant_id, run_id):
+            try:
+                way = self._way(tenant_id, run_id, step)
+            except EnvoiError as error:
+                self._pause(tenant_id, run_id, str(error))
+                break
+            if isinstance(way, datetime):
+                later.append(way)
+            elif way is not None:
+                plan, route = way
+                with self.connections.seat(plan.pool, self._share(route)) as seated:
+                    if seated and self._send_by(plan, route, slot, stop):
+                        return True
+                    crowded = crowded or not seated
+        if not crowded:
+            self._settle(tenant_id, run_id, not_before=min(later, default=None))
+        return False
+
+    def _way(
+        self, tenant_id: int, run_id: int, step: int
+    ) -> tuple[Plan, Route] | datetime | None:
+        """How a block of a step is sent, or when to look again; None: there is none."""
+        route = self._route(tenant_id, run_id, step)
+        if not isinstance(route, Route):
+            return route
+        plan = self._plans.get(tenant_id, run_id, route)
+        self._require_budget(plan)
+        return self._opens_at(plan) or (plan, route)
 
     def _require_budget(self, plan: Plan) -> None:
         if plan.prices:
             with self._database.tenant_session(plan.tenant_id) as session:
                 require_budget(session, plan.tenant_id, plan.run_id)
 
-    def _route(self, tenant_id: int, run_id: int) -> Route | datetime | None:
+    def _route(self, tenant_id: int, run_id: int, step: int) -> Route | datetime | None:
         with self._database.tenant_session(tenant_id) as session:
-            return choose_route(session, self._plugins, tenant_id, run_id)
+            if step > 1 and not is_due(session.connection(), tenant_id, run_id, step):
+                return None
+            return choose_route(session, self._plugins, tenant_id, run_id, step)
 
     def _share(self, route: Route) -> int | None:
         """How many connections this process may have to a gateway; None: any number."""
@@ -149,12 +170,13 @@ class Engine:
         with ExitStack() as unrecorded:
             try:
                 claim, people = self._claim(plan, slot, unrecorded)
+            except NotIssuedError as error:
+                sheet.pause_reason = str(error)
             except (EnvoiError, DataError, ProgrammingError) as error:
                 sheet.pause_reason = f"Asking again who may get the mailing failed: {error}"
             else:
                 if claim is None:
                     self._learn(plan, route, sheet)
-                    self._settle(tenant_id, run_id)
                     return False
                 hit(Place.AFTER_CLAIM)
                 if claim.messages:
@@ -175,12 +197,18 @@ class Engine:
     ) -> tuple[Claim | None, dict[int, Person]]:
         with self._database.tenant_connection(plan.tenant_id) as connection:
             claim = claim_block(
-                connection, plan.tenant_id, plan.run_id, self._sender.id, plan.recheck, plan.pace
+                connection,
+                plan.tenant_id,
+                plan.run_id,
+                self._sender.id,
+                plan.recheck,
+                plan.pace,
+                plan.route.step,
             )
             if claim is None or not claim.messages:
                 return claim, {}
             customer_ids = [m.customer_id for m in claim.messages]
-            people = plan.people.fetch(connection, customer_ids)
+            people = plan.macros.fill(connection, plan.people.fetch(connection, customer_ids))
             unrecorded.enter_context(self._sender.unrecorded(slot))
             hit(Place.BEFORE_CLAIM_COMMIT)
             return claim, people
@@ -248,6 +276,8 @@ class Engine:
             opened: Connection = fence(
                 self._plugins, "provider", plan.provider_name, plan.provider.connect
             )
+            if isinstance(opened, ReportingConnection):
+                opened.deliver_to(reporter(self._database, plan.signer, *plan.gateway))
             return opened
 
         return self.connections.take(plan.pool, connect)
@@ -359,6 +389,8 @@ class Engine:
                     hit(Place.BEFORE_RECORD_COMMIT)
                 if is_ours and plan.quota and sheet.rest_due_at:
                     self._give_back(plan, plan.quota, claim, people, sheet)
+                if is_ours:
+                    self.observers.tell(plan, sheet.outcomes)
             except (OperationalError, InterfaceError) as error:
                 if stop() or self._sender.has_ended:
                     raise

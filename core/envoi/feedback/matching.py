@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
+from envoi.delivery.steps import channel_at
 from envoi.feedback.contacts import CHANNEL
 from envoi.feedback.models import NOBODY
 from envoi.tenants.models import Tenant
@@ -24,10 +25,8 @@ MOST_TENANTS = 50
 
 
 def channel_of_message() -> ColumnElement[str]:
-    """The channel by which a message left: that of its step, or of a run without steps."""
-    m, r = table(Message).c, table(Run).c
-    of_step = r.settings["steps"][m.step - 1]["channel"].astext
-    return func.coalesce(of_step, r.channel)
+    """The channel by which a message left: that of its step."""
+    return channel_at(table(Message).c.step)
 
 
 def by_key(signer: TokenSigner, keys: Iterable[str]) -> MessageRef | None:

@@ -22,7 +22,10 @@ LONGEST_MODULE = 500
 TOP_FOLDERS = ("core", "plugins", "simulators", "web", "workers", "tests", "bench", "tools")
 GENERIC_ROOTS = {"core", "plugins", "simulators", "web", "workers"}
 SIMULATORS = "envoi_simulators"
-PARTNERS = {"hookspecs", "gsm", "outgoing", "types", "errors", "blocks", "sql", "webkit", "testing"}
+PARTNERS = {
+    *("hookspecs", "gsm", "http2", "outgoing", "types", "errors", "blocks", "sql", "webkit"),
+    "testing",
+}
 """The modules of `envoi` that plugins may import, besides `envoi` itself."""
 
 PLUGINS = sorted(f.name for f in ROOT.glob("plugins/*/envoi_*") if f.is_dir())

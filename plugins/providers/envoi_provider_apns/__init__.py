@@ -1,1 +1,27 @@
-"""Apple Push Notification service: push to iOS apps."""
+"""Apple Push Notification service, for the push channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from envoi import hookimpl
+from envoi.types import ProviderSpec
+from envoi_provider_apns.provider import ApnsProvider
+from envoi_provider_apns.settings import ApnsSettings
+
+
+@hookimpl
+def register_providers() -> Iterable[ProviderSpec]:
+    """Bring APNs."""
+    return [
+        ProviderSpec(
+            name="apns",
+            label="Apple Push Notification service",
+            channel="push",
+            settings=ApnsSettings,
+            factory=ApnsProvider,
+            service="apns",
+            capabilities=frozenset({"batch", "images"}),
+            note="Delivery and opens are told by your app, over the API.",
+        )
+    ]

@@ -1,0 +1,320 @@
+"""HTTP/2 for providers: many requests at once over one connection, each answered for itself.
+
+Push services speak nothing else. One thread uses a connection; it opens as many streams as the
+service allows. What becomes of every request is certain: answered, not taken, or unknown.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from time import monotonic
+from urllib.parse import urlsplit
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from h2.exceptions import ProtocolError
+
+from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
+from envoi.outgoing import connect
+from envoi.types import SendResult, SendStatus
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 15.0
+MOST_STREAMS = 100
+MOST_CONNECTIONS = 3
+"""So often a batch goes on over a new connection after the service has ended one in order."""
+
+_MOST_BYTES = 1 << 16
+_LONGEST_ANSWER = 1 << 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request; names of headers are in lower case."""
+
+    path: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a service answered; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def retry_after(self) -> float | None:
+        """The seconds that the service asks to wait, where it tells them as a number."""
+        with suppress(ValueError):
+            return max(0.0, float(self.headers.get("retry-after", "")))
+        return None
+
+
+class Unanswered(Enum):
+    """Why a request has no answer."""
+
+    NOT_TAKEN = "the service has not taken the request"
+    UNKNOWN = "the connection broke before the service answered"
+
+
+Result = Answer | Unanswered
+
+_OPEN = {
+    Unanswered.NOT_TAKEN: SendResult(status=SendStatus.THROTTLED, raw=Unanswered.NOT_TAKEN.value),
+    Unanswered.UNKNOWN: SendResult(status=SendStatus.UNKNOWN, raw=Unanswered.UNKNOWN.value),
+}
+
+
+def judged(
+    answers: Sequence[Result], judge: Callable[[Answer], SendResult]
+) -> Sequence[SendResult]:
+    """Say what answers mean for their messages, as a batch has to.
+
+    What `judge` raises is about the account: raised where no message has an answer of its own,
+    else those concerned have not been taken, and the others count.
+    """
+    results: list[SendResult | ProviderError] = []
+    for answer in answers:
+        try:
+            results.append(judge(answer) if isinstance(answer, Answer) else _OPEN[answer])
+        except ProviderError as error:
+            results.append(error)
+    troubles = [result for result in results if isinstance(result, ProviderError)]
+    if troubles and len(troubles) == len(results):
+        raise troubles[0]
+    return [_not_taken(r) if isinstance(r, ProviderError) else r for r in results]
+
+
+def _not_taken(error: ProviderError) -> SendResult:
+    return SendResult(status=SendStatus.THROTTLED, raw=error.raw or str(error))
+
+
+class Http2Client:
+    """Exchanges requests with one service; made once, connects when it is first needed.
+
+    Args:
+        url: Where the service is: `https://host`, or `http://host` by prior knowledge.
+        seconds: How long one batch may take.
+    """
+
+    def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._is_secure = parts.scheme == "https"
+        self._port = parts.port or (443 if self._is_secure else 80)
+        self._authority = parts.netloc
+        self._seconds = seconds
+        self._conversation: _Conversation | None = None
+
+    def connect(self) -> None:
+        """Connect unless that is done already.
+
+        Raises:
+            ProviderError: The service cannot be reached, or may not be.
+        """
+        if self._conversation is not None and not self._conversation.is_over:
+            return
+        self.close()
+        try:
+            link = self._secured(connect(self._host, self._port, CONNECT_SECONDS))
+        except ssl.SSLCertVerificationError as error:
+            words = f"The certificate of {self._host} is not valid: {error.verify_message}."
+            raise PermanentProviderError(words, raw=str(error)) from error
+        except OSError as error:
+            words = f"{self._host} cannot be reached: {error}."
+            raise TemporaryProviderError(words, raw=str(error)) from error
+        self._conversation = _Conversation(link, self._is_secure, self._authority)
+
+    def exchange(self, requests: Sequence[Request]) -> list[Result]:
+        """Send requests and return what became of each, in their order.
+
+        Raises:
+            ProviderError: No connection could be opened; nothing has left.
+        """
+        found: list[Result] = [Unanswered.NOT_TAKEN] * len(requests)
+        until = monotonic() + self._seconds
+        for attempt in range(MOST_CONNECTIONS):
+            left = [n for n, result in enumerate(found) if result is Unanswered.NOT_TAKEN]
+            if not left or monotonic() >= until:
+                break
+            try:
+                self.connect()
+            except (PermanentProviderError, TemporaryProviderError):
+                if not attempt:
+                    raise
+                break
+            assert self._conversation is not None
+            results = self._conversation.exchange([requests[n] for n in left], until)
+            for place, result in zip(left, results, strict=True):
+                found[place] = result
+        return found
+
+    def close(self) -> None:
+        """End the connection; may be repeated."""
+        if self._conversation is not None:
+            self._conversation.close()
+            self._conversation = None
+
+    def _secured(self, link: socket.socket) -> socket.socket:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._is_secure:
+            return link
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["h2"])
+        try:
+            secured = context.wrap_socket(link, server_hostname=self._host)
+        except BaseException:
+            link.close()
+            raise
+        if secured.selected_alpn_protocol() != "h2":
+            secured.close()
+            raise OSError("it does not speak HTTP/2")
+        return secured
+
+
+@dataclass
+class _Stream:
+    """A request on its way; `place` is its number in the batch."""
+
+    place: int
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
+class _Conversation:
+    """One connection, from its first byte to its end."""
+
+    def __init__(self, link: socket.socket, is_secure: bool, authority: str) -> None:
+        self._link = link
+        self._scheme = "https" if is_secure else "http"
+        self._authority = authority
+        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._h2.initiate_connection()
+        self._streams: dict[int, _Stream] = {}
+        self._results: dict[int, Result] = {}
+        self.is_over = False
+
+    def exchange(self, requests: Sequence[Request], until: float) -> list[Result]:
+        """Send what fits and read until everything is answered, or nothing comes any more."""
+        self._results = {}
+        waiting = deque(enumerate(requests))
+        try:
+            while waiting or self._streams:
+                while waiting and self._has_room(waiting[0][1]):
+                    self._open(*waiting.popleft())
+                self._flush()
+                if self.is_over and not self._streams:
+                    break
+                self._read(until)
+        except (OSError, ProtocolError):
+            self.is_over = True
+        if self.is_over:
+            self.close()
+        for stream in self._streams.values():
+            self._results[stream.place] = Unanswered.UNKNOWN
+        self._streams.clear()
+        return [self._results.get(n, Unanswered.NOT_TAKEN) for n in range(len(requests))]
+
+    def close(self) -> None:
+        """Say goodbye and hang up."""
+        self.is_over = True
+        with suppress(OSError, ProtocolError):
+            self._h2.close_connection()
+            self._flush()
+        self._link.close()
+
+    def _has_room(self, request: Request) -> bool:
+        if self.is_over or len(self._streams) >= MOST_STREAMS:
+            return False
+        settings = self._h2.remote_settings
+        is_free = self._h2.open_outbound_streams < settings.max_concurrent_streams
+        window = min(self._h2.outbound_flow_control_window, settings.initial_window_size)
+        return is_free and window >= len(request.body)
+
+    def _open(self, place: int, request: Request) -> None:
+        number = self._h2.get_next_available_stream_id()
+        headers = [
+            (":method", request.method),
+            (":scheme", self._scheme),
+            (":authority", self._authority),
+            (":path", request.path),
+            *request.headers.items(),
+        ]
+        self._streams[number] = _Stream(place)
+        self._h2.send_headers(number, headers, end_stream=not request.body)
+        size = self._h2.max_outbound_frame_size
+        for start in range(0, len(request.body), size):
+            part = request.body[start : start + size]
+            self._h2.send_data(number, part, end_stream=start + size >= len(request.body))
+
+    def _read(self, until: float) -> None:
+        left = until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._link.settimeout(left)
+        data = self._link.recv(_MOST_BYTES)
+        if not data:
+            raise ConnectionResetError
+        for event in self._h2.receive_data(data):
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, ConnectionTerminated):
+            self._end_after(event.last_stream_id or 0)
+            return
+        number = getattr(event, "stream_id", None)
+        stream = self._streams.get(number) if number else None
+        if isinstance(event, DataReceived):
+            assert event.stream_id
+            size = event.flow_controlled_length or 0
+            self._h2.acknowledge_received_data(size, event.stream_id)
+        if stream is None:
+            return
+        if isinstance(event, ResponseReceived):
+            stream.headers = {str(name): str(value) for name, value in event.headers or ()}
+            stream.status = int(stream.headers.pop(":status", "0"))
+        elif isinstance(event, DataReceived):
+            if len(stream.body) < _LONGEST_ANSWER:
+                stream.body += event.data or b""
+        elif isinstance(event, StreamEnded):
+            answer = Answer(status=stream.status, headers=stream.headers, body=bytes(stream.body))
+            self._finish(event.stream_id, answer)
+        elif isinstance(event, StreamReset):
+            was_refused = event.error_code == ErrorCodes.REFUSED_STREAM
+            self._finish(
+                event.stream_id, Unanswered.NOT_TAKEN if was_refused else Unanswered.UNKNOWN
+            )
+
+    def _finish(self, number: int | None, result: Result) -> None:
+        assert number
+        self._results[self._streams.pop(number).place] = result
+
+    def _end_after(self, last: int) -> None:
+        """Take the service's word: it has not touched later requests, and wants no new ones."""
+        self.is_over = True
+        for number in [n for n in self._streams if n > last]:
+            self._finish(number, Unanswered.NOT_TAKEN)
+
+    def _flush(self) -> None:
+        if data := self._h2.data_to_send():
+            self._link.settimeout(CONNECT_SECONDS)
+            self._link.sendall(data)

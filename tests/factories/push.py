@@ -1,0 +1,42 @@
+"""Push services on loopback, and the settings of gateways to them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from envoi.types import Outgoing
+from envoi_provider_apns.provider import ApnsProvider
+from envoi_provider_apns.settings import ApnsSettings
+from envoi_provider_fcm.provider import FcmProvider
+from envoi_provider_fcm.settings import FcmSettings
+from envoi_simulators.push_services import KEY_ID, TEAM, TOPIC, PushServices
+
+
+def fcm_values(services: PushServices) -> dict[str, Any]:
+    """The settings of a gateway to FCM."""
+    return {"service_account": services.service_account(), "url": services.url}
+
+
+def apns_values(services: PushServices) -> dict[str, Any]:
+    """The settings of a gateway to APNs."""
+    ours = {"topic": TOPIC, "team_id": TEAM, "key_id": KEY_ID}
+    return {**ours, "key": services.apns_key(), "url": services.url}
+
+
+def provider_of(service: str, services: PushServices) -> FcmProvider | ApnsProvider:
+    """An account of a service by its name."""
+    if service == "fcm":
+        return FcmProvider(FcmSettings.model_validate(fcm_values(services)))
+    return ApnsProvider(ApnsSettings.model_validate(apns_values(services)))
+
+
+def push_message(number: int, token: str = "", **fields: Any) -> Outgoing:
+    """A message to one device, as the channel makes it."""
+    empty = {"title": "", "text": f"Hello {number}", "image": "", "link": "", "data": {}}
+    return Outgoing(
+        key=f"key{number}",
+        address=token or f"{number:064x}",
+        sender="",
+        payload=json.dumps({**empty, **fields}).encode(),
+    )

@@ -12,9 +12,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError, UnansweredError
+from envoi.outgoing.addresses import connect
 
 if TYPE_CHECKING:
     from httpcore import ConnectionPool, Response
@@ -108,15 +109,22 @@ class HttpClient:
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
             raise _unreachable(url, error) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, ValueError) as error:
-            raise PermanentProviderError(
-                f"{_place(url)} is no address of a web server, or a header cannot be sent."
-                " Correct the settings of the gateway.",
-                raw=str(error),
-            ) from error
+            raise _no_address(url, error) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             raise UnansweredError(
                 f"{_place(url)} has not answered: {str(error) or type(error).__name__}"
             ) from error
+
+    def reach(self, url: str) -> None:
+        """See whether a server is there; raise `ProviderError` where it is not."""
+        try:
+            found = urlsplit(url)
+            port = found.port or (443 if found.scheme == "https" else 80)
+            connect(found.hostname or "", port, self._timeout).close()
+        except (OSError, UnicodeError) as error:
+            raise _unreachable(url, error) from error
+        except ValueError as error:
+            raise _no_address(url, error) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -160,6 +168,14 @@ def _body(response: Response, until: float, url: str) -> bytes:
             if monotonic() > until:
                 raise UnansweredError(f"The answer of {_place(url)} takes too long.")
     return bytes(read)
+
+
+def _no_address(url: str, error: Exception) -> PermanentProviderError:
+    return PermanentProviderError(
+        f"{_place(url)} is no address of a web server, or a header cannot be sent. Correct the"
+        " settings of the gateway.",
+        raw=str(error),
+    )
 
 
 def _unreachable(url: str, error: Exception) -> TemporaryProviderError | PermanentProviderError:

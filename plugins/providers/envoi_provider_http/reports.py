@@ -1,0 +1,58 @@
+"""Reads what a provider reports to the gateway's webhook, as the settings describe it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from envoi.errors import ForgedWebhookError
+from envoi.types import DeliveryEvent, EventType, WebhookRequest
+from envoi_provider_http.filling import found_at, tree_of
+from envoi_provider_http.settings import HttpSettings, Proof
+
+
+def read_report(settings: HttpSettings, request: WebhookRequest) -> Sequence[DeliveryEvent]:
+    """Read one report; several are a list in JSON.
+
+    Raises:
+        ForgedWebhookError: It does not show the secret.
+        ValueError: It names no message, or no state.
+    """
+    if not _is_genuine(settings, request):
+        raise ForgedWebhookError("The report does not show the secret of the gateway.")
+    tree = tree_of(request.body) or dict(request.query)
+    entries = tree if isinstance(tree, list) else [tree]
+    return [_event(settings, entry, request.body.decode(errors="replace")) for entry in entries]
+
+
+def _is_genuine(settings: HttpSettings, request: WebhookRequest) -> bool:
+    secret = settings.report_secret.get_secret_value()
+    shown = request.headers.get(settings.report_header.lower(), "")
+    expected = secret
+    if settings.report_proof is Proof.QUERY:
+        shown = request.query.get("secret", "")
+    elif settings.report_proof is Proof.HMAC:
+        expected = hmac.new(secret.encode(), request.body, sha256).hexdigest()
+        shown = shown.removeprefix("sha256=").lower()
+    return bool(secret) and hmac.compare_digest(shown.encode(), expected.encode())
+
+
+def _event(settings: HttpSettings, entry: object, text: str) -> DeliveryEvent:
+    def at(place: str) -> str:
+        return (found_at(place, entry, text) or "") if place else ""
+
+    reference, key = at(settings.report_id_at), at(settings.report_key_at)
+    word = at(settings.report_status_at)
+    if not (reference or key) or not word:
+        raise ValueError("The report names no message or no state where the settings look.")
+    meanings = {known.casefold(): means for known, means in settings.report_words.items()}
+    return DeliveryEvent(
+        type=meanings.get(word.casefold(), EventType.UNKNOWN).value,
+        occurred_at=datetime.now(UTC),
+        message_key=key,
+        reference=reference,
+        status=word[:100],
+        raw=text[:2_000],
+    )

@@ -23,8 +23,18 @@ TOP_FOLDERS = ("core", "plugins", "simulators", "web", "workers", "tests", "benc
 GENERIC_ROOTS = {"core", "plugins", "simulators", "web", "workers"}
 SIMULATORS = "envoi_simulators"
 PARTNERS = {
-    *("hookspecs", "gsm", "http2", "outgoing", "types", "errors", "blocks", "sql", "webkit"),
+    "blocks",
+    "data",
+    "errors",
+    "gsm",
+    "hookspecs",
+    "http2",
+    "outgoing",
+    "sending",
+    "sql",
     "testing",
+    "types",
+    "webkit",
 }
 """The modules of `envoi` that plugins may import, besides `envoi` itself."""
 

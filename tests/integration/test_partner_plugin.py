@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import select, text
 
 from envoi.accounts.permissions import Role
 from envoi.app import create_app
-from envoi.db import Database
+from envoi.db import Database, table
 from envoi.installation import Installation
+from envoi.plugin_tables import migrate_plugins
 from envoi.plugins import Plugins, load_plugins
+from envoi.tenants.models import PluginMigration
 from envoi.tenants.plugins import enable_plugin
 from pages import TEST_SETTINGS, SignIn, app, client, employee, sign_in, signed_in
 
@@ -90,6 +93,8 @@ def test_it_is_found_with_everything_it_brings(partner: Partner) -> None:
         "segment source fieldpost_list",
         "segment source fieldpost_sample",
         "limit fieldpost_sundays",
+        "macro fieldpost_receipt",
+        "menu item fieldpost",
     ]
 
 
@@ -115,13 +120,16 @@ def test_its_page_is_there_for_who_may_see_it(
     browser = app.test_client()
     assert sign_in(browser, employee(Role.ADMINISTRATOR)) == 302
     assert browser.get("/fieldpost/").status_code == 404
+    assert 'href="/fieldpost/"' not in browser.get("/mailings/").get_data(as_text=True)
     with database.tenant_session(tenant_id) as session:
         enable_plugin(session, with_partner, tenant_id, "fieldpost")
     page = browser.get("/fieldpost/").get_data(as_text=True)
     assert "Notices of Fieldmarket are rehearsed" in page
+    assert 'href="/fieldpost/"' in page
     analyst = app.test_client()
     assert sign_in(analyst, employee(Role.ANALYST)) == 302
     assert analyst.get("/fieldpost/").status_code == 403
+    assert 'href="/fieldpost/"' not in analyst.get("/mailings/").get_data(as_text=True)
 
 
 def test_what_it_brings_exists_only_where_it_is_on(
@@ -136,6 +144,23 @@ def test_what_it_brings_exists_only_where_it_is_on(
     assert after.rule_kinds.keys() - before.rule_kinds.keys() == {"fieldpost_birthday"}
     brought = {"fieldpost_list", "fieldpost_sample"}
     assert after.segment_sources.keys() - before.segment_sources.keys() == brought
+
+
+def test_its_tables_are_made_protected_and_kept(database: Database, with_partner: Plugins) -> None:
+    for _ in range(2):
+        migrate_plugins(database.engine, with_partner, database.app_role)
+    protected = text(
+        "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class"
+        " WHERE oid = to_regclass('fieldpost_receipt')"
+    )
+    with database.system_session() as session:
+        assert session.scalar(protected) is True
+        done = select(table(PluginMigration).c.tables)
+        assert session.scalars(
+            done.where(table(PluginMigration).c.plugin == "fieldpost")
+        ).all() == [["fieldpost_receipt"]]
+        session.execute(text("DROP TABLE fieldpost_receipt"))
+        session.execute(text("DELETE FROM plugin_migration WHERE plugin = 'fieldpost'"))
 
 
 def test_its_settings_are_checked_by_its_own_models(with_partner: Plugins) -> None:

@@ -20,7 +20,14 @@ from envoi import hookimpl
 from envoi.errors import NotFoundError, PluginError
 from envoi.jobs import Work
 from envoi.plugins import KINDS, LeftOut, Plugins, fence, load_plugins
-from envoi.types import ChannelSpec, LimitSpec, ProviderSpec, RuleKindSpec, SegmentSourceSpec
+from envoi.types import (
+    ChannelSpec,
+    LimitSpec,
+    MacroSpec,
+    ProviderSpec,
+    RuleKindSpec,
+    SegmentSourceSpec,
+)
 
 Install = Callable[..., None]
 
@@ -270,6 +277,30 @@ class TestHooks:
 
     def test_hook_register_limits(self) -> None:
         assert isinstance(load_plugins().limits["warmup"], LimitSpec)
+
+    def test_hook_register_macros(self) -> None:
+        assert isinstance(load_plugins().macros["promo_code"], MacroSpec)
+
+    def test_hook_register_migrations(self) -> None:
+        found = {info.name: files for info, files in load_plugins().migrations()}
+        assert [file.name for file in found["module-promo-codes"]] == ["0001_codes.sql"]
+
+    def test_hook_register_menu_items(self) -> None:
+        item = load_plugins().menu_items["promo_codes"]
+        assert (item.section, item.endpoint) == ("promo_codes", "promo_codes.index")
+
+    def test_hook_delivery_recorded(self) -> None:
+        calls = []
+
+        @hookimpl
+        def delivery_recorded(batch: object) -> None:
+            calls.append(batch)
+
+        plugins = load_plugins([("figures", SimpleNamespace(delivery_recorded=delivery_recorded))])
+        assert plugins.observers({"web"}) == []
+        [(name, observer)] = plugins.observers({"figures"})
+        observer(batch="a batch")
+        assert (name, calls) == ("figures", ["a batch"])
 
     def test_hook_register_blueprints(self) -> None:
         plugins = load_plugins([("pages", _pages("acme"))])

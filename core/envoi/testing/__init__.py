@@ -10,6 +10,7 @@ Inherit a kit in a class whose name begins with `Test` and give its fixtures:
 from envoi.testing.channel import ChannelContract
 from envoi.testing.contract import Contract
 from envoi.testing.limit import LimitContract
+from envoi.testing.macro import MacroContract
 from envoi.testing.provider import ProviderContract
 from envoi.testing.rule_kind import RuleKindContract
 from envoi.testing.segment_source import SegmentSourceContract
@@ -18,6 +19,7 @@ __all__ = [
     "ChannelContract",
     "Contract",
     "LimitContract",
+    "MacroContract",
     "ProviderContract",
     "RuleKindContract",
     "SegmentSourceContract",

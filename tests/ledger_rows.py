@@ -72,6 +72,7 @@ def add_run(
     category_id: int | None = None,
     links: Mapping[int, str] | None = None,
     control_share: float = 0.0,
+    channel: str = "email",
     **frozen: Any,
 ) -> LedgerRun:
     """Add a sent mailing and its run; `frozen` are further settings of the run."""
@@ -81,7 +82,7 @@ def add_run(
         mailing = Mailing(
             tenant_id=tenant_id,
             name="Coffee week",
-            channel="email",
+            channel=channel,
             state=MailingState.LAUNCHED,
             attribution_days=attribution_days,
             control_share=control_share,
@@ -94,7 +95,7 @@ def add_run(
             kind=kind,
             status=RunStatus.SENT,
             mailing_id=mailing.id,
-            channel="email",
+            channel=channel,
             launched_on=launched_at.date(),
             seed=1,
             settings=settings | {"control_share": control_share} | frozen,

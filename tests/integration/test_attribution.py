@@ -395,3 +395,19 @@ def test_figures_follow_bounces_of_a_mailing_that_attributes_nothing(
             assert scalar(session, again, tenant=tenant_id) == announced
             figures = "SELECT sent - delivered FROM run WHERE tenant_id = :tenant AND id = :run"
             assert scalar(session, figures, tenant=tenant_id, run=run.run_id) == 1
+
+
+def test_where_nothing_is_opened_the_delivery_is_the_contact(
+    database: Database, tenant_id: int
+) -> None:
+    delivered, lost = add_customers(database, tenant_id, 2)
+    run = add_run(database, tenant_id, launched_at=START, attribution_days=1, channel="sms")
+    at = START + timedelta(minutes=5)
+    add_messages(database, run, [delivered], accepted_at=START, delivered_at=at)
+    add_messages(database, run, [lost], accepted_at=START, bounced_at=at)
+    add_receipt(database, tenant_id, delivered, at - timedelta(minutes=1))
+    owed = add_receipt(database, tenant_id, delivered, at + timedelta(hours=24))
+    add_receipt(database, tenant_id, delivered, at + timedelta(hours=24, seconds=1))
+    add_receipt(database, tenant_id, lost, at + timedelta(hours=1))
+    attribute(database, tenant_id, now=NOW)
+    assert list(attributed(database, tenant_id)) == [owed]

@@ -2,7 +2,8 @@
 
 A receipt belongs to the last message that its customer had had contact with before it, if the
 receipt falls within the mailing's attribution window and meets its conditions. By days the
-contact is the open, and the window is N times 24 hours from it; opens that come more than
+contact is the open, or the delivery where phones do not tell what is read (see `OPENED`), and
+the window is N times 24 hours from it; opens that come more than
 `LATE_OPENS` after the launch are no contact any more; without such an end every mailing of all
 times would stay a candidate. In a range of dates, both ends included, the contact is the message
 itself, from its delivery on. Of contacts at the same moment the message sent later wins, then the
@@ -32,6 +33,8 @@ from envoi.tenants.models import TenantSettings
 ALL_OPEN_RUNS = 0
 """Stands in the `ref` of due work for every run whose window is open."""
 
+OPENED = ("email", "push")
+"""Channels whose messages are opened, and known to be; those of all others are delivered."""
 LATE_OPENS = timedelta(days=30)
 LATE_BOUNCES = timedelta(days=7)
 AGAIN_AFTER = timedelta(hours=1)
@@ -50,8 +53,8 @@ _ATTRIBUTE = text(
         FROM unnest(CAST(:runs AS bigint[]), CAST(:days AS date[]),
             CAST(:windows AS interval[]), CAST(:ends AS timestamptz[]),
             CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[]),
-            CAST(:conditions AS jsonb[]))
-            AS c(run_id, launched_on, span, until, first, last, wanted)
+            CAST(:conditions AS jsonb[]), CAST(:delivered AS boolean[]))
+            AS c(run_id, launched_on, span, until, first, last, wanted, delivered)
     ), touch AS (
         SELECT m.customer_id, at.contact_at, m.accepted_at, m.run_id, m.step, m.variant,
             coalesce(c.first, at.contact_at) AS since,
@@ -59,7 +62,8 @@ _ATTRIBUTE = text(
             c.min_items, c.min_amount, c.products, c.categories, c.by_line
         FROM message m JOIN candidate c ON c.run_id = m.run_id AND c.launched_on = m.launched_on
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN c.last IS NULL THEN m.opened_at
+            SELECT CASE WHEN c.last IS NULL AND c.delivered THEN m.delivered_at
+                WHEN c.last IS NULL THEN m.opened_at
                 WHEN m.bounced_at IS NULL THEN coalesce(m.delivered_at, m.accepted_at)
                 END AS contact_at
         ) AS at
@@ -121,6 +125,8 @@ class Window:
     first: datetime | None = None
     last: datetime | None = None
     conditions: dict[str, Any] = field(default_factory=dict)
+    by_delivery: bool = False
+    """Whether a message counts from its delivery, because nobody tells that it was opened."""
 
     @property
     def contacts_until(self) -> datetime:
@@ -269,6 +275,7 @@ def _windows(
         run.settings["attribution_from"].astext.cast(Date).label("first"),
         last.label("last"),
         run.settings["attribution_conditions"].label("conditions"),
+        run.channel.not_in(OPENED).label("by_delivery"),
     ).where(
         run.tenant_id == tenant_id,
         run.kind == int(RunKind.MAILING),
@@ -297,6 +304,7 @@ def _window(row: Any, zone: ZoneInfo) -> Window:
         first=first,
         last=last,
         conditions=row.conditions or {},
+        by_delivery=row.by_delivery,
     )
 
 
@@ -310,6 +318,7 @@ def _candidates(windows: Sequence[Window]) -> dict[str, object]:
         "firsts": [w.first for w in windows],
         "lasts": [w.last for w in windows],
         "conditions": [json.dumps(w.conditions) for w in windows],
+        "delivered": [w.by_delivery for w in windows],
         "first_day": min(w.launched_on for w in windows),
         "last_day": max(w.launched_on for w in windows),
     }

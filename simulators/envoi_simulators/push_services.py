@@ -36,8 +36,14 @@ class Faults:
 
     every: Reply | None = None
     by_token: dict[str, Reply] = field(default_factory=dict)
+    once: dict[str, Reply] = field(default_factory=dict)
+    """As the one before, for the next message to that token only."""
     rejects_keys: bool = False
     """Take nobody's word for who they are."""
+
+    def reply(self, token: str) -> Reply | None:
+        """What is answered instead of taking a message."""
+        return self.once.pop(token, None) or self.by_token.get(token) or self.every
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +174,7 @@ class PushServices:
         asked = json.loads(request.body)
         message = asked["message"]
         token = message["token"]
-        if reply := self.faults.by_token.get(token) or self.faults.every:
+        if reply := self.faults.reply(token):
             return reply
         if len(request.body) > MOST_BYTES:
             return fcm_error(400, "INVALID_ARGUMENT", field="message")
@@ -184,7 +190,7 @@ class PushServices:
     def _apns(self, request: Request, token: str) -> Reply:
         if reason := self._stranger(request):
             return apns_error(403, reason)
-        if reply := self.faults.by_token.get(token) or self.faults.every:
+        if reply := self.faults.reply(token):
             return reply
         if token.strip("0") == "":
             return apns_error(400, "BadDeviceToken")

@@ -227,6 +227,11 @@ def _steps(chosen: Shown) -> list[dict[str, Any]]:
     ]
     zone = current.company.zone
     return [
-        {"label": label, "name": name, "state": "done", "time": f"{at.astimezone(zone):%H:%M:%S}"}
+        {
+            "label": label,
+            "name": name,
+            "state": "bad" if name == "circle-x" else "done",
+            "time": f"{at.astimezone(zone):%H:%M:%S}",
+        }
         for label, name, at in happened
     ]

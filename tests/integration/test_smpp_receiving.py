@@ -171,13 +171,17 @@ def test_what_cannot_be_read_is_kept_and_not_sent_again() -> None:
     assert any("cut off" in event.raw or "without end" in event.raw for event in inbox.events)
 
 
-def test_a_wrong_password_is_said() -> None:
-    with Smsc(accounts={"envoi": "other"}) as smsc:
-        with pytest.raises(PermanentProviderError, match="Check user name and password"):
+@pytest.mark.parametrize(
+    ("accounts", "status", "error"),
+    [
+        ({"envoi": "other"}, Status.ESME_ROK, PermanentProviderError),
+        (None, Status.ESME_RSYSERR, TemporaryProviderError),
+    ],
+)
+def test_who_is_not_let_in_says_so(
+    accounts: dict[str, str] | None, status: Status, error: type[Exception]
+) -> None:
+    with Smsc(accounts=accounts) as smsc:
+        smsc.faults.bind_status = status
+        with pytest.raises(error, match="ESME_R"):
             receive(smpp_settings(smsc.port), Inbox().report, lambda: False)
-        smsc.accounts = None
-        smsc.faults.bind_status = Status.ESME_RSYSERR
-        inbox = Inbox()
-        with receiving(smsc, inbox):
-            smsc.faults.bind_status = Status.ESME_ROK
-            wait_until(lambda: bool(smsc.binds), what="the session")

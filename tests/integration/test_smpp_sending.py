@@ -69,9 +69,11 @@ def test_a_message_says_what_it_should(smsc: Smsc) -> None:
     connection.send(replace(message, lifetime_seconds=100_000))
     connection.send(replace(message, sender="1234"))
     connection.send(replace(message, sender="+74950000000"))
+    connection.send(replace(message, sender=""))
     connection.close()
-    first, second, third = (taken.message for taken in smsc.taken)
+    first, second, third, fourth = (taken.message for taken in smsc.taken)
     assert (first.source, first.destination) == (("Fieldmarket", 5, 0), ("79160000000", 1, 1))
+    assert fourth.source == ("", 0, 0)
     assert (second.source, third.source) == (("1234", 3, 0), ("74950000000", 1, 1))
     assert (first.service_type, first.registered_delivery) == ("CMT", 1)
     assert (first.validity, second.validity) == ("000001034640000R", "")
@@ -109,7 +111,7 @@ def test_a_centre_may_speak_latin_1(smsc: Smsc) -> None:
     [
         ({"address": "nobody"}, Status.ESME_RINVDSTADR),
         ({"sender": "Магазин"}, Status.ESME_RINVSRCADR),
-        ({"sender": ""}, Status.ESME_RINVSRCADR),
+        ({"sender": "a name far too long"}, Status.ESME_RINVSRCADR),
         ({"payload": b"x" * 153 * 256}, Status.ESME_RINVMSGLEN),
     ],
 )

@@ -11,7 +11,7 @@ from envoi.types import Outgoing
 from envoi_provider_smpp.pdu import UDH, Address, ShortMessage, Status, Tag
 from envoi_provider_smpp.settings import Alphabet, LongTexts, SmppSettings
 
-_NAME = re.compile(r"[ -~]{1,20}")
+_NAME = re.compile(r"[ -~]{1,11}")
 _NUMBER = re.compile(r"\+?([0-9]{3,20})")
 _ALPHANUMERIC, _SHORT, _INTERNATIONAL = (5, 0), (3, 0), (1, 1)
 _LONGEST_SHORT_NUMBER = 6
@@ -42,7 +42,10 @@ class Writer:
         if len(parts) > 1 and settings.long_texts is LongTexts.PAYLOAD:
             whole = b"".join(part.data for part in parts)
             parts = [gsm.Part(number=1, total=1, udh=b"", data=whole, coding=parts[0].coding)]
-        source, destination = self._source(message.sender), self._destination(message.address)
+        source, destination = (
+            self._source(message.sender or settings.sender),
+            self._destination(message.address),
+        )
         validity = _validity(message.lifetime_seconds)
         return [
             ShortMessage(
@@ -60,6 +63,8 @@ class Writer:
         ]
 
     def _source(self, sender: str) -> Address:
+        if not sender:
+            return Address("")
         number = _NUMBER.fullmatch(sender)
         if not number and not _NAME.fullmatch(sender):
             raise UnsendableError(Status.ESME_RINVSRCADR, f"{sender[:50]!r} is no sender name")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from time import monotonic
 
-from envoi.errors import ProviderError, TemporaryProviderError
+from envoi.errors import ProviderError
 from envoi.types import DeliveryEvent, EventType, Report
 from envoi_provider_smpp.pdu import Command, MalformedError, Pdu, ShortMessage, Status
 from envoi_provider_smpp.receipts import event_of
@@ -20,7 +20,7 @@ REPORTERS = 4
 MOST_WAITING = 1_000
 """Receipts taken from the wire and not yet written; the centre has to wait then."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+_PAUSE_SECONDS = (0.2, 1.0)
 _LOOK_SECONDS = 0.2
 
 
@@ -64,7 +64,7 @@ class Reporters:
 
 
 def receive(settings: SmppSettings, report: Report, should_stop: Callable[[], bool]) -> None:
-    """Hold a session by which receipts come until asked to stop, and open it again when it is lost.
+    """Hold a session by which receipts come until asked to stop; one that is lost is opened again.
 
     Raises:
         ProviderError: The centre lets nobody in.
@@ -72,19 +72,9 @@ def receive(settings: SmppSettings, report: Report, should_stop: Callable[[], bo
     separate = settings.binding is Binding.SEPARATE
     command = Command.BIND_RECEIVER if separate else Command.BIND_TRANSCEIVER
     reporters = Reporters(settings, report)
-    pause = _FIRST_PAUSE
     try:
         while not should_stop():
-            try:
-                link = Link(settings, command, reporters.take)
-            except TemporaryProviderError:
-                if pause >= _LONGEST_PAUSE:
-                    raise
-            else:
-                pause = _FIRST_PAUSE
-                _hold(link, should_stop)
-            _rest(pause * random.uniform(0.5, 1.0), should_stop)  # noqa: S311 (no secret)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            _hold(Link(settings, command, reporters.take), should_stop)
     finally:
         reporters.close()
 
@@ -92,12 +82,7 @@ def receive(settings: SmppSettings, report: Report, should_stop: Callable[[], bo
 def _hold(link: Link, should_stop: Callable[[], bool]) -> None:
     while not should_stop():
         if link.wait_lost(_LOOK_SECONDS):
+            # Not all at once, where a centre has cut everybody.
+            time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 (no secret)
             return
     link.close()
-
-
-def _rest(seconds: float, should_stop: Callable[[], bool]) -> None:
-    until = monotonic() + seconds
-    idle = threading.Event()
-    while monotonic() < until and not should_stop():
-        idle.wait(_LOOK_SECONDS)

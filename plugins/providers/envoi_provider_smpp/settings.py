@@ -92,6 +92,13 @@ class SmppSettings(BaseModel):
         title="System type",
         description="Where the operator asks for one.",
     )
+    sender: str = Field(
+        "",
+        max_length=20,
+        pattern=r"^[ -~]*$",
+        title="Sender name",
+        description="Where a mailing names none. Empty: what the operator sets.",
+    )
     binding: Binding = Field(Binding.SEPARATE, title="Sessions")
     window: int = Field(
         10,

@@ -162,7 +162,13 @@ class WebService(ABC):
             self.taken.append(made)
         return made
 
-    def arrive(self, taken: Taken, report: Callable[[str], None], parts: int = 1) -> None:
+    def arrive(
+        self,
+        taken: Taken,
+        report: Callable[[str], None],
+        parts: int = 1,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
         """Let a message arrive at the phone, where there is one."""
         if self.phone:
             self.phone.arrive(
@@ -170,7 +176,7 @@ class WebService(ABC):
                 address=taken.address,
                 sender=taken.sender,
                 text=taken.text,
-                fields=taken.fields,
+                fields=fields or {},
                 parts=parts,
                 report=report,
             )

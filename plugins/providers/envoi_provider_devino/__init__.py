@@ -1,1 +1,29 @@
 """Devino Telecom: SMS, Viber and social networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from envoi import hookimpl
+from envoi.types import ProviderSpec
+from envoi_provider_devino.reports import read_report
+from envoi_provider_devino.sms import SmsSettings, sms_provider
+
+NOT_TRIED = "Written from the public documentation; not tried against the live service."
+
+
+@hookimpl
+def register_providers() -> Iterable[ProviderSpec]:
+    """Bring Devino."""
+    return [
+        ProviderSpec(
+            name="devino_sms",
+            label="Devino Telecom, SMS",
+            channel="sms",
+            settings=SmsSettings,
+            factory=sms_provider,
+            capabilities=frozenset({"webhook", "delivery_reports", "batch"}),
+            webhook=read_report,
+            note=NOT_TRIED,
+        )
+    ]

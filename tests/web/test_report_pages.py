@@ -352,3 +352,24 @@ def test_as_many_rows_as_were_asked_for(signed_in: SignIn, compared: LedgerRun, 
     address = f"/mailings/{compared.mailing_id}/customers?outcome=delivered&size={size}"
     page = signed_in().get(address).get_data(as_text=True)
     assert page.count('<span class="ev-row-sub">L') == size
+
+
+def test_an_sms_is_delivered_and_clicked_and_never_opened(
+    signed_in: SignIn, database: Database, tenant_id: int
+) -> None:
+    people = add_customers(database, tenant_id, 4)
+    run = add_run(database, tenant_id, launched_at=LAUNCHED, channel="sms")
+    delivered, clicked = {"delivered_at": NOW}, {"clicked_at": NOW}
+    add_messages(database, run, people[:3], **delivered)
+    add_messages(database, run, people[3:], **delivered | clicked)
+    words = open_report(signed_in(Role.ANALYST), run)
+    for sentence in (
+        "SMS",
+        "Delivered 100.0 % 4 of 4",
+        "Clicked by people 25.0 % 1 of 4",
+        "within 14 days of delivery",
+        "Attributed receipts followed a delivered message",
+    ):
+        assert sentence in words
+    for word in ("Opened", "Opens by hour", "mail programs", "Domains of recipients"):
+        assert word not in words

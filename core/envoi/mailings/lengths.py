@@ -92,5 +92,6 @@ def links_as_long(links_url: str) -> Mapping[str, Any]:
     }
 
 
-def _size(reading: Reading) -> tuple[int, int]:
-    return reading.length.parts, reading.length.characters
+def _size(reading: Reading) -> tuple[int, int, int]:
+    """Of messages alike, such as those not written yet, the one to the longest name is longest."""
+    return reading.length.parts, reading.length.characters, len(reading.name)

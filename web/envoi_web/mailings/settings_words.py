@@ -17,6 +17,7 @@ from envoi.mailings import service
 from envoi.mailings.copies import addresses_of
 from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
+from envoi.receipts.attribution import OPENED
 from envoi.tenants.models import WatcherGroup
 from envoi.webkit import current
 from envoi.webkit.formats import clock, day, moment, money, number
@@ -174,6 +175,12 @@ def _attribution_words(mailing: Mailing) -> tuple[str, str]:
             "receipts within %(num)s days of opening",
             count,
         )
+        if mailing.channel not in OPENED:
+            said = ngettext(
+                "receipts within %(num)s day of delivery",
+                "receipts within %(num)s days of delivery",
+                count,
+            )
     else:
         return str(_("none")), ""
     return str(said), _condition_words(mailing)

@@ -22,6 +22,7 @@ from envoi.mailings.content_checks import content_checks
 from envoi.mailings.models import Mailing
 from envoi.mailings.review import failed, review
 from envoi.policies.models import Policy
+from envoi.receipts.attribution import OPENED
 from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import allowed, current, page, permission, require, see_other, toast
@@ -203,6 +204,7 @@ def _when_context(
             _("No group"),
         ),
         "typed_above": TYPED_ABOVE,
+        "opened": OPENED,
         "undo_seconds": int(undo_for.total_seconds()),
         "changed": None,
         "problems": problems,

@@ -19,6 +19,8 @@ from envoi.mailings.engagement import by_target
 from envoi.mailings.outcomes import CustomerOutcome
 from envoi.mailings.report import DaySales, MailingReport, Reason
 from envoi.mailings.statistics import SMALLEST_GROUP
+from envoi.receipts.attribution import OPENED
+from envoi.types import AddressKind
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import NO_VALUE, money, number, percent
 from envoi_web.charts import ticks
@@ -54,6 +56,26 @@ def customers_url(report: MailingReport, outcome: str, count: int) -> str:
     return url_for("reports.customers", mailing_id=report.mailing_id, outcome=outcome)
 
 
+def tells_opens(report: MailingReport) -> bool:
+    """Whether opens are known: always of some channels, of others where a phone has told."""
+    return report.channel in OPENED or report.funnel.opened > 0
+
+
+def is_mail(report: MailingReport) -> bool:
+    """Whether domains and mail programs say something of the message."""
+    spec = current.plugins.channels.get(report.channel)
+    return spec is not None and spec.address_kind is AddressKind.EMAIL
+
+
+def _attribution_words(report: MailingReport) -> str:
+    if not report.attribution_days:
+        return str(_("This mailing attributes no receipts"))
+    days = report.attribution_days
+    opened = ngettext("within %(num)s day of opening", "within %(num)s days of opening", days)
+    delivered = ngettext("within %(num)s day of delivery", "within %(num)s days of delivery", days)
+    return str(opened if report.channel in OPENED else delivered)
+
+
 def cells(report: MailingReport) -> list[dict[str, Any]]:
     """The four figures under the verdict."""
     funnel, people = report.funnel, not report.with_machines
@@ -70,18 +92,14 @@ def cells(report: MailingReport) -> list[dict[str, Any]]:
                 count=number(report.volume.customers),
             ),
         },
-        _rate_cell(opened, funnel.opened, funnel.delivered),
+        _rate_cell(opened, funnel.opened, funnel.delivered)
+        if tells_opens(report)
+        else _rate_cell(_("Delivered"), funnel.delivered, funnel.sent),
         _rate_cell(clicked, funnel.clicked, funnel.delivered),
         {
             "label": _("Attributed receipts"),
             "value": f"{number(report.sales.receipts)}, {money(report.sales.amount)}",
-            "note": ngettext(
-                "within %(num)s day of opening",
-                "within %(num)s days of opening",
-                report.attribution_days,
-            )
-            if report.attribution_days
-            else _("This mailing attributes no receipts"),
+            "note": _attribution_words(report),
         },
     ]
 
@@ -138,7 +156,9 @@ def funnel(report: MailingReport) -> list[dict[str, Any]]:
     counted = report.funnel
     opens = counted.opens + (counted.machine_opens if report.with_machines else 0)
     clicks = counted.clicks + (counted.machine_clicks if report.with_machines else 0)
-    of_opened = _rate(counted.bought, counted.opened, _("of opened"))
+    of_contact = _rate(counted.bought, counted.opened, _("of opened"))
+    if report.channel not in OPENED:
+        of_contact = _rate(counted.bought, counted.delivered, _("of delivered"))
 
     def of_delivered(count: int) -> str:
         return _rate(count, counted.delivered, _("of delivered"))
@@ -149,7 +169,7 @@ def funnel(report: MailingReport) -> list[dict[str, Any]]:
         ("delivered", counted.delivered, "", _rate(counted.delivered, counted.sent, _("of sent"))),
         ("opened", counted.opened, _times(opens), of_delivered(counted.opened)),
         ("clicked", counted.clicked, _times(clicks), of_delivered(counted.clicked)),
-        ("bought", counted.bought, _("attributed"), of_opened),
+        ("bought", counted.bought, _("attributed"), of_contact),
     )
     # With machines the numbers are not those of the lists, which show people.
     linked = ("recipients", "sent", "delivered", "bought") if report.with_machines else OUTCOMES
@@ -163,6 +183,7 @@ def funnel(report: MailingReport) -> list[dict[str, Any]]:
             "colour": "green" if name == "bought" else "primary",
         }
         for name, count, note, rate in steps
+        if name != "opened" or tells_opens(report)
     ]
 
 

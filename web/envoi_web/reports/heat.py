@@ -44,7 +44,7 @@ def heat_map(mailing_id: int) -> Response:
         return see_other(report_url)
     numbers = sorted(_contents(run)) or [1]
     chosen = _variant(numbers)
-    links = [link for link in found.links if link.variant == chosen]
+    links = _links(found, chosen)
     return page(
         "reports/heat.html",
         mailing_id=mailing_id,
@@ -68,7 +68,7 @@ def heated_message(mailing_id: int) -> Response:
     """The message as it was sent, to nobody in particular; only ever shown inside a frame."""
     run, found = _asked(mailing_id)
     chosen = _variant(sorted(_contents(run)) or [1])
-    links = [link for link in found.links if link.variant == chosen] if found else []
+    links = _links(found, chosen) if found else []
     try:
         html = _message(run, chosen)
     except EnvoiError as error:
@@ -90,6 +90,11 @@ def _asked(mailing_id: int) -> tuple[Run, MailingReport | None]:
 def _contents(run: Run) -> dict[int, Mapping[str, Any]]:
     """What was sent, by variant."""
     return {one["number"]: one["content"] for one in run.settings.get("variants") or []}
+
+
+def _links(found: MailingReport, chosen: int) -> list[LinkClicks]:
+    """Links of the message that is shown; those of a cascade's further steps are in the report."""
+    return [link for link in found.links if (link.step, link.variant) == (1, chosen)]
 
 
 def _variant(numbers: Sequence[int]) -> int:

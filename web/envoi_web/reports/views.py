@@ -44,6 +44,8 @@ def report(mailing_id: int) -> Response:
         cells=context.cells(found),
         volume=context.volume(found),
         funnel_rows=context.funnel(found),
+        opens=context.tells_opens(found),
+        is_mail=context.is_mail(found),
         period=period,
         chart=context.chart(found, period, by_amount=by_amount),
         by_amount=by_amount,

@@ -11,6 +11,7 @@ from envoi.delivery.models import Stage
 from envoi.mailings.lift import Lift, Verdict
 from envoi.mailings.report import MailingReport
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference
+from envoi.receipts.attribution import OPENED
 from envoi.subscriptions.service import Reason as LeaveReason
 from envoi.tracking.agents import Device
 from envoi.webkit.formats import clock, day, moment, money, number, percent
@@ -172,6 +173,11 @@ def verdict(report: MailingReport) -> Said:
             _(
                 "Attributed receipts followed an opened message; how many of them would have come"
                 " anyway is not known."
+            )
+            if report.channel in OPENED
+            else _(
+                "Attributed receipts followed a delivered message; how many of them would have"
+                " come anyway is not known."
             ),
             "",
             "",

@@ -13,10 +13,12 @@ import httpx
 
 from envoi.demo.gateways import ACCOUNT, simulators_password
 from envoi.demo.phone import control_token
+from envoi.demo.push_keys import push_keys
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi_simulators.control import control_server
 from envoi_simulators.phone import Phone
+from envoi_simulators.push_services import PushServices
 from envoi_simulators.smsc import Smsc
 
 TAP_SECONDS = 5.0
@@ -37,8 +39,11 @@ def simulators() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    push = PushServices(phone, port=port + 3, keys=push_keys(settings))
     with closing(phone), Smsc(port=port + 1, accounts=accounts, phone=phone):
+        push.start()
         control.serve_forever()
+        push.stop()
 
 
 def tap(settings: Settings, url: str) -> None:

@@ -16,13 +16,13 @@ from uuid import uuid4
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from envoi.demo.push_keys import KEY_ID, PROJECT, TEAM, TOPIC, PushKeys
 from envoi_simulators.http2 import Http2Server, Reply, Request
 from envoi_simulators.phone import Phone
 
-PROJECT, TOPIC, TEAM, KEY_ID = "fieldmarket", "test.fieldmarket.app", "TEAM123456", "KEY1234567"
 MOST_BYTES = 4_096
 
 _JSON = (("content-type", "application/json"),)
@@ -79,6 +79,7 @@ class PushServices:
         phone: Where messages arrive.
         tell: What an app calls when something happens to its message.
         port: Where to listen; 0 is any free port.
+        keys: Those of who is let in; new ones are made without.
     """
 
     def __init__(
@@ -86,12 +87,13 @@ class PushServices:
         phone: Phone | None = None,
         tell: Callable[[str, str], None] | None = None,
         port: int = 0,
+        keys: PushKeys | None = None,
     ) -> None:
         self._phone, self._tell = phone, tell
+        self._keys = keys or PushKeys.made()
         self._server = Http2Server(self._answer, port)
         self._lock = threading.Lock()
-        self._rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._ec = ec.generate_private_key(ec.SECP256R1())
+        self._rsa, self._ec = _public(self._keys.fcm), _public(self._keys.apns)
         self._granted: set[str] = set()
         self.faults = Faults()
         self.taken: list[Taken] = []
@@ -126,20 +128,11 @@ class PushServices:
 
     def service_account(self) -> str:
         """The key file with which FCM lets the company in."""
-        return json.dumps(
-            {
-                "type": "service_account",
-                "project_id": PROJECT,
-                "client_email": f"envoi@{PROJECT}.test",
-                "private_key_id": "1",
-                "private_key": _pem(self._rsa),
-                "token_uri": f"{self.url}/token",
-            }
-        )
+        return self._keys.service_account(self.url)
 
     def apns_key(self) -> str:
         """The key with which APNs lets the company in."""
-        return _pem(self._ec)
+        return self._keys.apns
 
     def _answer(self, request: Request) -> Reply:
         if request.path == "/token":
@@ -155,7 +148,7 @@ class PushServices:
         assertion = parse_qs(request.body.decode()).get("assertion", [""])[0]
         signed, _, signature = assertion.rpartition(".")
         try:
-            self._rsa.public_key().verify(
+            self._rsa.verify(
                 _decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
             )
         except (InvalidSignature, ValueError):
@@ -219,7 +212,7 @@ class PushServices:
         raw = _decoded(signature)
         pair = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
         try:
-            self._ec.public_key().verify(pair, signed.encode(), ec.ECDSA(hashes.SHA256()))
+            self._ec.verify(pair, signed.encode(), ec.ECDSA(hashes.SHA256()))
             head, claims = (json.loads(_decoded(part)) for part in signed.split("."))
         except (InvalidSignature, ValueError):
             return "InvalidProviderToken"
@@ -280,12 +273,8 @@ def _json(status: int, value: Any, retry_after: str = "") -> Reply:
     return Reply(status=status, headers=(*_JSON, *more), body=json.dumps(value).encode())
 
 
-def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
+def _public(pem: str) -> Any:
+    return serialization.load_pem_private_key(pem.encode(), None).public_key()
 
 
 def _decoded(part: str) -> bytes:

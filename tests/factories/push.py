@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC
 from envoi.types import Outgoing
 from envoi_provider_apns.provider import ApnsProvider
 from envoi_provider_apns.settings import ApnsSettings
 from envoi_provider_fcm.provider import FcmProvider
 from envoi_provider_fcm.settings import FcmSettings
-from envoi_simulators.push_services import KEY_ID, TEAM, TOPIC, PushServices
+from envoi_simulators.push_services import PushServices
 
 
 def fcm_values(services: PushServices) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""The demo's gateways: accounts at the simulated providers, one a channel."""
+"""The demo's gateways: accounts at the simulated providers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from envoi.delivery.gateways import set_gateway
 from envoi.demo.phone import control_token
+from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC, push_keys
 from envoi.installation import Installation
 from envoi.settings import Settings
 
@@ -20,31 +22,38 @@ def simulators_password(settings: Settings) -> str:
     return control_token(settings)[:8]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Account:
+    channel: str
+    provider: str
+    name: str
+    values: Mapping[str, Any]
+
+
 def set_demo_gateways(session: Session, installation: Installation, tenant_id: int) -> None:
-    """Set up an account for each channel that has a simulated provider."""
-    for channel, (provider, name, values) in _accounts(installation.settings).items():
+    """Set up accounts for each channel that has a simulated provider."""
+    for account in _accounts(installation.settings):
         set_gateway(
             session,
             installation.plugins,
             installation.settings,
             tenant_id,
-            channel=channel,
-            provider=provider,
-            name=name,
-            values=values,
+            channel=account.channel,
+            provider=account.provider,
+            name=account.name,
+            values=account.values,
         )
 
 
-def _accounts(settings: Settings) -> Mapping[str, tuple[str, str, Mapping[str, Any]]]:
-    password = simulators_password(settings)
-    here = {"host": "127.0.0.1"}
-    mail = {**here, "port": settings.effective_smtp_port, "security": "none"}
-    sms = {**here, "port": settings.effective_simulators_port + 1, "security": "none"}
-    return {
-        "email": ("smtp", "Demo mailbox", mail),
-        "sms": (
-            "smpp",
-            "Virtual phone, SMS",
-            {**sms, "system_id": ACCOUNT, "password": password},
-        ),
-    }
+def _accounts(settings: Settings) -> Iterator[_Account]:
+    here = {"host": "127.0.0.1", "security": "none"}
+    mailbox = {**here, "port": settings.effective_smtp_port}
+    yield _Account(channel="email", provider="smtp", name="Demo mailbox", values=mailbox)
+    port, password = settings.effective_simulators_port, simulators_password(settings)
+    account = {**here, "port": port + 1, "system_id": ACCOUNT, "password": password}
+    yield _Account(channel="sms", provider="smpp", name="Virtual phone, SMS", values=account)
+    keys, push = push_keys(settings), f"http://127.0.0.1:{port + 3}"
+    apple = {"topic": TOPIC, "team_id": TEAM, "key_id": KEY_ID, "key": keys.apns, "url": push}
+    yield _Account(channel="push", provider="apns", name="Virtual phone, Apple", values=apple)
+    google = {"service_account": keys.service_account(push), "url": push}
+    yield _Account(channel="push", provider="fcm", name="Virtual phone, Android", values=google)

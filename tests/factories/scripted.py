@@ -14,21 +14,24 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from envoi.db import connect
+from envoi.db import Database, connect, table
 from envoi.delivery.circuit import BackOff
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import Run
+from envoi.delivery.models import BlockState, Run, RunBlock, RunCost
+from envoi.delivery.prices import set_prices
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.failpoints import Place, arm
 from envoi.installation import Installation
 from envoi.plugins import Plugins, load_plugins
 from envoi.types import Outgoing, ProviderSpec, SendResult, SendStatus
-from factories.delivery import an_installation
+from factories.delivery import a_run, an_installation
 
 Answer = Callable[[Outgoing], SendResult]
 
@@ -132,6 +135,43 @@ def scripted_gateway(session: Session, installation: Installation, tenant_id: in
         values={},
     )
     return gateway.id
+
+
+def sms_run(
+    installation: Installation,
+    tenant_id: int,
+    people: int,
+    *,
+    text: str = "Hello {{ client.properties.first_name }}",
+    price: str = "",
+    **settings: Any,
+) -> Run:
+    """A run of SMS to so many new customers; each part may have a price."""
+    with installation.database.tenant_session(tenant_id) as session:
+        gateway = scripted_gateway(session, installation, tenant_id)
+        if price:
+            set_prices(session, tenant_id, gateway, {"prices": [{"price": price}]})
+        return a_run(
+            session, tenant_id, gateway, people, content={"text": text}, channel="sms", **settings
+        )
+
+
+def make_due(database: Database, run: Run) -> None:
+    """Let time pass until every waiting block is due."""
+    c = table(RunBlock).c
+    mine = (c.tenant_id == run.tenant_id, c.run_id == run.id, c.state == BlockState.READY)
+    with database.tenant_session(run.tenant_id) as session:
+        session.execute(update(table(RunBlock)).where(*mine).values(due_at=func.now()))
+
+
+def cost_of(database: Database, run: Run) -> tuple[int, int]:
+    """The parts and the amount that a run has come to."""
+    c = table(RunCost).c
+    query = select(func.sum(c.parts), func.sum(c.amount))
+    query = query.where(c.tenant_id == run.tenant_id, c.run_id == run.id)
+    with database.tenant_session(run.tenant_id) as session:
+        parts, amount = session.execute(query).one()
+    return int(parts or 0), int(amount or 0)
 
 
 def send_through(installation: Installation, run: Run, threads: int = 1) -> None:

@@ -27,10 +27,16 @@ from envoi.tenants.service import tenant_settings
 from envoi.types import Outgoing, SendResult, SendStatus
 from envoi.types import Submission as Part
 from factories.customers import opt_out
-from factories.delivery import a_run, an_installation, is_sent, states
-from factories.scripted import Script, accepted, scripted_gateway, send_through, with_provider
-
-TEXT = {"text": "Hello {{ client.properties.first_name }}"}
+from factories.delivery import an_installation, is_sent, states
+from factories.scripted import (
+    Script,
+    accepted,
+    cost_of,
+    make_due,
+    send_through,
+    sms_run,
+    with_provider,
+)
 
 
 @pytest.fixture
@@ -43,13 +49,6 @@ def installation(
     database: Database, plugins: Plugins, tmp_path: Path, script: Script
 ) -> Installation:
     return an_installation(database, with_provider(plugins, script), tmp_path)
-
-
-def sms_run(installation: Installation, tenant_id: int, people: int, **settings: object) -> Run:
-    with installation.database.tenant_session(tenant_id) as session:
-        gateway = scripted_gateway(session, installation, tenant_id)
-        values = {"content": TEXT, "channel": "sms", **settings}
-        return a_run(session, tenant_id, gateway, people, **values)  # type: ignore[arg-type]
 
 
 def column(database: Database, run: Run, name: str) -> list[object]:
@@ -67,13 +66,6 @@ def submissions(database: Database, run: Run) -> list[Submission]:
     query = select(Submission).where(c.tenant_id == run.tenant_id, c.run_id == run.id)
     with database.tenant_session(run.tenant_id) as session:
         return list(session.scalars(query.order_by(c.customer_id, c.number)))
-
-
-def make_due(database: Database, run: Run) -> None:
-    c = table(RunBlock).c
-    later = update(table(RunBlock)).where(c.tenant_id == run.tenant_id, c.run_id == run.id)
-    with database.tenant_session(run.tenant_id) as session:
-        session.execute(later.values(due_at=func.now()))
 
 
 def test_everybody_gets_it_once_in_batches(
@@ -274,7 +266,7 @@ def test_a_kill_leaves_what_was_on_the_wire_unconfirmed_and_loses_nothing(
 ) -> None:
     with database.tenant_session(tenant_id) as session:
         tenant_settings(session, tenant_id).unconfirmed_resend = {"sms": False}
-    run = sms_run(installation, tenant_id, 40, block_size=20)
+    run = sms_run(installation, tenant_id, 40, block_size=20, price="0.5")
     notes = tmp_path / "notes"
     notes.touch()
     command = [sys.executable, "-m", "factories.scripted", postgres_url, str(tmp_path)]
@@ -299,3 +291,4 @@ def test_a_kill_leaves_what_was_on_the_wire_unconfirmed_and_loses_nothing(
     everybody = Counter([*taken, *script.addresses])
     assert set(everybody.values()) <= {1}
     assert len(everybody) == 40 - on_wire + left * bool(on_wire)
+    assert cost_of(database, run) == (40, 40 * 5_000), "what may have been taken is counted"

@@ -65,7 +65,15 @@ class PriceList:
 
     def of(self, address: str) -> int:
         """What a part costs, in 1/10,000 of the currency's unit; 0 where nothing is set."""
-        return self._by_prefix.get(self.prefix_of(address), 0)
+        return self.at(self.prefix_of(address))
+
+    def at(self, prefix: str) -> int:
+        """What a part costs for addresses that are priced by this beginning."""
+        return self._by_prefix.get(prefix, 0)
+
+    def by_length(self) -> list[tuple[int, list[str]]]:
+        """The beginnings by their length, the longest first."""
+        return [(n, [p for p in self._by_prefix if len(p) == n]) for n in self._lengths]
 
 
 def prices_of(gateway: Gateway) -> PriceTable:

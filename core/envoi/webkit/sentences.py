@@ -95,6 +95,9 @@ WITH_VALUES = (
     _("There is no such {part}. Choose another one."),
     _("There is no gateway for {channel}. Set one up in Settings."),
     _("There is no gateway for {channel}. Set one up in Settings, then resume."),
+    # Costs: why a run waits, and prices that are refused.
+    _("The budget of {sum} is used up. Raise it, then resume."),
+    _("{prefix} has {count} prices. Leave one."),
     _("The channel {channel} is not enabled for this company."),
     _(
         "These characteristics make {count} strata, and {most} are the most. Leave one out, or"

@@ -54,8 +54,9 @@ class Work(StrEnum):
     """Kinds of work that fall due; each has the actor of the same name in `envoi_workers`.
 
     `ref` of a due work is the mailing's number for LAUNCH, the run's for COLLECT, SEND, COPIES,
-    CASCADE, ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for FIGURES, the
-    export's for EXPORT, the gateway's for PROBE and MATCH, the audience's for AUDIENCE.
+    CASCADE, ATTRIBUTE, RATES, REPORT and JUDGE, the import's for IMPORT, the segment's for
+    FIGURES, the export's for EXPORT, the gateway's for PROBE and MATCH, the audience's for
+    AUDIENCE.
     """
 
     LAUNCH = "launch"

@@ -32,6 +32,7 @@ from envoi.audience.request import AudienceRequest
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.delivery.states import LONGEST_LIFETIME
+from envoi.delivery.steps import channel_at
 from envoi.sql import MessageCount
 from envoi.subscriptions.models import MailingCategory
 from envoi.types import Need, NeedRequest
@@ -100,10 +101,13 @@ def counts(
 
 
 def _columns(number: int, need: NeedRequest, at: Any, now: Any) -> list[Any]:
-    run = table(Run).c
+    run, message = table(Run).c, table(Message).c
     matches = [at > now - _window(need)]
+    # What follows in a cascade counts for its channel; over all channels people are counted.
     if need.channels:
-        matches.append(run.channel.in_(need.channels))
+        matches.append(channel_at(message.step).in_(need.channels))
+    elif need.need == Need.MESSAGE_COUNT:
+        matches.append(~message.follows)
     if need.categories:
         matches.append(run.settings["category_id"].as_integer().in_(need.categories))
     if need.need == Need.LAST_CONTACT:

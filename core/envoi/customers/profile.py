@@ -16,6 +16,7 @@ from envoi.customers.models import Customer
 from envoi.customers.queries import Purchases, purchases_of, values_of
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
+from envoi.delivery.steps import channel_at
 from envoi.errors import EnvoiError, NotFoundError
 from envoi.mailings.models import Mailing
 from envoi.plugins import Plugins
@@ -168,7 +169,7 @@ def messages_of(
     columns = [
         *(m[name] for name in (*plain, *times)),
         run.mailing_id,
-        run.channel,
+        channel_at(m.step).label("channel"),
         func.coalesce(mailing.name, "").label("mailing"),
         func.coalesce(m.detail, "").label("detail"),
     ]

@@ -89,8 +89,8 @@ def claim_block(
         return None
     key = BlockKey(tenant_id, run_id, found.number, found.launched_on, step)
     if found.expires_at and found.expires_at <= datetime.now(UTC):
-        for step in (leave_unconfirmed(), move(MessageState.READY, MessageState.EXPIRED)):
-            connection.execute(step.where(messages_of(key)))
+        for change in (leave_unconfirmed(), move(MessageState.READY, MessageState.EXPIRED)):
+            connection.execute(change.where(messages_of(key)))
     else:
         verdicts = recheck(connection, _waiting(connection, key))
         _sort_out(connection, key, verdicts, found.expires_at)

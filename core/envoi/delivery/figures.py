@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Subquery, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, func, select
 
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run
+from envoi.delivery.people import people
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.receipts.models import Attribution
 
@@ -27,20 +28,18 @@ def count_figures(
     connection: Connection, tenant_id: int, run_ids: Sequence[int]
 ) -> dict[int, RunFigures]:
     """Count the ledger of these runs; for runs that are still at work."""
-    if not run_ids:
-        return {}
-    rows = connection.execute(select(_counted(connection, tenant_id, run_ids))).mappings()
+    counted = _counted(connection, tenant_id, run_ids)
+    rows = [row for each in counted for row in connection.execute(select(each)).mappings()]
     return {row["run_id"]: RunFigures(**{k: row[k] for k in _COUNTED}) for row in rows}
 
 
 def keep_figures(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> None:
     """Count the ledger of these runs once and keep the figures with them."""
-    if not run_ids:
-        return
-    run, counted = table(Run), _counted(connection, tenant_id, run_ids)
-    figures = {name: counted.c[name] for name in _COUNTED}
-    mine = (run.c.tenant_id == tenant_id, run.c.id == counted.c.run_id)
-    connection.execute(run.update().where(*mine).values(**figures))
+    run = table(Run)
+    for counted in _counted(connection, tenant_id, run_ids):
+        figures = {name: counted.c[name] for name in _COUNTED}
+        mine = (run.c.tenant_id == tenant_id, run.c.id == counted.c.run_id)
+        connection.execute(run.update().where(*mine).values(**figures))
 
 
 def keep_sales(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> None:
@@ -56,14 +55,26 @@ def keep_sales(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -
 _COUNTED = ("recipients", "sent", "delivered", "failed")
 
 
-def _counted(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> Subquery:
-    """Count by run; the days are asked first, so that only their partitions are read."""
-    run, c = table(Run).c, table(Message).c
-    days = connection.execute(
-        select(func.min(run.launched_on), func.max(run.launched_on)).where(
-            run.tenant_id == tenant_id, run.id.in_(run_ids)
-        )
-    ).one()
+def _counted(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> Iterator[Subquery]:
+    """Count by run, cascades for themselves: their people may have several messages."""
+    run = table(Run).c
+    has_steps = func.coalesce(func.jsonb_array_length(run.settings["steps"]), 0) > 0
+    query = select(run.id, run.launched_on, has_steps.label("has_steps")).where(
+        run.tenant_id == tenant_id, run.id.in_(run_ids)
+    )
+    found = connection.execute(query).all() if run_ids else []
+    for ledger, wanted in ((table(Message), False), (people(), True)):
+        if some := [row for row in found if row.has_steps == wanted]:
+            days = [row.launched_on for row in some]
+            # The days are named, so that only their partitions are read.
+            between = ledger.c.launched_on.between(min(days), max(days))
+            yield _sums(ledger, tenant_id, [row.id for row in some], between)
+
+
+def _sums(
+    ledger: FromClause, tenant_id: int, run_ids: Sequence[int], between: ColumnElement[bool]
+) -> Subquery:
+    c = ledger.c
     accepted = c.state == MessageState.ACCEPTED
     return (
         select(
@@ -73,7 +84,7 @@ def _counted(connection: Connection, tenant_id: int, run_ids: Sequence[int]) -> 
             func.count().filter(accepted, c.bounced_at.is_(None)).label("delivered"),
             func.count().filter(c.state == MessageState.FAILED).label("failed"),
         )
-        .where(c.tenant_id == tenant_id, c.run_id.in_(run_ids), c.launched_on.between(*days))
+        .where(c.tenant_id == tenant_id, c.run_id.in_(run_ids), between)
         .group_by(c.run_id)
         .subquery()
     )

@@ -6,13 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, select
+from sqlalchemy import SmallInteger, case, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey
 from envoi.delivery.models import MessageState, Run, RunTraffic
+from envoi.delivery.steps import channel_at
 
 A_MINUTE = timedelta(minutes=1)
 
@@ -49,7 +50,8 @@ def note_outcomes(session: Session, key: BlockKey, states: Collection[MessageSta
     same = old.minute == new.minute
     follows = old.minute == new.minute - A_MINUTE
     run = table(Run).c
-    channel = select(run.channel).where(run.tenant_id == key.tenant_id, run.id == key.run_id)
+    channel = select(channel_at(literal(key.step, SmallInteger)))
+    channel = channel.where(run.tenant_id == key.tenant_id, run.id == key.run_id)
     counted = row.on_conflict_do_update(
         index_elements=["tenant_id", "run_id"],
         set_={

@@ -14,13 +14,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import cancel_waiting, is_finished, messages_of_run, next_due
+from envoi.delivery.blocks import cancel_waiting, is_finished, next_due
 from envoi.delivery.circuit import half_open_all
 from envoi.delivery.figures import keep_figures
 from envoi.delivery.models import (
     UNFINISHED,
     Link,
-    Message,
     MessageState,
     Run,
     RunBlock,
@@ -28,6 +27,7 @@ from envoi.delivery.models import (
     RunStatus,
 )
 from envoi.delivery.pace import Pace, keep_pace, pace_of
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.delivery.steps import StepContent, channels_of, uses_channel
 from envoi.errors import ConflictError, NotFoundError
@@ -91,7 +91,7 @@ class RunSettings(BaseModel):
 
     def variants_at(self, step: int) -> list[VariantContent]:
         """The variants with their contents for a step."""
-        if step <= 1:
+        if not 2 <= step <= 1 + len(self.steps):
             return self.variants
         pairs = zip(self.variants, self.steps[step - 2].contents, strict=True)
         return [variant.model_copy(update={"content": content}) for variant, content in pairs]
@@ -341,10 +341,10 @@ def _is_urgent(run: Run) -> bool:
 def progress(session: Session, tenant_id: int, run_id: int) -> Progress:
     """Count the recipients by state."""
     run = get_run(session, tenant_id, run_id)
-    c = table(Message).c
+    c = people_of(run).c
     query = (
         select(c.state, func.count())
-        .where(messages_of_run(run), c.state.in_(sorted(RECIPIENT_STATES)))
+        .where(of_run(run), c.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(c.state)
     )
     return Progress(**{MessageState(s).name.lower(): n for s, n in session.execute(query)})

@@ -62,8 +62,9 @@ def channels_of(run: Run) -> list[str]:
 
 
 def channel_of(run: Run, step: int) -> str:
-    """The channel of a step of a run."""
-    return channels_of(run)[max(step, 1) - 1]
+    """The channel of a step of a run; copies, whose runs have no steps, are numbered by theirs."""
+    chain = channels_of(run)
+    return chain[step - 1] if 1 <= step <= len(chain) else chain[0]
 
 
 def uses_channel(channel: str) -> ColumnElement[bool]:
@@ -80,7 +81,8 @@ def of_step(step: ColumnElement[int], name: str) -> ColumnElement[str]:
 
 def channel_at(step: ColumnElement[int]) -> ColumnElement[str]:
     """The channel of a step of `run`, in a statement."""
-    return case((step == 1, table(Run).c.channel), else_=of_step(step, "channel"))
+    first = table(Run).c.channel
+    return case((step <= 1, first), else_=func.coalesce(of_step(step, "channel"), first))
 
 
 def has_next(step: ColumnElement[int]) -> ColumnElement[bool]:

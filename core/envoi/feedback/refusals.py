@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import SmallInteger, literal, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.delivery.models import Run
+from envoi.delivery.steps import channel_at
 from envoi.feedback.contacts import CHANNEL
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import Door
@@ -35,9 +36,12 @@ def note_refusals(
 ) -> None:
     """Hold refusals against their addresses, or against ourselves; other channels have none."""
     told = [r for r in refusals if r.code >= _PERMANENT and r.words]
+    if not told:
+        return
     r = table(Run).c
-    channel = select(r.channel).where(r.tenant_id == tenant_id, r.id == run_id)
-    if not told or session.scalar(channel) != CHANNEL:
+    # They are of one block, and so of one step.
+    channel = select(channel_at(literal(told[0].step, SmallInteger)))
+    if session.scalar(channel.where(r.tenant_id == tenant_id, r.id == run_id)) != CHANNEL:
         return
     for refusal in sorted(told, key=lambda refusal: refusal.customer_id):
         ref = MessageRef(

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run
+from envoi.delivery.models import MessageState, Run
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import RECIPIENT_STATES
-from envoi.mailings.funnel import messages_of
 from envoi.mailings.headline import headline
 from envoi.mailings.statistics import SMALLEST_GROUP, Difference, compare_shares
 from envoi.receipts.models import Attribution
@@ -89,7 +89,7 @@ def compare_variants(variants: tuple[VariantFigures, ...]) -> Comparison:
 
 
 def _counted(session: Session, run: Run) -> dict[int, dict[str, int]]:
-    m = table(Message).c
+    m = people_of(run).c
     delivered = (m.state == int(MessageState.ACCEPTED), m.bounced_at.is_(None))
     query = (
         select(
@@ -99,7 +99,7 @@ def _counted(session: Session, run: Run) -> dict[int, dict[str, int]]:
             func.count(m.opened_at).label("opened"),
             func.count(m.clicked_at).label("clicked"),
         )
-        .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
+        .where(of_run(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(m.variant)
     )
     rows = [dict(row) for row in session.execute(query).mappings()]

@@ -18,8 +18,9 @@ from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
 @dataclass(frozen=True, kw_only=True)
 class LinkClicks:
-    """A link at its place in a variant: how many customers followed it, and how often."""
+    """A link at its place in a message: how many customers followed it, and how often."""
 
+    step: int = 1
     variant: int
     number: int
     target: str
@@ -53,6 +54,7 @@ def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkCl
     link, event = table(Link).c, table(MessageEvent).c
     clicked = (
         select(
+            event.step,
             event.variant,
             event.link,
             func.count(event.customer_id.distinct()).label("customers"),
@@ -63,16 +65,20 @@ def links_of(session: Session, run: Run, *, with_machines: bool) -> tuple[LinkCl
             event.kind == int(EventKind.CLICK),
             _whose(event.machine, with_machines),
         )
-        .group_by(event.variant, event.link)
+        .group_by(event.step, event.variant, event.link)
         .subquery()
     )
-    same = and_(clicked.c.variant == link.variant, clicked.c.link == link.number)
+    same = and_(
+        clicked.c.step == link.step,
+        clicked.c.variant == link.variant,
+        clicked.c.link == link.number,
+    )
     counted = (func.coalesce(clicked.c[name], 0).label(name) for name in ("customers", "clicks"))
     query = (
-        select(link.variant, link.number, link.target, *counted)
+        select(link.step, link.variant, link.number, link.target, *counted)
         .select_from(table(Link).outerjoin(clicked, same))
         .where(link.tenant_id == run.tenant_id, link.run_id == run.id)
-        .order_by(link.variant, link.number)
+        .order_by(link.step, link.variant, link.number)
     )
     return tuple(LinkClicks(**row) for row in session.execute(query).mappings())
 

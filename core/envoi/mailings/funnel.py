@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import messages_of_run
-from envoi.delivery.models import Message, MessageState, Run, Stage
+from envoi.delivery.models import MessageState, Run, Stage
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.tracking.models import EventCounter, EventKind, MessageEvent
 
@@ -92,11 +92,6 @@ class Funnel:
         return self.recipients - self.sent - self.waiting
 
 
-def messages_of(run: Run) -> ColumnElement[bool]:
-    """The condition for a run's rows, one for each customer, with its partition."""
-    return and_(messages_of_run(run), table(Message).c.step == 1)
-
-
 def hits_of(run: Run) -> ColumnElement[bool]:
     """The condition for the hits on a run's messages, with their partition."""
     event = table(MessageEvent).c
@@ -109,7 +104,7 @@ def hits_of(run: Run) -> ColumnElement[bool]:
 
 def counts_of(session: Session, run: Run) -> list[Row[Any]]:
     """Count a run's customers by state and stage, in one look at the ledger."""
-    m = table(Message).c
+    m = people_of(run).c
     query = (
         select(
             m.state,
@@ -122,7 +117,7 @@ def counts_of(session: Session, run: Run) -> list[Row[Any]]:
             func.count(m.complained_at).label("complained"),
             func.count().filter(m.detail == RESENT).label("resent"),
         )
-        .where(messages_of(run))
+        .where(of_run(run))
         .group_by(m.state, m.stage)
     )
     return list(session.execute(query))

@@ -44,7 +44,7 @@ _GROUPS = text(
         FROM (
             SELECT customer_id, state = :control AS control, CAST(NULL AS bigint) AS amount
             FROM message
-            WHERE tenant_id = :tenant AND run_id = :run AND launched_on = :day AND step = 1
+            WHERE tenant_id = :tenant AND run_id = :run AND launched_on = :day AND NOT follows
                 AND state <> :excluded
             UNION ALL
             SELECT customer_id, NULL, amount FROM receipt

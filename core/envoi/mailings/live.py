@@ -10,13 +10,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account
-from envoi.db import table
 from envoi.delivery.glimpses import glimpse
-from envoi.delivery.models import Gateway, Message, MessageState, Run
+from envoi.delivery.models import Gateway, MessageState, Run
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.routes import GatewayInUse, gateway_in_use
 from envoi.delivery.runs import Progress
 from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
-from envoi.mailings.funnel import messages_of
 from envoi.mailings.models import Mailing
 from envoi.mailings.report import Reason, reasons_not_sent
 from envoi.plugins import Plugins
@@ -54,7 +53,7 @@ def live_figures(session: Session, plugins: Plugins, run: Run, now: datetime) ->
 
 def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
     """Count a run's recipients in one look at the ledger."""
-    m = table(Message).c
+    m = people_of(run).c
     minute = func.date_trunc("minute", m.accepted_at).label("minute")
     just_now = m.accepted_at > now - timedelta(minutes=1)
     query = (
@@ -67,7 +66,7 @@ def _counted(session: Session, run: Run, now: datetime) -> LiveFigures:
             func.count().filter(just_now).label("just_now"),
             func.count().filter(m.detail == RESENT).label("resent"),
         )
-        .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
+        .where(of_run(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by(m.state, minute)
     )
     rows = list(session.execute(query))

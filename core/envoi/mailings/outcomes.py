@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run, Stage
+from envoi.delivery.models import MessageState, Run, Stage
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import OPEN_STATES, RECIPIENT_STATES, RESENT
 from envoi.errors import ConflictError, NotFoundError
 from envoi.mailings import service
-from envoi.mailings.funnel import messages_of
 from envoi.receipts.models import Attribution
 from envoi.sql import CustomerIds
 
@@ -65,7 +65,7 @@ def customers_of(
         limit: How many at most.
     """
     run = _run(session, tenant_id, mailing_id)
-    m, customer = table(Message).c, table(Customer).c
+    m, customer = people_of(run).c, table(Customer).c
     query = (
         select(
             m.customer_id,
@@ -82,9 +82,9 @@ def customers_of(
             m.clicked_at,
             m.unsubscribed_at,
         )
-        .select_from(table(Message))
+        .select_from(people_of(run))
         .join(table(Customer), and_(customer.tenant_id == tenant_id, customer.id == m.customer_id))
-        .where(messages_of(run), _condition(run, outcome), m.customer_id > after)
+        .where(of_run(run), _condition(run, outcome), m.customer_id > after)
         .order_by(m.customer_id)
         .limit(limit)
     )
@@ -94,15 +94,15 @@ def customers_of(
 def count_of(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> int:
     """Count the customers that `customers_of` lists."""
     run = _run(session, tenant_id, mailing_id)
-    query: Select[Any] = select(func.count()).where(messages_of(run), _condition(run, outcome))
-    return session.scalar(query.select_from(table(Message))) or 0
+    query: Select[Any] = select(func.count()).where(of_run(run), _condition(run, outcome))
+    return session.scalar(query.select_from(people_of(run))) or 0
 
 
 def customer_ids_of(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> CustomerIds:
     """Select the numbers of everybody behind an outcome, as a set to work with."""
     run = _run(session, tenant_id, mailing_id)
-    ids: CustomerIds = select(table(Message).c.customer_id).where(
-        messages_of(run), _condition(run, outcome)
+    ids: CustomerIds = select(people_of(run).c.customer_id).where(
+        of_run(run), _condition(run, outcome)
     )
     return ids
 
@@ -110,7 +110,7 @@ def customer_ids_of(session: Session, tenant_id: int, mailing_id: int, outcome: 
 def outcome_rows(session: Session, tenant_id: int, mailing_id: int, outcome: str) -> Select[Any]:
     """Select everybody behind an outcome with contacts, state and times, for a file."""
     run = _run(session, tenant_id, mailing_id)
-    m, customer = table(Message).c, table(Customer).c
+    m, customer = people_of(run).c, table(Customer).c
     personal = ("external_id", "first_name", "last_name", "email", "phone")
     times = ("accepted_at", "bounced_at", "opened_at", "clicked_at", "unsubscribed_at")
     stages = case({int(s): s.name.lower() for s in Stage}, value=m.stage, else_="")
@@ -124,9 +124,9 @@ def outcome_rows(session: Session, tenant_id: int, mailing_id: int, outcome: str
             func.coalesce(m.detail, "").label("detail"),
             *(m[name] for name in times),
         )
-        .select_from(table(Message))
+        .select_from(people_of(run))
         .join(table(Customer), and_(customer.tenant_id == tenant_id, customer.id == m.customer_id))
-        .where(messages_of(run), _condition(run, outcome))
+        .where(of_run(run), _condition(run, outcome))
         .order_by(m.customer_id)
     )
 
@@ -149,7 +149,7 @@ def _outcome(row: Any) -> CustomerOutcome:
 
 
 def _condition(run: Run, outcome: str) -> ColumnElement[bool]:
-    m = table(Message).c
+    m = people_of(run).c
     if outcome in _CONDITIONS:
         return _CONDITIONS[outcome](run)
     if outcome.upper() in Stage.__members__:
@@ -159,25 +159,28 @@ def _condition(run: Run, outcome: str) -> ColumnElement[bool]:
 
 
 def _in(*states: MessageState) -> Callable[[Run], ColumnElement[bool]]:
-    return lambda _run: table(Message).c.state.in_(sorted(states))
+    return lambda run: people_of(run).c.state.in_(sorted(states))
 
 
 def _has(fact: str) -> Callable[[Run], ColumnElement[bool]]:
     recipients = _in(*RECIPIENT_STATES)
-    return lambda run: and_(recipients(run), table(Message).c[fact].is_not(None))
+    return lambda run: and_(recipients(run), people_of(run).c[fact].is_not(None))
 
 
 def _accepted(*, bounced: bool) -> Callable[[Run], ColumnElement[bool]]:
-    m = table(Message).c
-    fact = m.bounced_at.is_not(None) if bounced else m.bounced_at.is_(None)
-    return lambda _run: and_(m.state == int(MessageState.ACCEPTED), fact)
+    def condition(run: Run) -> ColumnElement[bool]:
+        m = people_of(run).c
+        fact = m.bounced_at.is_not(None) if bounced else m.bounced_at.is_(None)
+        return and_(m.state == int(MessageState.ACCEPTED), fact)
+
+    return condition
 
 
 def _bought(run: Run) -> ColumnElement[bool]:
     a = table(Attribution).c
     buyers = select(a.customer_id).where(a.tenant_id == run.tenant_id, a.run_id == run.id)
     # `IS TRUE` keeps the list a hash that is asked; as a join it depends on fresh statistics.
-    return table(Message).c.customer_id.in_(buyers).is_(true())
+    return people_of(run).c.customer_id.in_(buyers).is_(true())
 
 
 _S = MessageState
@@ -199,7 +202,7 @@ _CONDITIONS: dict[str, Callable[[Run], ColumnElement[bool]]] = {
     "not_sent": _in(*RECIPIENT_STATES - {_S.ACCEPTED, _S.READY, _S.CLAIMED}),
     "failed": _in(_S.FAILED),
     "unconfirmed": _in(_S.UNCONFIRMED),
-    "resent": lambda _run: and_(table(Message).c.detail == RESENT, _in(*_SENT_ONCE_MORE)(_run)),
+    "resent": lambda run: and_(people_of(run).c.detail == RESENT, _in(*_SENT_ONCE_MORE)(run)),
     "blocked": _in(_S.BLOCKED),
     "expired": _in(_S.EXPIRED),
     "cancelled": _in(_S.CANCELLED),

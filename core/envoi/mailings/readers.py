@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run
+from envoi.delivery.models import MessageState, Run
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import RECIPIENT_STATES
-from envoi.mailings.funnel import hits_of, messages_of
+from envoi.mailings.funnel import hits_of
 from envoi.plugins import Plugins
 from envoi.tracking.agents import Device, reader_of
 from envoi.tracking.models import EventKind, MessageEvent
@@ -52,7 +53,7 @@ def domains_of(session: Session, plugins: Plugins, run: Run) -> tuple[DomainFigu
     channel = plugins.channels.get(run.channel)
     if channel is None or channel.address_kind is not AddressKind.EMAIL:
         return ()
-    m, customer = table(Message).c, table(Customer).c
+    m, customer = people_of(run).c, table(Customer).c
     accepted = m.state == int(MessageState.ACCEPTED)
     mine = and_(customer.tenant_id == m.tenant_id, customer.id == m.customer_id)
     by_domain = (
@@ -64,8 +65,8 @@ def domains_of(session: Session, plugins: Plugins, run: Run) -> tuple[DomainFigu
             func.count(m.opened_at).label("opened"),
             func.count(m.clicked_at).label("clicked"),
         )
-        .select_from(table(Message).outerjoin(table(Customer), mine))
-        .where(messages_of(run), m.state.in_(sorted(RECIPIENT_STATES)))
+        .select_from(people_of(run).outerjoin(table(Customer), mine))
+        .where(of_run(run), m.state.in_(sorted(RECIPIENT_STATES)))
         .group_by("domain")
         .cte("by_domain")
     )

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, and_, case, func, null, select, text
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.models import Message, MessageState, Run, Stage
+from envoi.delivery.models import MessageState, Run, Stage
+from envoi.delivery.people import of_run, people_of
 from envoi.delivery.states import RECIPIENT_STATES
 from envoi.errors import ConflictError
 from envoi.mailings import service
@@ -24,7 +25,6 @@ from envoi.mailings.funnel import (
     ReportVolume,
     counts_of,
     funnel_of,
-    messages_of,
     seen_by_anybody,
     volume_of,
 )
@@ -168,7 +168,7 @@ def _counted(
         volume=volume_of(counts),
         funnel=funnel_of(session, run, counts, sales.buyers),
         not_sent=reasons_not_sent(session, plugins, run),
-        not_delivered=_reasons(session, plugins, run, _bounced()),
+        not_delivered=_reasons(session, plugins, run, _bounced(run)),
         unsubscribed=_unsubscribed(session, run, sum(row.unsubscribed for row in counts)),
         sales=sales,
         lift=lift_of(session, run, now),
@@ -186,31 +186,31 @@ def _control_audience(session: Session, run: Run) -> str:
     return audience.name if audience else ""
 
 
-def _held() -> ColumnElement[bool]:
+def _held(run: Run) -> ColumnElement[bool]:
     gone = RECIPIENT_STATES - {MessageState.ACCEPTED, MessageState.READY, MessageState.CLAIMED}
-    return table(Message).c.state.in_(sorted(gone))
+    return people_of(run).c.state.in_(sorted(gone))
 
 
-def _bounced() -> ColumnElement[bool]:
-    m = table(Message).c
+def _bounced(run: Run) -> ColumnElement[bool]:
+    m = people_of(run).c
     return and_(m.state == int(MessageState.ACCEPTED), m.bounced_at.is_not(None))
 
 
 def reasons_not_sent(session: Session, plugins: Plugins, run: Run) -> tuple[Reason, ...]:
     """Why messages of a run did not go out, the most frequent reason first."""
-    return _reasons(session, plugins, run, _held())
+    return _reasons(session, plugins, run, _held(run))
 
 
 def _reasons(
     session: Session, plugins: Plugins, run: Run, which: ColumnElement[bool]
 ) -> tuple[Reason, ...]:
     """Group by state, stage and code; a gateway's words differ from message to message."""
-    m = table(Message).c
+    m = people_of(run).c
     blocked = case((m.state == int(MessageState.BLOCKED), m.detail), else_=null())
     columns = (m.state, m.stage, func.coalesce(m.code, 0).label("code"), blocked.label("detail"))
     query = (
         select(*columns, func.count().label("customers"), func.min(m.detail).label("sample"))
-        .where(messages_of(run), which)
+        .where(of_run(run), which)
         .group_by(*(c.element if hasattr(c, "element") else c for c in columns))
         .order_by(func.count().desc())
         .limit(_MOST_REASONS)

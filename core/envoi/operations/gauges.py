@@ -16,6 +16,7 @@ from envoi.db import Database, table
 from envoi.delivery.gateway_list import list_gateways
 from envoi.delivery.models import UNFINISHED, BlockState, Run, RunBlock, RunStatus
 from envoi.delivery.sender import count_senders
+from envoi.delivery.steps import channel_at
 from envoi.installation import Installation
 from envoi.jobs import waiting_hints
 from envoi.operations.chores import chores
@@ -97,11 +98,12 @@ def _of_tenant(database: Database, tenant_id: int) -> Samples:
     unfinished = (run.tenant_id == tenant_id, run.status.in_(UNFINISHED))
     open_ones = (BlockState.READY, BlockState.CLAIMED)
     by_status = select(run.status, func.count()).where(*unfinished).group_by(run.status)
+    channel = channel_at(block.step).label("way")
     by_state = (
-        select(run.channel, block.state, func.sum(block.size))
+        select(channel, block.state, func.sum(block.size))
         .where(*unfinished, block.tenant_id == tenant_id, block.run_id == run.id)
         .where(block.state.in_(open_ones))
-        .group_by(run.channel, block.state)
+        .group_by("way", block.state)
     )
     with database.tenant_session(tenant_id) as session:
         found = {

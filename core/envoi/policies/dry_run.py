@@ -152,6 +152,7 @@ def _sent_to(tenant_id: int, run: Row[Any], exact: bool) -> Select[Any]:
         message.c.run_id == run.id,
         message.c.launched_on == run.launched_on,
         message.c.state.in_(_LEFT),
+        ~message.c.follows,
     )
     if exact:
         return query

@@ -14,6 +14,7 @@ from envoi.customers.models import Customer, CustomerValue
 from envoi.db import table
 from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.delivery.states import LONGEST_LIFETIME
+from envoi.delivery.steps import channel_at
 from envoi.receipts.models import Product, Receipt, ReceiptLine
 from envoi.sql import CustomerIds
 from envoi.subscriptions.models import WHOLE_CHANNEL, OptOut
@@ -129,9 +130,10 @@ class Rows:
         message, run = table(Message).c, table(Run).c
         same = and_(run.tenant_id == self.tenant_id, run.id == message.run_id)
         at = func.coalesce(message.accepted_at, message.due_at).label("at")
+        channel = channel_at(message.step).label("channel")
         query = (
             select(
-                *(message.customer_id, run.mailing_id, run.channel, at),
+                *(message.customer_id, run.mailing_id, channel, at),
                 *(message.opened_at, message.clicked_at),
             )
             .join_from(table(Message), table(Run), same)

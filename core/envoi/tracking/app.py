@@ -20,6 +20,8 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from envoi.api.app import PATH as API_PATH
+from envoi.api.app import Api
 from envoi.db import Database
 from envoi.feedback.webhook import MOST_BYTES as WEBHOOK_BYTES
 from envoi.feedback.webhook import PATH as WEBHOOK_PATH
@@ -98,6 +100,7 @@ class TrackingApp:
             PATHS[TokenKind.UNSUBSCRIBE]: self._unsubscribe,
             PATHS[TokenKind.PREFERENCES]: self._prefer,
             WEBHOOK_PATH: self._report,
+            API_PATH: Api(database, signer, plugins),
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -154,11 +157,7 @@ class TrackingApp:
         personal = parse_qs(query).get(TARGET_PARAMETER, [""])[0] if query else ""
         token = self._read(text, TokenKind.CLICK, personal)
         ref = token.message
-        found = (
-            lead_to(personal)
-            if personal
-            else self._links.answer(ref.tenant_id, ref.run_id, ref.variant, token.link)
-        )
+        found = lead_to(personal) if personal else self._links.answer(ref, token.link)
         if found is not NOTHING_HERE:
             self._add(environ, token, EventKind.CLICK, token.link)
         return found

@@ -13,10 +13,11 @@ from werkzeug.urls import iri_to_uri
 from envoi.db import Database, table
 from envoi.delivery.models import Link
 from envoi.tracking.answers import NOTHING_HERE, Answer, redirect
+from envoi.tracking.tokens import MessageRef
 
 _RUNS = 1_000
 _WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]+\Z", re.IGNORECASE)
-_Links = Mapping[tuple[int, int], Answer]
+_Links = Mapping[tuple[int, int, int], Answer]
 
 
 def lead_to(target: str) -> Answer:
@@ -31,7 +32,7 @@ def lead_to(target: str) -> Answer:
 
 
 class FrozenLinks:
-    """Finds where a link leads by run, variant and number; a run's links never change."""
+    """Finds where a link leads by its message and number; a run's links never change."""
 
     def __init__(self, database: Database, *, runs: int = _RUNS) -> None:
         self._database = database
@@ -39,20 +40,21 @@ class FrozenLinks:
         self._kept: OrderedDict[tuple[int, int], _Links] = OrderedDict()
         self._lock = Lock()
 
-    def answer(self, tenant_id: int, run_id: int, variant: int, number: int) -> Answer:
+    def answer(self, message: MessageRef, number: int) -> Answer:
         """The redirect to a link's address, or the one 404 where the run has no such link."""
-        kept = self._kept.get((tenant_id, run_id))
-        links = self._load(tenant_id, run_id) if kept is None else kept
-        return links.get((variant, number), NOTHING_HERE)
+        kept = self._kept.get((message.tenant_id, message.run_id))
+        links = self._load(message.tenant_id, message.run_id) if kept is None else kept
+        first = links.get((1, message.variant, number), NOTHING_HERE)
+        return links.get((message.step, message.variant, number), first)
 
     def _load(self, tenant_id: int, run_id: int) -> _Links:
         link = table(Link).c
-        query = select(link.variant, link.number, link.target).where(
+        query = select(link.step, link.variant, link.number, link.target).where(
             link.tenant_id == tenant_id, link.run_id == run_id
         )
         with self._database.tenant_connection(tenant_id) as connection:
             rows = connection.execute(query).all()
-        links = {(row.variant, row.number): lead_to(row.target) for row in rows}
+        links = {(row.step, row.variant, row.number): lead_to(row.target) for row in rows}
         if links:
             with self._lock:
                 self._kept[tenant_id, run_id] = links

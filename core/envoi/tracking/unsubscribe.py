@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.models import Run, RunKind
+from envoi.delivery.steps import channel_of
 from envoi.plugins import Plugins
 from envoi.subscriptions.models import WHOLE_CHANNEL, MailingCategory
 from envoi.subscriptions.service import Reason, Source, opt_out
@@ -99,6 +100,7 @@ class Unsubscribing:
         found = session.get(Run, (ref.tenant_id, ref.run_id))
         if found is None:
             return None
+        channel = channel_of(found, ref.step)
         category_id = found.settings.get("category_id") or WHOLE_CHANNEL
         query = (
             select(
@@ -122,10 +124,10 @@ class Unsubscribing:
             return None
         return Subscriber(
             brand=brand_of(session, ref.tenant_id),
-            channel=found.channel,
+            channel=channel,
             category_id=category_id if row.category is not None else WHOLE_CHANNEL,
             category=row.category or "",
-            address=self._address(found.channel, row.email, row.phone),
+            address=self._address(channel, row.email, row.phone),
             is_test=found.kind == RunKind.TEST,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import SmallInteger, literal, select
 
 from envoi.content.kit import Kit
 from envoi.db import Database, table
@@ -15,6 +15,7 @@ from envoi.delivery.macros import Macros
 from envoi.delivery.models import Run
 from envoi.delivery.recipients import sample_person
 from envoi.delivery.runs import RunSettings, get_run
+from envoi.delivery.steps import channel_at, channel_of
 from envoi.errors import EnvoiError, NotFoundError
 from envoi.library.files import Library
 from envoi.plugins import Plugins, fence
@@ -58,7 +59,8 @@ class WebVersions:
         c = table(Run).c
         mine = (c.tenant_id == ref.tenant_id, c.id == ref.run_id)
         with self._database.tenant_session(ref.tenant_id) as session:
-            spec = self._plugins.channels.get(session.scalar(select(c.channel).where(*mine)) or "")
+            channel = select(channel_at(literal(ref.step, SmallInteger))).where(*mine)
+            spec = self._plugins.channels.get(session.scalar(channel) or "")
             if spec is None:
                 raise NotFoundError("There is no such message.")
             person = sample_person(session, ref.tenant_id, ref.customer_id, spec.address_kind)
@@ -68,9 +70,11 @@ class WebVersions:
         ref = reader.message
         with self._database.tenant_session(ref.tenant_id) as session:
             run = get_run(session, ref.tenant_id, ref.run_id)
-            spec = self._plugins.channels[run.channel]
+            spec = self._plugins.channels[channel_of(run, ref.step)]
             frozen = RunSettings.model_validate(run.settings)
-            variant = next((v for v in frozen.variants if v.number == ref.variant), None)
+            variant = next(
+                (v for v in frozen.variants_at(ref.step) if v.number == ref.variant), None
+            )
             if variant is None:
                 return NOTHING_HERE
             urls = UrlMaker(frozen.links_url, self._signer).message(ref)

@@ -91,8 +91,8 @@ class Desk:
 
     def states(self, run: Run) -> dict[int, MessageState]:
         c = table(Message).c
-        mine = (c.tenant_id == self.tenant_id, c.run_id == run.id)
-        mine = (*mine, c.launched_on == run.launched_on)
+        mine = [c.tenant_id == self.tenant_id, c.run_id == run.id]
+        mine.append(c.launched_on == run.launched_on)
         with self.database.tenant_session(self.tenant_id) as session:
             found = session.execute(select(c.customer_id, c.state).where(*mine)).all()
         return {self.people.index(row.customer_id): MessageState(row.state) for row in found}

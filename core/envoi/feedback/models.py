@@ -52,6 +52,8 @@ class Door(IntEnum):
     WEBHOOK = 4
     CONNECTION = 5
     """A connection to the provider, by which reports come."""
+    API = 6
+    """A company's own app."""
 
 
 class InboundState(IntEnum):

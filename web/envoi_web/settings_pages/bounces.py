@@ -44,6 +44,7 @@ DOORS = {
     Door.MAILBOX: lazy_gettext("Mailbox"),
     Door.WEBHOOK: lazy_gettext("Webhook"),
     Door.CONNECTION: lazy_gettext("Connection to the provider"),
+    Door.API: lazy_gettext("API"),
 }
 REASONS = {
     "broken": lazy_gettext("The message is damaged and could not be read."),

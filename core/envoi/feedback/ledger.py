@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,7 @@ class Reported:
     ref: MessageRef
     channel: str
     address: str
+    state: int
     sending: bool
 
 
@@ -79,7 +80,7 @@ def apply(
         return False
     if hit := _HITS.get(event.type):
         note_hit(session, found.ref, hit, event.occurred_at)
-    if door is not Door.HANDOVER:
+    if found.state == MessageState.UNCONFIRMED and door is not Door.HANDOVER:
         _confirm(session, found.ref, event.occurred_at)
     note_part(session, found.ref, number, event.type, event.occurred_at)
     if not _apply(session, found, event, door, number):
@@ -94,12 +95,12 @@ def _apply(
     """Change the message; false for a kind of event that changes none."""
     if event.type == EventType.DELIVERED:
         at = all_delivered(session, found.ref, found.channel, number, event.occurred_at)
-        _arrived(session, found, at)
-    elif event.type in _HITS:
-        _arrived(session, found, event.occurred_at)
-        _fill(session, found.ref, "opened_at", event.occurred_at)
-        if event.type == EventType.CLICKED:
-            _fill(session, found.ref, "clicked_at", event.occurred_at)
+        _arrived(session, found, at, "delivered_at")
+    elif event.type == EventType.READ:
+        _arrived(session, found, event.occurred_at, "delivered_at", "opened_at")
+    elif event.type == EventType.CLICKED:
+        facts = ("delivered_at", "opened_at", "clicked_at")
+        _arrived(session, found, event.occurred_at, *facts)
     elif event.type in (EventType.BOUNCED, EventType.FAILED):
         _bounce(session, found, event, door)
     elif event.type == EventType.COMPLAINED:
@@ -129,7 +130,7 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
     m, r, c = table(Message).c, table(Run).c, table(Customer).c
     channel = channel_of_message().label("channel")
     query = (
-        select(channel, r.status, c.email, c.phone, m.variant)
+        select(channel, r.status, c.email, c.phone, m.variant, m.state)
         .select_from(table(Message))
         .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
         .outerjoin(table(Customer), and_(c.tenant_id == m.tenant_id, c.id == m.customer_id))
@@ -142,6 +143,7 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
         ref=ref._replace(variant=row.variant or ref.variant),
         channel=row.channel,
         address=_blamed(row, named),
+        state=row.state,
         sending=row.status in (RunStatus.COLLECTING, RunStatus.SENDING),
     )
 
@@ -172,22 +174,24 @@ def _fill(session: Session, ref: MessageRef, name: str, at: datetime) -> None:
     )
 
 
-def _arrived(session: Session, found: Reported, at: datetime | None) -> None:
+def _arrived(session: Session, found: Reported, at: datetime | None, *facts: str) -> None:
     """It has arrived; whatever else was said of it before, or will be, it has.
 
     Only email is taken by a server first and may come back later.
     """
     if at is None:
         return
-    _fill(session, found.ref, "delivered_at", at)
+    message, ref = table(Message), found.ref
+    values: dict[str, Any] = {name: func.least(message.c[name], at) for name in facts}
     if found.channel != CHANNEL:
-        message, b = table(Message), table(Bounce)
-        undelivered = message.update().where(_is(found.ref), message.c.bounced_at.is_not(None))
-        if session.execute(undelivered.values(bounced_at=None).returning(message.c.seq)).first():
-            mine = (b.c.tenant_id == found.ref.tenant_id, b.c.run_id == found.ref.run_id)
-            its = (b.c.customer_id == found.ref.customer_id, b.c.step == found.ref.step)
-            session.execute(b.delete().where(*mine, *its))
-            judge_phone(session, found.ref.tenant_id, found.address)
+        values["bounced_at"] = None
+    before: ColumnElement[datetime] = literal_column("old.bounced_at")
+    undelivered = session.scalar(message.update().where(_is(ref)).values(values).returning(before))
+    if undelivered is not None and found.channel != CHANNEL:
+        b = table(Bounce).c
+        mine = (b.tenant_id == ref.tenant_id, b.run_id == ref.run_id, b.step == ref.step)
+        session.execute(table(Bounce).delete().where(*mine, b.customer_id == ref.customer_id))
+        judge_phone(session, ref.tenant_id, found.address)
 
 
 def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> None:

@@ -32,7 +32,10 @@ _DECIMAL = re.compile(r"[0-9]{1,39}", re.ASCII)
 
 _FIND = text(
     "SELECT DISTINCT ON (asked.place) asked.place, s.run_id, s.customer_id, s.launched_on, s.step,"
-    " s.number FROM unnest(CAST(:places AS integer[]), CAST(:ranks AS smallint[]),"
+    " CASE WHEN EXISTS (SELECT FROM submission o WHERE o.tenant_id = :tenant"
+    "  AND o.run_id = s.run_id AND o.customer_id = s.customer_id AND o.step = s.step"
+    "  AND o.number <> s.number) THEN s.number ELSE 0 END AS number"
+    " FROM unnest(CAST(:places AS integer[]), CAST(:ranks AS smallint[]),"
     " CAST(:forms AS text[]), CAST(:wholes AS text[]), CAST(:phones AS text[]))"
     " AS asked(place, rank, form, whole, phone)"
     " JOIN submission s ON s.tenant_id = :tenant AND s.gateway_id = :gateway"
@@ -45,7 +48,7 @@ _FIND = text(
 
 
 class Named(NamedTuple):
-    """A message, and the part or device of it that a report is about (0: all of it)."""
+    """A message, and the part or device of it that a report is about (0: there is only one)."""
 
     message: MessageRef
     number: int = 0
@@ -72,9 +75,10 @@ def by_reference(
         if event.reference
         for rank, form in enumerate(forms(event.reference))
     ]
+    if not rows:
+        return {}
     given = columns(rows, "places", "ranks", "forms", "wholes", "phones")
-    asked = {"tenant": tenant_id, "gateway": gateway_id} | given
-    found = session.execute(_FIND, asked) if rows else ()
+    found = session.execute(_FIND, {"tenant": tenant_id, "gateway": gateway_id} | given)
     return {row.place: Named(_ref(tenant_id, row), row.number) for row in found}
 
 

@@ -18,7 +18,6 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Literal
-from urllib.parse import urlencode
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -226,5 +225,5 @@ def events_of(
 
 def bytes_of(request: WebhookRequest) -> bytes:
     """A request as it is kept: what it asks for, and its body."""
-    query = f"?{urlencode(request.query)}\n".encode() if request.query else b""
-    return query + request.body
+    query = "&".join(f"{name}={value}" for name, value in request.query.items())
+    return (f"?{query}\n".encode("utf-8", "replace") if query else b"") + request.body

@@ -14,7 +14,7 @@ from babel.messages import Catalog
 from babel.messages.mofile import read_mo, write_mo
 
 from envoi.webkit import sentences
-from envoi_web import core_words, texts
+from envoi_web import core_words, plugin_words, texts
 from envoi_web.policies import words as policy_words
 from envoi_web.segments import words as segment_words
 
@@ -27,7 +27,7 @@ SAYING = [
         *ROOT.glob("plugins/**/*.py"),
         *ROOT.glob("web/**/*.py"),
     )
-    if path.name not in ("words.py", "core_words.py", "sentences.py")
+    if path.name not in ("words.py", "core_words.py", "plugin_words.py", "sentences.py")
 ]
 
 
@@ -55,7 +55,7 @@ def _texts(catalog: Catalog) -> dict[str, str]:
     return {str(m.id): str(m.string) for m in catalog if m.id and m.string}
 
 
-@pytest.mark.parametrize("module", [core_words, segment_words, policy_words])
+@pytest.mark.parametrize("module", [core_words, plugin_words, segment_words, policy_words])
 def test_what_is_translated_for_the_core_is_what_the_core_says(module: ModuleType) -> None:
     said = {text.casefold() for path in SAYING for text in _texts_of(path)}
     listed = set(_texts_of(Path(str(module.__file__)))) - {module.__doc__}

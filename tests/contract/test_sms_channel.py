@@ -155,7 +155,7 @@ def test_spelled_in_latin_letters() -> None:
 
 
 def test_a_text_of_too_many_parts_is_refused_at_its_field() -> None:
-    with pytest.raises(ValidationFailedError, match="11 messages") as refused:
+    with pytest.raises(ValidationFailedError, match="11 parts") as refused:
         compiled("ж" * (67 * 10 + 1))
     assert refused.value.problems[0].field == "text"
     assert compiled("ж" * 670).render(reader()).parts == 10

@@ -16,6 +16,26 @@ def _(text: str) -> str:
 
 
 WITH_VALUES = (
+    # Providers with an HTTP interface, and SMS.
+    _("{server} cannot be reached. Check the address, or wait until it is back."),
+    _("The certificate of {server} cannot be trusted. Have it renewed, or check the address."),
+    _(
+        "{server} is no address of a web server, or a header cannot be sent. Correct the"
+        " settings of the gateway."
+    ),
+    _("{server} has not answered: {words}"),
+    _(
+        "The provider refuses the account or the address (HTTP {status}). Check the"
+        " gateway's settings."
+    ),
+    _("The provider asks us to wait (HTTP {status})."),
+    _("Devino refuses the account or the address (HTTP {status}). Check the API key."),
+    _("Devino asks us to wait (HTTP {status})."),
+    _(
+        "The text makes {count} parts ({alphabet}), and at most {most} are sent to one"
+        " customer. Shorten it."
+    ),
+    _("Nothing is called {name}. Choose one of the names."),
     # Limits of gateways.
     _("{name} is no domain. Write one such as gmail.com."),
     _("The rate of {name} must be above 0, at most 100,000 a second."),

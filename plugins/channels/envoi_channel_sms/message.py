@@ -126,7 +126,7 @@ def _require_short(text: str) -> int:
     if found.parts > MOST_PARTS:
         raise _refused(
             "text",
-            f"The text makes {found.parts} messages ({found.alphabet}), and at most {MOST_PARTS}"
+            f"The text makes {found.parts} parts ({found.alphabet}), and at most {MOST_PARTS}"
             " are sent to one customer. Shorten it.",
         )
     return found.parts

@@ -20,6 +20,11 @@ class Method(StrEnum):
     GET = "GET"
     PUT = "PUT"
 
+    @property
+    def label(self) -> str:
+        """What a person chooses."""
+        return self.value
+
 
 class Proof(StrEnum):
     """How a report shows that it is the provider's."""
@@ -134,7 +139,7 @@ class HttpSettings(BaseModel):
     def _can_be_filled(self) -> Self:
         for text in (self.url, self.body, self.headers):
             if unknown := names_in(text) - NAMES:
-                raise ValueError(f"Nothing is called {{{min(unknown)}}}. Choose one of the names.")
+                raise ValueError(f"Nothing is called {min(unknown)}. Choose one of the names.")
         for url in filter(None, (self.url, self.test_url)):
             found = urlsplit(url)
             if found.scheme not in ("http", "https") or not found.hostname or "{" in found.netloc:

@@ -1,0 +1,84 @@
+"""Texts of our channels and providers that pages show, so that they are collected."""
+
+from flask_babel import lazy_gettext as _
+
+PLUGIN_WORDS = (
+    # The SMS channel.
+    _(
+        "At most 11 Latin letters and digits, as registered with the provider, or a number."
+        " Empty: the gateway's own."
+    ),
+    _("{{ unsubscribe_url }} becomes an address to opt out."),
+    _("Spell in Latin letters"),
+    _(
+        "More than twice as much fits into a part. Texts that cannot be spelled so, such as"
+        " those with an emoji, stay as they are."
+    ),
+    _("Track clicks on links"),
+    _("A tracked address is about 85 characters long; they are counted."),
+    _(
+        "Phones show a name of at most 11 Latin letters and digits, or a phone number. Enter"
+        " one as it is registered with the provider."
+    ),
+    _("This is no phone number with its country code."),
+    _("The text is empty for this customer."),
+    # Any HTTP interface.
+    _("Any HTTP interface"),
+    _("What it can do is what its provider can; try it with a few messages first."),
+    _(
+        "May hold {phone}, {digits}, {text}, {sender}, {key}, {parts}, {lifetime} and"
+        " {secret}, as the next fields."
+    ),
+    _("Method"),
+    _("Body"),
+    _("Template of the body"),
+    _("Headers"),
+    _("One a line."),
+    _("Password or key"),
+    _("Stands where {secret} is written."),
+    _("Usual sender"),
+    _("Header of the key"),
+    _("Where the provider takes a message with the same key only once."),
+    _("Where the number stands"),
+    _("A path in JSON, such as result.0.id, or the text around it, such as id={}&."),
+    _("Where the answer's word stands"),
+    _("Where the error's number stands"),
+    _("Words for taken"),
+    _("Separated by commas. Empty: any."),
+    _("Words for try again"),
+    _("Time to answer"),
+    _("Address to test"),
+    _("Asked by GET, such as the balance. Empty: only whether the server is there."),
+    _("Reports: where the number stands"),
+    _("Reports: where our key stands"),
+    _("Reports: where the state stands"),
+    _("Reports: what states mean"),
+    _("One a line: the provider's word, and delivered, read, failed or deferred."),
+    _("Reports: shown to be genuine by"),
+    _("Reports: header of the proof"),
+    _("Reports: secret"),
+    _("Without it no report is taken."),
+    _("Form"),
+    _("The secret in a header"),
+    _("HMAC-SHA256 of the body in a header"),
+    _("The secret in the address, as ?secret="),
+    _("An address begins with https:// and the server's name."),
+    _("The address to test is on another server, which gets no secret."),
+    _("A header is a name, a colon and a value."),
+    _("Headers hold {key}, {digits}, {phone} and {secret} only."),
+    _("The template of the body is no JSON. Correct it."),
+    # Devino.
+    _("Devino Telecom, SMS"),
+    _("Written from the public documentation; not tried against the live service."),
+    _("API key"),
+    _("As it is approved, for messages that name none."),
+    _("Address for reports"),
+    _("The webhook of this gateway. Empty: no reports come."),
+    _("Secret of reports"),
+    _("Chosen by you; it is sent along and has to come back with each report."),
+    _("Priority"),
+    _("Low, for advertising"),
+    _("Medium, for advertising"),
+    _("High, for service messages"),
+    _("At once, for transactions"),
+)

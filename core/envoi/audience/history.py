@@ -103,11 +103,13 @@ def counts(
 def _columns(number: int, need: NeedRequest, at: Any, now: Any) -> list[Any]:
     run, message = table(Run).c, table(Message).c
     matches = [at > now - _window(need)]
-    # What follows in a cascade counts for its channel; over all channels people are counted.
+    again: ColumnElement[bool] = message.follows
     if need.channels:
         matches.append(channel_at(message.step).in_(need.channels))
-    elif need.need == Need.MESSAGE_COUNT:
-        matches.append(~message.follows)
+        again = and_(again, run.channel.in_(need.channels))
+    if need.need == Need.MESSAGE_COUNT:
+        # A cascade is one message, however many of its channels are counted.
+        matches.append(~again)
     if need.categories:
         matches.append(run.settings["category_id"].as_integer().in_(need.categories))
     if need.need == Need.LAST_CONTACT:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
+from envoi.api.keys import keys_of, make_key
 from envoi.customers import mapping as columns
 from envoi.customers.field_settings import FieldForm, create_field
 from envoi.customers.import_kinds import ImportKind
@@ -124,6 +125,7 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
             "group_id": (watchers.id,),
             "promo_group_id": (create_group(session, tenant_id, word),),
             "gateway_id": (gateway,),
+            "key_id": (_api_key(session, tenant_id, word),),
             "inbound_id": (_came_in(session, tenant_id, word),),
         }
     run_export(site, tenant_id, export.id)
@@ -135,6 +137,11 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
     add_receipt(database, tenant_id, people[0], NOW)
     mailings: dict[str, tuple[int, ...]] = {"mailing_id": (draft.id, run.mailing_id)}
     return Company(tenant_id, word, email, numbers | mailings)
+
+
+def _api_key(session: Session, tenant_id: int, word: str) -> int:
+    make_key(session, tenant_id, word, None)
+    return keys_of(session, tenant_id)[0].id
 
 
 def _came_in(session: Session, tenant_id: int, word: str) -> int:

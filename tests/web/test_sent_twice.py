@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from envoi.accounts.models import ApiKey
 from envoi.accounts.permissions import Role
 from envoi.customers.models import CustomField, Import
 from envoi.db import Database, table
@@ -130,6 +131,7 @@ MAKES: list[tuple[str, dict[str, Any], Any]] = [
     ("/settings/fields", {"label": "Twice", "code": "twice", "type": "1"}, CustomField),
     ("/settings/watchers/new", {"name": "Twice", "emails": "a@b.test"}, WatcherGroup),
     ("/settings/policies/new", {"name": "Twice", "do": "save"}, Policy),
+    ("/settings/api-keys", {"name": "Twice"}, ApiKey),
 ]
 """Every form that makes something: its address, what is filled in, what is made."""
 

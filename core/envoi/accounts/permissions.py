@@ -82,6 +82,7 @@ _TABLE = {
     "settings.plugins": "A",
     "settings.gateway_health": "ASM",
     "settings.employees": "A",
+    "settings.api_keys": "A",
     "settings.history": "A",
     "demo.phone": "ASMD",
     "api.messages": "K",

@@ -11,7 +11,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from envoi.accounts.models import ApiKey
-from envoi.db import table
+from envoi.db import one_at_a_time, table
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
 
 MAX_NAME = 100
@@ -24,11 +24,17 @@ def make_key(session: Session, tenant_id: int, name: str, account_id: int | None
     It names its company, so that no table outside of companies is needed to find that.
 
     Raises:
-        ValidationFailedError: The name is empty or too long.
+        ValidationFailedError: The name is empty, too long, or that of another key.
     """
     name = name.strip()
     if not name or len(name) > MAX_NAME or not name.isprintable():
         problem = f"A key has a name of 1 to {MAX_NAME} characters, best that of the system."
+        raise ValidationFailedError([Problem("name", problem)])
+    one_at_a_time(session, f"api_key:{tenant_id}")
+    c = table(ApiKey).c
+    mine = (c.tenant_id == tenant_id, c.revoked_at.is_(None))
+    if session.scalar(select(c.id).where(*mine, c.name == name)) is not None:
+        problem = "There is a key of this name already. Choose another name, or revoke that one."
         raise ValidationFailedError([Problem("name", problem)])
     key = f"envoi_{tenant_id}_{secrets.token_urlsafe(32)}"
     session.add(ApiKey(tenant_id=tenant_id, name=name, digest=_digest(key), created_by=account_id))

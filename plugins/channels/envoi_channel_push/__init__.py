@@ -21,8 +21,8 @@ def register_channels() -> Iterable[ChannelSpec]:
             content_schema=PushContent,
             compile=compile_push,
             preview=preview_push,
-            editor_template="mailings/editors/push.html",
-            icon="bell",
+            editor_template="",
+            icon="device-mobile-message",
             order=40,
             # A message that arrives again takes the place of the first one on the phone.
             resends_unconfirmed=True,

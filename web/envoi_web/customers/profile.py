@@ -10,6 +10,7 @@ from flask import Response, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from envoi.customers.devices import devices_of
 from envoi.customers.models import Customer
 from envoi.customers.profile import (
     Profile,
@@ -117,6 +118,7 @@ def _data(session: Session, found: Profile) -> dict[str, Any]:
         "groups": field_groups(found),
         "email": contact(customer.email, customer.email_quality),
         "phone": contact(customer.phone, customer.phone_quality),
+        "devices": devices_of(session, current.tenant_id, customer.id),
     }
 
 

@@ -126,8 +126,11 @@ class DoorSign(SQLModel, table=True):
 
     def is_alive(self, seconds: float) -> bool:
         """Whether somebody looked after the door so lately."""
-        now = datetime.now(UTC)
-        return self.looked_at is not None and now - self.looked_at < timedelta(seconds=seconds)
+        return _is_fresh(self.looked_at, seconds)
+
+
+def _is_fresh(at: datetime | None, seconds: float) -> bool:
+    return at is not None and datetime.now(UTC) - at < timedelta(seconds=seconds)
 
 
 class WaitingReport(SQLModel, table=True):
@@ -156,3 +159,7 @@ class ReceiverSign(SQLModel, table=True):
     looked_at: datetime = moment(nullable=False, now=True)
     received_at: datetime | None = moment()
     trouble: str = words()
+
+    def is_alive(self, seconds: float) -> bool:
+        """Whether the process that holds the connection has said so lately."""
+        return _is_fresh(self.looked_at, seconds)

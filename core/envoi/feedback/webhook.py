@@ -98,6 +98,12 @@ def make_webhook(session: Session, signer: TokenSigner, tenant_id: int, gateway_
     return Webhook(key=key, secret=signer.shared_secrets(_PURPOSE.format(key))[0])
 
 
+def keep_webhook(session: Session, signer: TokenSigner, tenant_id: int, gateway_id: int) -> Webhook:
+    """The webhook of a gateway, made now if it has none."""
+    there = webhook_of(session, signer, tenant_id, gateway_id)
+    return there or make_webhook(session, signer, tenant_id, gateway_id)
+
+
 def sign(secret: str, timestamp: str, body: bytes) -> str:
     """The signature of a body at a moment (seconds since 1970)."""
     signed = timestamp.encode() + b"." + body

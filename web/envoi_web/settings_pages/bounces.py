@@ -70,11 +70,12 @@ class DoorRow:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayRow:
-    """A gateway with its webhook, if it has one."""
+    """A gateway with its webhook, if it has one; its provider may prove itself in its own way."""
 
     gateway: Gateway
     webhook: Webhook | None
     url: str
+    is_signed: bool
 
 
 @settings.get("/bounces")
@@ -178,15 +179,22 @@ def _inbound(inbound_id: int) -> Inbound:
         return inbound_of(session, last, inbound_id)
 
 
+def address_of(webhook: Webhook) -> str:
+    """The address that is given to a provider."""
+    return f"{current.settings.links_url}{PATH}{webhook.key}"
+
+
 def _gateways(session: Session) -> list[GatewayRow]:
     c = table(Gateway).c
     query = select(Gateway).where(c.tenant_id == current.tenant_id).order_by(c.channel, c.name)
     signer = signer_of(current.settings)
+    own = {name for name, spec in current.plugins.providers.items() if spec.webhook}
     return [
         GatewayRow(
             gateway=gateway,
             webhook=(hook := webhook_of(session, signer, current.tenant_id, gateway.id)),
-            url=f"{current.settings.links_url}{PATH}{hook.key}" if hook else "",
+            url=address_of(hook) if hook else "",
+            is_signed=gateway.provider not in own,
         )
         for gateway in session.scalars(query)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, request, url_for
@@ -18,10 +19,14 @@ from envoi.delivery.gateways import get_gateway, make_default
 from envoi.delivery.limits import limits_of
 from envoi.delivery.probing import try_gateway
 from envoi.errors import EnvoiError, ProviderError
+from envoi.feedback.models import ReceiverSign
+from envoi.feedback.queries import receiver_signs
 from envoi.webkit import current, page, permission, see_other, toast
 from envoi.webkit.formats import NO_VALUE, moment, number, translated
 from envoi_web.settings_pages.blueprint import settings
 from envoi_web.settings_pages.gateway_form import Tried, show_gateway
+
+_ALIVE_SECONDS = 60
 
 
 @settings.get("/gateways")
@@ -30,10 +35,11 @@ def gateways() -> Response:
     """List the gateways by channel, in the order in which they stand in."""
     with current.session() as session:
         found = list_gateways(session, current.tenant_id)
+        signs = receiver_signs(session, current.tenant_id)
         plugins = current.plugins.for_tenant(session, current.tenant_id)
     channels: dict[str, list[dict[str, Any]]] = {name: [] for name in plugins.channels}
     for listed in found:
-        channels.setdefault(listed.gateway.channel, []).append(_card(listed))
+        channels.setdefault(listed.gateway.channel, []).append(_card(listed, signs))
     labels = {name: str(translated(spec.label)) for name, spec in plugins.channels.items()}
     providers = {spec.channel for spec in plugins.providers.values()}
     return page("settings/gateways.html", channels=channels, labels=labels, providers=providers)
@@ -96,16 +102,19 @@ def remove_gateway(gateway_id: int) -> Response:
     return see_other(url_for("settings.gateways"))
 
 
-def _card(listed: ListedGateway) -> dict[str, Any]:
+def _card(listed: ListedGateway, signs: Mapping[int, ReceiverSign]) -> dict[str, Any]:
     gateway, circuit = listed.gateway, listed.circuit
     spec = current.plugins.providers.get(gateway.provider)
+    receives = spec is not None and spec.receive is not None and gateway.is_on
+    sign = signs.get(gateway.id)
+    error = circuit.error if circuit and circuit.failures else ""
     return {
         "gateway": gateway,
         "provider": translated(spec.label) if spec else gateway.provider,
         "place": str(gateway.settings.get("host", "")),
         "health": listed.health.value,
-        "facts": _facts(listed),
-        "error": circuit.error if circuit and circuit.failures else "",
+        "facts": [*_facts(listed), *(_reports(sign) if receives else ())],
+        "error": error or (sign.trouble if receives and sign else ""),
         "answer": circuit.answer if circuit and circuit.failures else "",
         "next_try": moment(circuit.next_try_at) if circuit and circuit.opened_at else "",
     }
@@ -122,3 +131,13 @@ def _facts(listed: ListedGateway) -> list[tuple[str, str]]:
         (_("Last failure"), moment(failed_at) if failed_at else NO_VALUE),
         (_("Limit"), _("%(rate)s a second", rate=number(rate, 2)) if rate else _("no limit")),
     ]
+
+
+def _reports(sign: ReceiverSign | None) -> Sequence[tuple[str, str]]:
+    """How the connection fares by which reports come; the process that holds it signs."""
+    works = sign is not None and not sign.trouble and sign.is_alive(_ALIVE_SECONDS)
+    last = sign.received_at if sign else None
+    return (
+        (_("Connection for reports"), _("Works") if works else _("Does not work")),
+        (_("Last report"), moment(last) if last else NO_VALUE),
+    )

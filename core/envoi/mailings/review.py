@@ -15,6 +15,7 @@ from envoi.audience.window import CUSTOMER, SendingWindow
 from envoi.delivery.gateways import default_gateway
 from envoi.delivery.pace import pace_of
 from envoi.mailings.audience import has_source
+from envoi.mailings.cascade import channels_of, wait_problem
 from envoi.mailings.content import content_problem
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import variants_of
@@ -42,7 +43,6 @@ class Check:
 
 def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
     """Return every check that a mailing must pass before it can start, passed or not."""
-    gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
     zone = company_zone(tenant_settings(session, mailing.tenant_id))
     volume = Volume.from_document(mailing.volume)
     return [
@@ -54,16 +54,18 @@ def review(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
         Check("strata", "who", _strata_problem(volume)),
         Check("recipients", "who", _recipients_warning(volume), warning=True),
         Check("content", "what", content_problem(session, plugins, mailing)),
+        *([Check("cascade", "what", wait_problem(mailing))] if mailing.cascade else []),
         *_sender_checks(session, plugins, mailing),
-        Check(
-            "gateway",
-            "when",
-            "" if gateway else "There is no gateway for this channel. Set one up in Settings.",
-        ),
+        Check("gateway", "when", _gateway_problem(session, mailing)),
         Check("start", "when", _start_problem(mailing)),
         Check("window", "when", *_window_problem(mailing, zone)),
         Check("limit", "when", _limit_warning(mailing, volume), warning=True),
     ]
+
+
+def _gateway_problem(session: Session, mailing: Mailing) -> str:
+    ways = [default_gateway(session, mailing.tenant_id, name) for name in channels_of(mailing)]
+    return "" if all(ways) else "There is no gateway for this channel. Set one up in Settings."
 
 
 def failed(checks: list[Check]) -> list[Check]:

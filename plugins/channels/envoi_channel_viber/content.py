@@ -88,6 +88,7 @@ class ViberContent(BaseModel):
         title="Picture",
         description="The https address of a JPG or PNG, best 2:1, 800 pixels wide and below"
         " 300 KB. Empty: none.",
+        json_schema_extra={"picture": True},
     )
     button: Annotated[OneLine, AfterValidator(_button)] = Field(
         "",

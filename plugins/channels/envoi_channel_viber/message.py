@@ -77,11 +77,9 @@ def compile_viber(content: BaseModel, _envelope: Envelope, kit: ContentKit) -> C
 
 
 def preview_viber(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any]) -> str:
-    """The text and the button as one customer sees them, below each other."""
+    """The text that one customer sees, between the picture and the button."""
     assert isinstance(content, ViberContent)
-    fields = _shown(content, kit, variables)
-    button = f"[{fields['button']}]" if fields["button"] else ""
-    return "\n".join(filter(None, (fields["image"], fields["text"], button)))
+    return _shown(content, kit, variables)["text"]
 
 
 def length_viber(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any]) -> Length:

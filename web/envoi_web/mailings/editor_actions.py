@@ -29,6 +29,8 @@ from envoi.mailings.models import Mailing
 from envoi.receipts.models import Product
 from envoi.webkit import current, require, toast
 from envoi.webkit.formats import money
+from envoi_web.mailings.cascade import add_step, put_before, remove_step
+from envoi_web.mailings.content_fields import picture_fields
 from envoi_web.mailings.editor import Draft
 
 Action = Callable[[Session, Mailing, Draft, str], Draft]
@@ -79,6 +81,17 @@ def _product(session: Session, mailing: Mailing, draft: Draft, external_id: str)
         mailing,
         replace(draft, content=variants.update_block(draft.content, draft.block_id, values)),
     )
+
+
+def _picture_address(session: Session, mailing: Mailing, draft: Draft, argument: str) -> Draft:
+    """Put the public address of a picture of the library into the message's field for one."""
+    number = argument.partition(":")[0]
+    schema = current.plugins.channels[mailing.channel].content_schema
+    if not number.isdecimal() or len(number) > 18 or not picture_fields(schema):
+        raise NotFoundError("There is no such picture. It may have been deleted.")
+    library = Library(session, mailing.tenant_id, current.settings.links_url)
+    address = {picture_fields(schema)[0]: library.picture_url(int(number))}
+    return _saved(session, mailing, replace(draft, content=draft.content | address))
 
 
 def _convert(session: Session, mailing: Mailing, draft: Draft, _argument: str) -> Draft:
@@ -154,8 +167,12 @@ MAILING_ACTIONS: dict[str, Action] = {
     "delete-variant": _delete_variant,
     "equal-shares": _equal_shares,
     "product": _product,
+    "picture-address": _picture_address,
     "convert": _convert,
     "generate-text": _generate_text,
     "template": _use_template,
     "save-template": _save_template,
+    "cascade-add": add_step,
+    "cascade-before": put_before,
+    "cascade-remove": remove_step,
 }

@@ -31,6 +31,7 @@ from envoi.webkit import allowed, current
 from envoi.webkit.formats import number, translated
 from envoi_web.mailings.block_fields import Field, block_fields, style_fields
 from envoi_web.mailings.block_words import TYPES, summary_of, type_of
+from envoi_web.mailings.cascade import cascade_form
 from envoi_web.mailings.content_fields import content_fields
 from envoi_web.mailings.context import Step, channel_label
 from envoi_web.mailings.editing import common
@@ -107,6 +108,7 @@ def what_context(
         "editor": spec.editor_template or PLAIN_EDITOR,
         "fields": content_fields(spec.content_schema, draft.content, errors),
         "measured": length,
+        "cascade": cascade_form(session, mailing, draft.number, errors),
         "edit": _edit(session, mailing, draft, settings, found, version or mailing.version),
         "reads": reads(session, mailing, draft, preview["customer"]),
         "parts": parts,

@@ -17,6 +17,7 @@ from envoi.webkit import current, fragment, page, parts, permission, respond, se
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.mailings import forms
 from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.cascade import has_changes, save_cascade
 from envoi_web.mailings.editing import not_a_draft
 from envoi_web.mailings.editor import Draft, changed, shares_of, typed, utm_of
 from envoi_web.mailings.editor_actions import MAILING_ACTIONS
@@ -91,6 +92,7 @@ def _saved(session: Session, mailing: Mailing, draft: Draft) -> tuple[Draft, lis
     """
     _refuse_stale(session, mailing, draft)
     problems = _settings_saved(session, mailing, draft)
+    problems += save_cascade(session, mailing, draft.number)
     name, _, argument = request.form.get("do", "").partition(":")
     try:
         if act := MAILING_ACTIONS.get(name):
@@ -122,7 +124,7 @@ def _refuse_stale(session: Session, mailing: Mailing, draft: Draft) -> None:
         version = int(argument)
     stored = variants.get_variant(session, mailing, draft.number)
     changes = draft.content != stored.content or action not in ("", "save", "keep", "open")
-    if changes or _settings(mailing, draft):
+    if changes or _settings(mailing, draft) or has_changes(session, mailing, draft.number):
         service.refuse_stale(mailing, version)
 
 
@@ -163,7 +165,8 @@ def _answer(session: Session, mailing: Mailing, draft: Draft, problems: list[Pro
             return see_other(address_of(mailing, draft))
         context = what_context(session, mailing, draft, problems=problems)
         return page(_PAGE, status=422 if problems else 200, **context)
-    if mode_of(mailing, draft.content) != request.form.get("mode"):
+    began_with = request.form.get("channel", mailing.channel)
+    if mode_of(mailing, draft.content) != request.form.get("mode") or began_with != mailing.channel:
         return see_other(address_of(mailing, draft))
     context = what_context(session, mailing, draft, problems=problems)
     whole = target() == "what-editor"

@@ -164,6 +164,25 @@ def test_a_gateway_that_fails_as_a_whole_has_taken_nothing_of_its_batch(
     assert set(column(database, run, "attempt")) == {0}
 
 
+def test_a_batch_that_is_lost_with_its_connection_does_not_condemn_the_gateway(
+    installation: Installation, database: Database, tenant_id: int, script: Script
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        tenant_settings(session, tenant_id).unconfirmed_resend = {"sms": False}
+
+    def answer(message: Outgoing) -> SendResult:
+        is_first = len(script.calls) == 1
+        return SendResult(status=SendStatus.UNKNOWN) if is_first else accepted(message)
+
+    script.answer = answer
+    run = sms_run(installation, tenant_id, 60)
+    send_through(installation, run)
+    assert is_sent(database, run)
+    found = Counter(column(database, run, "state"))
+    first = len(script.calls[0])
+    assert found == {MessageState.UNCONFIRMED: first, MessageState.ACCEPTED: 60 - first}
+
+
 @pytest.mark.parametrize("nonsense", [[], None, ["taken"] * 20])
 def test_nonsense_instead_of_answers_leaves_the_batch_unconfirmed_and_names_the_plugin(
     installation: Installation,

@@ -6,13 +6,13 @@ the plan that sends, and leaves through the same gateway to whatever address was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from time import sleep
+from time import monotonic, sleep
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -26,12 +26,14 @@ from envoi.delivery.recipients import Person
 from envoi.delivery.restored import may_send
 from envoi.delivery.routes import likely_route
 from envoi.delivery.runs import get_run
+from envoi.delivery.submissions import whole
+from envoi.delivery.tempo import REST_SECONDS
 from envoi.delivery.throttle import shared_buckets
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
 from envoi.plugins import Plugins, fence
-from envoi.types import Connection, SendStatus
+from envoi.types import Connection, SendResult, SendStatus
 
 log = structlog.get_logger()
 
@@ -81,6 +83,7 @@ _STATES = {
     SendStatus.ACCEPTED: CopyState.SENT,
     SendStatus.REFUSED: CopyState.FAILED,
     SendStatus.REFUSED_NOW: CopyState.FAILED,
+    SendStatus.THROTTLED: CopyState.FAILED,
     SendStatus.UNKNOWN: CopyState.UNCONFIRMED,
 }
 
@@ -158,8 +161,19 @@ def _send(
     plugins = installation.plugins
     outgoing = fence(plugins, "channel", plan.channel, partial(plan.render, message, reader))
     _note(installation, plan, place, CopyState.SENDING, "")
-    result = fence(plugins, "provider", plan.provider_name, partial(connection.send, outgoing))
+    send = partial(fence, plugins, "provider", plan.provider_name)
+    result = _answer(lambda: send(partial(connection.send, outgoing)))
     _note(installation, plan, place, _STATES[result.status], result.raw)
+
+
+def _answer(send: Callable[[], SendResult]) -> SendResult:
+    """Hand a copy over, again where a gateway finds us too fast; a person waits for it."""
+    until = monotonic() + MOST_SECONDS
+    while True:
+        result = whole(send())
+        if result.status is not SendStatus.THROTTLED or monotonic() >= until:
+            return result
+        sleep(REST_SECONDS)
 
 
 def _note(

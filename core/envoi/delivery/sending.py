@@ -128,9 +128,7 @@ class Engine:
             self._settle(tenant_id, run_id, not_before=min(later, default=None))
         return False
 
-    def _way(
-        self, tenant_id: int, run_id: int, step: int
-    ) -> tuple[Plan, Route] | datetime | None:
+    def _way(self, tenant_id: int, run_id: int, step: int) -> tuple[Plan, Route] | datetime | None:
         """How a block of a step is sent, or when to look again; None: there is none."""
         route = self._route(tenant_id, run_id, step)
         if not isinstance(route, Route):
@@ -331,20 +329,14 @@ class Engine:
         sheet: Sheet,
     ) -> None:
         """Note every answer before one of them ends the work on the block."""
-        tempo = self._tempos.of(plan.gateway)
-        trouble: RefusingEverythingError | None = None
         for place, (ready, result) in enumerate(zip(batch, results, strict=True)):
             sheet.take_in(ready, place, result, slot)
-            try:
-                self._streaks.look_at(plan.gateway, result)
-            except RefusingEverythingError as error:
-                trouble = error
+        tempo = self._tempos.of(plan.gateway)
         if taken := sum(result.status is SendStatus.ACCEPTED for result in results):
             tempo.taken(taken)
         if sheet.throttled:
             tempo.throttled()
-        if trouble is not None:
-            raise trouble
+        self._streaks.look_at(plan.gateway, results)
 
     def _learn(self, plan: Plan, route: Route, sheet: Sheet) -> None:
         """Tell all processes what a block has shown of the gateway, where that is news."""

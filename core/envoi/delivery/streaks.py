@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 from envoi.delivery.circuit import GatewayKey
 from envoi.errors import TemporaryProviderError
@@ -29,31 +30,35 @@ class Streaks:
         self._lock = threading.Lock()
         self._refused: Counter[GatewayKey] = Counter()
 
-    def look_at(self, gateway: GatewayKey, result: SendResult) -> None:
-        """Count an answer.
+    def look_at(self, gateway: GatewayKey, results: Sequence[SendResult]) -> None:
+        """Count the answers to messages that were handed over together.
+
+        Where one of them was taken the gateway works. What was lost together with a connection
+        counts once, however many it lets wait for an answer.
 
         Raises:
             RefusingEverythingError: None of the last ones was taken, as far as is known.
         """
-        if result.status is SendStatus.ACCEPTED:
+        if any(result.status is SendStatus.ACCEPTED for result in results):
             if gateway in self._refused:
                 with self._lock:
                     self._refused.pop(gateway, None)
             return
-        if not _is_trouble(result):
+        lost = [result for result in results if result.status is SendStatus.UNKNOWN]
+        trouble = [result for result in results if _is_refusal(result)] + lost[:1]
+        if not trouble:
             return
         with self._lock:
-            self._refused[gateway] += 1
+            self._refused[gateway] += len(trouble)
             count = self._refused[gateway]
         if count >= REFUSALS_IN_A_ROW:
-            message = f"The gateway confirmed none of the last {count} messages: {result.raw}"
-            raise RefusingEverythingError(message, raw=result.raw)
+            raw = trouble[-1].raw
+            message = f"The gateway confirmed none of the last {count} messages: {raw}"
+            raise RefusingEverythingError(message, raw=raw)
 
 
-def _is_trouble(result: SendResult) -> bool:
-    """Whether others will fare alike; each message without an answer may arrive several times."""
-    if result.status is SendStatus.UNKNOWN:
-        return True
+def _is_refusal(result: SendResult) -> bool:
+    """Whether a message was refused for a reason for which others will be as well."""
     return result.status is SendStatus.REFUSED and is_of_gateway(result.code, result.raw)
 
 

@@ -55,6 +55,7 @@ def desk(signed_in: SignIn, database: Database, tenant_id: int) -> Desk:
                     channel=channel,
                     provider=f"devino_{channel}",
                     name=channel,
+                    secrets=b"",
                 )
             )
         made = service.create_draft(session, tenant_id, channel="sms", name="Double points")

@@ -66,19 +66,25 @@ class PushContent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     title: OneLine = Field(
-        "", max_length=500, title="Title", description="Phones show about 50 characters."
+        "",
+        max_length=500,
+        title="Title",
+        description="Phones show about 50 characters.",
+        json_schema_extra={"template": True},
     )
     text: str = Field(
         "",
         max_length=3_000,
         title="Text",
         description="Phones show about 150 characters until the message is opened.",
+        json_schema_extra={"template": True, "lines": 5},
     )
     image: Annotated[OneLine, AfterValidator(_image)] = Field(
         "",
         max_length=1_000,
         title="Picture",
         description="The https address of a picture, best 2:1 and below 1 MB. Empty: none.",
+        json_schema_extra={"picture": True},
     )
     link: Annotated[OneLine, AfterValidator(_link)] = Field(
         "",
@@ -86,12 +92,13 @@ class PushContent(BaseModel):
         title="Link",
         description="What opens on a tap: a page, whose clicks are counted, or a place in the"
         " app such as shop://offers/7. Empty: the app.",
+        json_schema_extra={"template": True},
     )
     data: Mapping[str, str] = Field(
         default_factory=dict,
         max_length=20,
         title="Data for the app",
-        description="Names and values that the app gets with the message.",
+        description="A line each, such as offer: 7. The app gets them with the message.",
     )
 
     @field_validator("text")
@@ -104,12 +111,14 @@ class PushContent(BaseModel):
     @field_validator("data")
     @classmethod
     def _named_well(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for name in value:
-            if not _NAME.match(name):
-                raise ValueError(
-                    f"The name {name!r} cannot be used. Names are letters, digits and _.-,"
-                    " beginning with a letter."
-                )
-            if RESERVED.match(name):
-                raise ValueError(f"The name {name!r} is used by push services. Choose another one.")
+        if not all(map(_NAME.match, value)):
+            raise ValueError(
+                "A name of the data cannot be used. Names are letters, digits and _.-, beginning"
+                " with a letter."
+            )
+        if any(map(RESERVED.match, value)):
+            raise ValueError(
+                "A name of the data is used by push services, such as aps or from. Choose another"
+                " one."
+            )
         return value

@@ -171,7 +171,7 @@ def _preview(session: Session, template: Template | StartingTemplate) -> Respons
     library = Library(session, current.tenant_id, current.settings.links_url)
     try:
         shown = rendered(current.plugins, template.channel, template.content, library, {})
-        html = document(template.channel, shown)
+        html = document(template.channel, shown, template.content)
     except EnvoiError as error:
         html = _PROBLEM.format(_("Preview"), translated(str(error)))
     return foreign(html)

@@ -15,7 +15,7 @@ from envoi_web.model_forms import Field, fields_of, read_settings, usual_value
 OF_THE_CORE = frozenset({"utm", "attachments", "blocks", "style"})
 """Fields of content that have a part of the page of their own, or are filled in by the core."""
 
-_LONG = 200
+_LONG = 1_000
 """Characters from which on a text is written in an area."""
 _LINES = 6
 
@@ -45,7 +45,7 @@ def content_fields(
     names = list(schema.model_fields)
     made = zip(names, fields_of(schema, content, prefix, {}), strict=True)
     return [
-        _content_field(schema.model_fields[name], field, errors.get(name, ""))
+        _content_field(schema.model_fields[name], field, content.get(name), errors.get(name, ""))
         for name, field in made
         if name not in OF_THE_CORE
     ]
@@ -60,14 +60,17 @@ def typed_content(
     nobody has filled in is the same as what is not there.
     """
     path = f"{prefix}." if prefix else ""
-    typed = {
+    typed: dict[str, Any] = {
         name: form[path + name].replace("\r\n", "\n")
         for name in schema.model_fields
         if path + name in form
     }
     shown = {name.removeprefix(path) for name in form.getlist("shown")}
     others = read_settings(schema, form, prefix)
-    typed |= {name: others[name] for name in shown & others.keys()}
+    typed |= {
+        name: read_lines(typed.get(name, "")) if isinstance(others[name], dict) else others[name]
+        for name in shown & others.keys()
+    }
     changed = {
         name: value
         for name, value in typed.items()
@@ -77,12 +80,30 @@ def typed_content(
     return {**stored, **changed}
 
 
-def _content_field(info: FieldInfo, field: Field, error: str) -> ContentField:
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+def read_lines(typed: str) -> dict[str, str]:
+    """Read lines of a name, a colon and a value; the model checks them."""
+    lines = (line.partition(":") for line in typed.splitlines() if line.strip())
+    return {name.strip(): value.strip() for name, _colon, value in lines}
+
+
+def picture_fields(schema: type[BaseModel]) -> list[str]:
+    """Name the fields that hold the address of a picture."""
+    return [name for name, info in schema.model_fields.items() if _extra(info).get("picture")]
+
+
+def _extra(info: FieldInfo) -> dict[str, Any]:
+    return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+
+
+def _content_field(info: FieldInfo, field: Field, value: Any, error: str) -> ContentField:
+    extra = _extra(info)
     longest = (field.attributes or {}).get("maxlength", 0)
     is_text = field.kind == "text"
     if is_text and (field.lines or longest > _LONG):
         field = replace(field, kind="area", lines=field.lines or _LINES)
+    if field.kind == "pairs" and isinstance(value, Mapping):
+        shown = "\n".join(f"{name}: {text}" for name, text in value.items())
+        field = replace(field, value=shown)
     return ContentField(
         field=field,
         error=error,

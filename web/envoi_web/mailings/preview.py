@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response, request
 from markupsafe import Markup
@@ -18,6 +20,7 @@ from envoi.types import AddressKind
 from envoi.webkit import allowed, current, permission, require
 from envoi.webkit.formats import translated
 from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.content_fields import picture_fields
 
 POLICY = "sandbox; default-src 'none'; img-src {}; style-src 'unsafe-inline'"
 _PICTURES = "https: http: data:"
@@ -31,6 +34,12 @@ _PHONE = Markup(
     '<body style="font:14px/1.45 system-ui;margin:0;padding:12px;background:#eef3f8;color:#222">'
     '<div style="background:#fff;border-radius:14px;padding:10px 13px;white-space:pre-wrap;'
     'overflow-wrap:anywhere">{}</div>'
+)
+_PICTURE = Markup('<img src="{}" alt="" style="width:100%;border-radius:10px;margin-bottom:8px">')
+_TITLE = Markup('<b style="display:block">{}</b>')
+_BUTTON = Markup(
+    '<span style="display:block;margin-top:10px;padding:8px;border-radius:8px;text-align:center;'
+    'color:#fff;background:#7360f2">{}</span>'
 )
 # What mail programs do in the dark to a message that says nothing about it: they turn it over.
 _TURNED_OVER = (
@@ -67,16 +76,23 @@ def foreign(html: str, *, pictures: bool = True) -> Response:
     return response
 
 
-def document(channel: str, shown: str) -> str:
+def document(channel: str, shown: str, content: Mapping[str, Any]) -> str:
     """Make a page of what a channel shows: of a message in HTML as it is, else of its text.
 
     Besides email only what says so in its first line is HTML: a text may have any signs in it.
+    Around the text stand the picture and the button that the content has; a title is its first
+    line.
     """
     spec = current.plugins.channels[channel]
     says_so = shown[:40].lstrip().lower().startswith("<!doctype html")
     if spec.address_kind is AddressKind.EMAIL or says_so:
         return shown
-    return _PHONE.format(shown)
+    has_title = bool("title" in spec.content_schema.model_fields and content.get("title"))
+    title, _line, text = shown.partition("\n") if has_title else ("", "", shown)
+    picture = next(filter(None, map(content.get, picture_fields(spec.content_schema))), "")
+    button = str(content.get("button") or "")
+    pieces = ((_PICTURE, picture), (_TITLE, title), (Markup("{}"), text), (_BUTTON, button))
+    return _PHONE.format(Markup("").join(look.format(value) for look, value in pieces if value))
 
 
 def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
@@ -92,7 +108,7 @@ def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
     )
     if "text" in request.args:
         return _PLAIN.format(_text(session, mailing, customer, number, html))
-    html = document(mailing.channel, html)
+    html = document(mailing.channel, html, get_variant(session, mailing, number).content)
     return _darkened(html) if "dark" in request.args else html
 
 

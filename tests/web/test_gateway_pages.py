@@ -17,6 +17,7 @@ from envoi.db import Database
 from envoi.delivery.circuit import failed
 from envoi.delivery.gateway_list import list_gateways
 from envoi.delivery.models import Circuit, Gateway
+from envoi.delivery.prices import prices_of
 from envoi.delivery.traffic import note_traffic
 from envoi.errors import PermanentProviderError
 from factories.delivery import a_run
@@ -114,6 +115,27 @@ def test_a_gateway_is_set_up_and_changed(
     [changed] = gateways(database, tenant_id)
     assert (changed.name, changed.limits) == ("Renamed", {})
     assert changed.version > made.version
+
+
+def test_prices_are_kept_the_longest_beginning_first(
+    browser: FlaskClient, database: Database, tenant_id: int
+) -> None:
+    form = typed(prices="* 0.05\n+49 0.075\n+4915 0.0712")
+    assert post(browser, NEW, form)[0] == 303
+    [made] = gateways(database, tenant_id)
+    assert [each.prefix for each in prices_of(made).prices] == ["+4915", "+49", ""]
+    assert "+4915 0.0712\n+49 0.075\n* 0.05<" in shown(browser, f"{LIST}/{made.id}")
+
+
+@pytest.mark.parametrize("prices", ["+49", "Germany 0.07", "+49 -1", "+49 0.07\n+49 0.08"])
+def test_prices_that_are_none_are_refused_and_stay_typed(
+    browser: FlaskClient, database: Database, tenant_id: int, prices: str
+) -> None:
+    status, refused = post(browser, NEW, typed(prices=prices))
+    assert status == 422
+    assert 'id="prices-error"' in refused
+    assert f"{prices}<" in refused
+    assert not gateways(database, tenant_id)
 
 
 def test_secrets_are_written_and_never_shown(

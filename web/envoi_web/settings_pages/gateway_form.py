@@ -20,8 +20,11 @@ from envoi.delivery.gateways import (
 )
 from envoi.delivery.limits import set_limits
 from envoi.delivery.models import Gateway
+from envoi.delivery.prices import prices_of, set_prices
 from envoi.errors import ConflictError, EnvoiError, NotFoundError, Problem, ValidationFailedError
+from envoi.feedback.webhook import keep_webhook, webhook_of
 from envoi.plugins import Plugins
+from envoi.tracking.tokens import signer_of
 from envoi.types import DnsRecord, ProviderSpec
 from envoi.webkit import current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
@@ -34,8 +37,16 @@ from envoi_web.model_forms import (
     shown_pairs,
 )
 from envoi_web.settings_pages.blueprint import settings
+from envoi_web.settings_pages.bounces import address_of
 
 MOST_CONNECTIONS = 1_000
+OTHERS = "*"
+"""Stands for all addresses that have no price of their own."""
+_OWN = (
+    *("", "name", "most_connections", "provider", "per_second", "per_minute", "domains"),
+    "plugins",
+)
+"""Fields that every gateway has; all others are the provider's."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class Typed:
     most_connections: str
     values: Mapping[str, Any]
     limits: Mapping[str, Any]
+    prices: str = ""
 
 
 @settings.get("/gateways/new")
@@ -65,7 +77,8 @@ def new_gateway() -> Response:
     """Show the form of a new gateway."""
     with current.session() as session:
         plugins = current.plugins.for_tenant(session, current.tenant_id)
-        spec = _chosen_provider(plugins, request.args.get("provider", ""))
+        asked = request.args.get
+        spec = _chosen_provider(plugins, asked("provider", ""), asked("channel", ""))
         empty = Typed(str(translated(spec.label)), True, True, "", {}, {})
         return _form(session, plugins, spec, None, empty)
 
@@ -103,6 +116,7 @@ def show_gateway(session: Session, gateway_id: int, tried: Tried | None = None) 
         most_connections=str(found.most_connections or ""),
         values=found.settings,
         limits={name: shown_number(value) for name, value in found.limits.items()},
+        prices=_shown_prices(found),
     )
     return _form(session, plugins, plugins.providers.get(found.provider), found, typed, tried=tried)
 
@@ -146,6 +160,10 @@ def _store(
     installation = (current.plugins, current.settings, current.tenant_id)
     saved = save_gateway(session, *installation, gateway_id, version, account)
     set_limits(session, plugins, current.tenant_id, saved.id, typed.limits)
+    if typed.prices.strip() != _shown_prices(saved):
+        set_prices(session, current.tenant_id, saved.id, {"prices": _read_prices(typed.prices)})
+    if spec.webhook is not None:
+        keep_webhook(session, signer_of(current.settings), current.tenant_id, saved.id)
     session.flush()
     return saved
 
@@ -169,7 +187,18 @@ def _typed(plugins: Plugins, spec: ProviderSpec) -> Typed:
         most_connections=form.get("most_connections", "").strip(),
         values=read_settings(spec.settings, form, "settings"),
         limits=limits,
+        prices=form.get("prices", "").replace("\r\n", "\n"),
     )
+
+
+def _read_prices(typed: str) -> list[dict[str, str]]:
+    """Read a line for each beginning of addresses and its price; the table checks them."""
+    pairs = [pair for line in typed.splitlines() for pair in read_pairs(line).items()]
+    return [{"prefix": "" if name == OTHERS else name, "price": price} for name, price in pairs]
+
+
+def _shown_prices(gateway: Gateway) -> str:
+    return "\n".join(f"{p.prefix or OTHERS} {p.price}" for p in prices_of(gateway).prices)
 
 
 def _connections(typed: str) -> int:
@@ -185,17 +214,30 @@ def _problems(error: ValidationFailedError | ConflictError) -> Sequence[Problem]
     """Put the provider's own problems at the fields of its part of the form."""
     if isinstance(error, ConflictError):
         return [Problem("", str(error))]
-    known = ("name", "most_connections", "provider", "per_second", "per_minute", "domains")
-    return [
-        problem
-        if not problem.field or problem.field.split(".")[0] in (*known, "plugins")
-        else Problem(f"settings.{problem.field}", problem.message)
-        for problem in error.problems
-    ]
+    return [_placed(problem) for problem in error.problems]
 
 
-def _chosen_provider(plugins: Plugins, name: str) -> ProviderSpec:
-    spec = plugins.providers.get(name) or next(iter(plugins.providers.values()), None)
+def _placed(problem: Problem) -> Problem:
+    """Put a problem at the field of the form that it is about."""
+    part = problem.field.split(".")[0]
+    if part == "prices":
+        return Problem(part, problem.message)
+    return problem if part in _OWN else Problem(f"settings.{problem.field}", problem.message)
+
+
+def _by_channel(plugins: Plugins) -> dict[str, list[ProviderSpec]]:
+    """The providers of each channel that has one, in the order of the channels."""
+    found = {
+        name: [each for each in plugins.providers.values() if each.channel == name]
+        for name in plugins.channels
+    }
+    return {name: specs for name, specs in found.items() if specs}
+
+
+def _chosen_provider(plugins: Plugins, name: str, channel: str = "") -> ProviderSpec:
+    offered = _by_channel(plugins)
+    first = offered.get(channel) or next(iter(offered.values()), [])
+    spec = plugins.providers.get(name) or next(iter(first), None)
     if spec is None or (name and name not in plugins.providers):
         raise NotFoundError("No enabled plugin brings this provider. Enable one in Plugins.")
     return spec
@@ -216,12 +258,19 @@ def _form(
         gateway=found,
         version=request.form.get("version", found.version if found else 0),
         spec=spec,
-        providers=[(p.name, translated(p.label)) for p in plugins.providers.values()],
+        providers=[
+            (
+                translated(plugins.channels[name].label),
+                [(p.name, translated(p.label)) for p in specs],
+            )
+            for name, specs in _by_channel(plugins).items()
+        ],
         typed=typed,
         fields=_fields(spec, found, typed),
         domains=shown_pairs(typed.limits.get("domains", {})),
         limits=_limits(plugins, typed),
         records=_records(session, spec, found),
+        webhook=_webhook(session, spec, found),
         used_by=len(runs_using(session, current.tenant_id, found.id)) if found else 0,
         tried=tried,
         problems=problems,
@@ -267,3 +316,11 @@ def _records(
     except EnvoiError:
         return ()
     return spec.dns_records(values)
+
+
+def _webhook(session: Session, spec: ProviderSpec | None, found: Gateway | None) -> str:
+    """Where the provider is to report to, if it does and the gateway is stored."""
+    if found is None or spec is None or spec.webhook is None:
+        return ""
+    webhook = webhook_of(session, signer_of(current.settings), current.tenant_id, found.id)
+    return address_of(webhook) if webhook else ""

@@ -27,7 +27,7 @@ class TestPromoCode(MacroContract):
         return plugins.macros["promo_code"]
 
     @pytest.fixture
-    def macro_database(self, database: Database) -> Database:  # type: ignore[override]
+    def macro_database(self, database: Database) -> Database:
         return database
 
     def prepare(self, connection: Connection, tenant_id: int) -> None:
@@ -42,7 +42,7 @@ class TestIssued(SegmentSourceContract):
         return plugins.segment_sources["promo_codes"]
 
     @pytest.fixture
-    def segment_database(self, database: Database) -> Database:  # type: ignore[override]
+    def segment_database(self, database: Database) -> Database:
         return database
 
     def settings(self, session: Session, tenant_id: int) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def test_words_in_bold_are_the_translated_ones(path: Path) -> None:
     assert {" ".join(words.split()) for words in found} - shown == set()
 
 
-def test_the_code_of_the_tutorial_is_the_code_of_the_example() -> None:
-    tutorial = (ROOT / "docs" / "plugins" / "tutorial.md").read_text(encoding="utf-8")
+def test_the_code_of_the_rule_is_the_code_of_the_example() -> None:
+    tutorial = (ROOT / "docs" / "plugins" / "rule.md").read_text(encoding="utf-8")
     example = (ROOT / "tests/fixtures/partner_plugin/envoi_fieldpost/birthday.py").read_text()
     [_, rule, _, _] = re.findall(r"```(?:toml|python)\n(.*?)```", tutorial, re.DOTALL)
     code = [line for line in rule.splitlines() if line.startswith("    ") or "=" in line]

@@ -20,7 +20,7 @@ from envoi.demo.loading import load_demo
 
 
 @click.command("import")
-@click.argument("kind", type=click.Choice(list(ImportKind)))
+@click.argument("kind", type=click.Choice([kind.value for kind in ImportKind]))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @tenant_option
 def import_file(kind: str, file: Path, tenant: str) -> None:

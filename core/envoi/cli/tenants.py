@@ -1,4 +1,4 @@
-"""`envoi tenant`, `envoi user`, `envoi gateway`, `envoi plugin`."""
+"""`envoi tenant`, `envoi user`, `envoi gateway`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from envoi.accounts.service import create_account, set_role
 from envoi.cli.context import in_tenant, opened, opened_for, read_json, tenant_option, write_json
 from envoi.db import Database
 from envoi.delivery.gateways import set_gateway, test_gateway
-from envoi.tenants.plugins import disable_plugin, enable_plugin
 from envoi.tenants.service import create_tenant
 
 
@@ -105,34 +104,3 @@ def test_gateway_command(tenant: str, channel: str) -> None:
     """Try the default gateway without sending and print the provider's own answer."""
     with opened_for(tenant) as (installation, tenant_id):
         click.echo(test_gateway(installation, tenant_id, channel))
-
-
-@click.group()
-def plugin() -> None:
-    """Installed plugins."""
-
-
-@plugin.command("list")
-def list_plugins() -> None:
-    """List installed plugins, what they bring, and which were left out and why."""
-    with opened() as installation:
-        found = installation.plugins
-        write_json({"plugins": list(found.infos.values()), "left_out": list(found.left_out)})
-
-
-@plugin.command("enable")
-@click.argument("name")
-@tenant_option
-def enable(name: str, tenant: str) -> None:
-    """Switch a plugin on for a company."""
-    with in_tenant(tenant) as (installation, session, tenant_id):
-        enable_plugin(session, installation.plugins, tenant_id, name)
-
-
-@plugin.command("disable")
-@click.argument("name")
-@tenant_option
-def disable(name: str, tenant: str) -> None:
-    """Switch a plugin off for a company."""
-    with in_tenant(tenant) as (installation, session, tenant_id):
-        disable_plugin(session, installation.plugins, tenant_id, name)

@@ -14,10 +14,12 @@ from envoi.testing.macro import MacroContract
 from envoi.testing.provider import ProviderContract
 from envoi.testing.rule_kind import RuleKindContract
 from envoi.testing.segment_source import SegmentSourceContract
+from envoi.testing.service import FakeService
 
 __all__ = [
     "ChannelContract",
     "Contract",
+    "FakeService",
     "LimitContract",
     "MacroContract",
     "ProviderContract",

@@ -72,7 +72,8 @@ class Batch:
             for number, body in enumerate(bodies, 1)
         )
         self._unanswered: dict[int, tuple[_Part, float]] = {}
-        self._resumes_at = 0.0
+        self._began, self._resumes_at = monotonic(), 0.0
+        self._is_silent = False
         self._told: list[dict[int, Submission]] = [{} for _ in messages]
 
     def run(self, link: Link, window: int, patience: float) -> None:
@@ -82,11 +83,10 @@ class Batch:
         others follow is for the core to say. A session in which an answer does not come in time
         is ended: it would come later, when nobody asks for it any more.
         """
-        began = monotonic()
         while self._waiting or self._unanswered:
-            passed = monotonic() - began
-            if self._resumes_at or passed >= LEAVE_SECONDS:
-                self._hold_back(also_begun=passed >= LEAVE_SECONDS + COMPLETE_SECONDS)
+            if not self.has_time():
+                seconds = monotonic() - self._began
+                self._hold_back(also_begun=seconds >= LEAVE_SECONDS + COMPLETE_SECONDS)
             self._submit(link, window)
             answers = link.answers(_TICK_SECONDS)
             for pdu in answers:
@@ -95,13 +95,22 @@ class Batch:
                 break
             if self._is_overdue(patience):
                 link.abort("a message was not answered in time")
-        self._hold_back(also_begun=True)
+                self._is_silent = True
         for part, _ in self._unanswered.values():
             self._tell(part, SendStatus.UNKNOWN, raw=f"not answered: {link.lost}")
         self._unanswered.clear()
 
+    def is_left(self) -> bool:
+        """Whether something may leave yet, by another session."""
+        return bool(self._waiting) and self.has_time() and not self._is_silent
+
+    def has_time(self) -> bool:
+        """Whether messages may leave that have not begun to."""
+        return not self._resumes_at and monotonic() - self._began < LEAVE_SECONDS
+
     def results(self) -> list[SendResult]:
-        """Return what became of each message, in their order."""
+        """End, and return what became of each message, in their order."""
+        self._hold_back(also_begun=True)
         return [_result([told[number] for number in sorted(told)]) for told in self._told]
 
     def _submit(self, link: Link, window: int) -> None:

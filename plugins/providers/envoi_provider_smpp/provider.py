@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+from envoi.errors import ProviderError
 from envoi.types import Outgoing, Report, SendResult, SendStatus
 from envoi_provider_smpp.batch import Batch
 from envoi_provider_smpp.messages import UnsendableError, Writer
@@ -13,6 +17,7 @@ from envoi_provider_smpp.session import Link
 from envoi_provider_smpp.settings import Binding, SmppSettings
 
 LARGEST_BATCH = 500
+_PAUSE_SECONDS = (0.05, 0.25)
 
 
 class SmppProvider:
@@ -66,7 +71,7 @@ class SmppConnection:
             except UnsendableError as error:
                 refused[index] = _unsendable(error)
         batch = Batch(list(written.values()))
-        batch.run(self._bound(), self._settings.window, self._settings.answer_timeout)
+        self._run(batch)
         told = refused | dict(zip(written, batch.results(), strict=True))
         return [told[index] for index in range(len(messages))]
 
@@ -77,6 +82,16 @@ class SmppConnection:
             self._link = None
         if self._reporters:
             self._reporters.close()
+
+    def _run(self, batch: Batch) -> None:
+        """Send a batch; what has not left when a session is lost goes on by another one."""
+        window, patience = self._settings.window, self._settings.answer_timeout
+        batch.run(self._bound(), window, patience)
+        with suppress(ProviderError):
+            while batch.is_left():
+                # Not all at once, where a centre has cut everybody.
+                time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 (no secret)
+                batch.run(self._bound(), window, patience)
 
     def _bound(self) -> Link:
         if self._link is None or self._link.lost:

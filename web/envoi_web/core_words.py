@@ -351,4 +351,5 @@ CORE_WORDS = (
         " its messages is over. What is unconfirmed stays so."
     ),
     _("This mailing has not missed its start, so nothing was changed."),
+    _("There is a key of this name already. Choose another name, or revoke that one."),
 )

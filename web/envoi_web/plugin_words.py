@@ -81,4 +81,59 @@ PLUGIN_WORDS = (
     _("Medium, for advertising"),
     _("High, for service messages"),
     _("At once, for transactions"),
+    # The push channel.
+    _("Push"),
+    _("Title"),
+    _("Phones show about 50 characters."),
+    _("Phones show about 150 characters until the message is opened."),
+    _("Picture"),
+    _("The https address of a picture, best 2:1 and below 1 MB. Empty: none."),
+    _("Link"),
+    _(
+        "What opens on a tap: a page, whose clicks are counted, or a place in the app such as"
+        " shop://offers/7. Empty: the app."
+    ),
+    _("Data for the app"),
+    _("Names and values that the app gets with the message."),
+    _("This is no link. Begin it with https://, or with your app's own scheme."),
+    _("Such a link runs code instead of opening a page. Use https:// or your app's scheme."),
+    _("Phones load pictures over https:// only. Enter such an address."),
+    _(
+        "A name of the data cannot be used. Names are letters, digits and _.-, beginning with a"
+        " letter."
+    ),
+    _("A name of the data is used by push services, such as aps or from. Choose another one."),
+    _("The customer has no device that takes push messages."),
+    # Firebase Cloud Messaging.
+    _("Delivery and opens are told by your app, over the API."),
+    _("Key file"),
+    _(
+        "The whole JSON file of a service account: in Firebase open Project settings, Service"
+        " accounts, Generate new private key."
+    ),
+    _("Address of the service"),
+    _("Leave it as it is; only a test server has another one."),
+    _("This is no key file of a service account. Paste the whole JSON file."),
+    _("FCM does not answer as it should."),
+    _("FCM asked us to wait."),
+    _("FCM takes no more messages at the moment."),
+    _("FCM does not let this project in. Check the key file and the project's rights."),
+    _("Google gives no token of access at the moment."),
+    _("Google does not take the key file. Make a new one in Firebase and paste it."),
+    # Apple Push Notification service.
+    _("Bundle ID"),
+    _("Of the app, such as com.example.shop."),
+    _("Team ID"),
+    _("Key ID"),
+    _("Key"),
+    _("The content of the .p8 file: in Apple's developer account open Keys."),
+    _("Environment"),
+    _("Tokens of one are unknown in the other."),
+    _("App Store and TestFlight"),
+    _("Development"),
+    _("Leave it empty; only a test server has one."),
+    _("This is no key of Apple's. Paste the whole .p8 file."),
+    _("APNs does not answer as it should."),
+    _("APNs asked us to wait."),
+    _("APNs takes no more messages at the moment."),
 )

@@ -36,6 +36,13 @@ WITH_VALUES = (
         " customer. Shorten it."
     ),
     _("Nothing is called {name}. Choose one of the names."),
+    # Push, and the API's keys.
+    _(
+        "The message has {bytes} bytes, and push services take {most}; a Cyrillic letter is two,"
+        " an emoji four. Shorten it here."
+    ),
+    _("APNs refuses the account: {reason}. Check key, team and bundle ID."),
+    _("A key has a name of 1 to {most} characters, best that of the system."),
     # Limits of gateways.
     _("{name} is no domain. Write one such as gmail.com."),
     _("The rate of {name} must be above 0, at most 100,000 a second."),

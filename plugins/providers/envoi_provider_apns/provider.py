@@ -89,7 +89,7 @@ class ApnsProvider:
             words = "APNs takes no more messages at the moment."
             raise TemporaryProviderError(words, raw=raw, retry_after=wait)
         if reason in _ACCOUNT:
-            words = f"APNs refuses this account: {reason}. Check key, team and bundle ID."
+            words = f"APNs refuses the account: {reason}. Check key, team and bundle ID."
             raise PermanentProviderError(words, raw=raw)
         if answer.status >= 500 or answer.status == 429 or not reason:
             return SendResult(status=SendStatus.REFUSED_NOW, code=answer.status, raw=raw)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Http2Client, Request
+from envoi.http2 import Answer, Http2Client, Request, Result
 from envoi_provider_fcm.settings import KeyFile
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -74,13 +74,12 @@ class Access:
         return (signed + b"." + _encoded(signature)).decode()
 
 
-def _granted(answer: object) -> tuple[str, float]:
+def _granted(answer: Result) -> tuple[str, float]:
+    raw = answer.body.decode("utf-8", "replace") if isinstance(answer, Answer) else answer.value
     if not isinstance(answer, Answer) or answer.status >= 500 or answer.status == 429:
-        raw = answer.body.decode("utf-8", "replace") if isinstance(answer, Answer) else str(answer)
         wait = answer.retry_after() if isinstance(answer, Answer) else None
         words = "Google gives no token of access at the moment."
         raise TemporaryProviderError(words, raw=raw[:500], retry_after=wait)
-    raw = answer.body.decode("utf-8", "replace")
     try:
         found = json.loads(raw)
         return str(found["access_token"]), float(found["expires_in"])

@@ -70,6 +70,8 @@ START = [
     Place.AFTER_COLLECT_COMMIT,
 ]
 SCHEDULING = [Place.SCHEDULER_TICK, Place.HINT_GIVEN]
+MOVING = [Place.BEFORE_MOVE_COMMIT, Place.AFTER_MOVE_COMMIT]
+"""Tried in `test_cascade_moves`."""
 
 
 def prepared(installation: Installation, tenant_id: int, port: int) -> Run:
@@ -230,4 +232,4 @@ def test_a_scheduler_dies(
 
 
 def test_every_place_is_tried() -> None:
-    assert {*SENDER, *RECONCILER, *START, *SCHEDULING} == set(Place)
+    assert {*SENDER, *RECONCILER, *START, *SCHEDULING, *MOVING} == set(Place)

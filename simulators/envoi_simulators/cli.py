@@ -17,8 +17,9 @@ from envoi.demo.push_keys import push_keys
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi_simulators.control import control_server
+from envoi_simulators.devino import Devino
 from envoi_simulators.phone import Phone
-from envoi_simulators.push_services import PushServices
+from envoi_simulators.push_services import AppFacts, PushServices
 from envoi_simulators.smsc import Smsc
 
 TAP_SECONDS = 5.0
@@ -39,11 +40,15 @@ def simulators() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    push = PushServices(phone, port=port + 3, keys=push_keys(settings))
-    with closing(phone), Smsc(port=port + 1, accounts=accounts, phone=phone):
-        push.start()
+    keys = push_keys(settings)
+    tell = AppFacts(settings.links_url, keys.api)
+    with (
+        closing(phone),
+        Smsc(port=port + 1, accounts=accounts, phone=phone),
+        Devino(port=port + 2, key=simulators_password(settings), phone=phone),
+        PushServices(phone, tell, port=port + 3, keys=keys),
+    ):
         control.serve_forever()
-        push.stop()
 
 
 def tap(settings: Settings, url: str) -> None:

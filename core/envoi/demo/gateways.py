@@ -8,11 +8,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from envoi.api.keys import make_key
 from envoi.delivery.gateways import set_gateway
+from envoi.delivery.models import Gateway
 from envoi.demo.phone import control_token
-from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC, push_keys
+from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC, keep_keys, push_keys
+from envoi.feedback.webhook import PATH, make_webhook
 from envoi.installation import Installation
 from envoi.settings import Settings
+from envoi.tracking.tokens import signer_of
 
 ACCOUNT = "fieldmarket"
 
@@ -31,18 +35,41 @@ class _Account:
 
 
 def set_demo_gateways(session: Session, installation: Installation, tenant_id: int) -> None:
-    """Set up accounts for each channel that has a simulated provider."""
+    """Set up accounts for each channel that has a simulated provider, and let the apps report."""
     for account in _accounts(installation.settings):
-        set_gateway(
-            session,
-            installation.plugins,
-            installation.settings,
-            tenant_id,
-            channel=account.channel,
-            provider=account.provider,
-            name=account.name,
-            values=account.values,
-        )
+        _set(session, installation, tenant_id, account)
+    _set_viber(session, installation, tenant_id)
+    key = make_key(session, tenant_id, "Apps on virtual phones", None)
+    keys = push_keys(installation.settings)
+    keep_keys(installation.settings, keys.model_copy(update={"api": key}))
+
+
+def _set(
+    session: Session, installation: Installation, tenant_id: int, account: _Account
+) -> Gateway:
+    return set_gateway(
+        session,
+        installation.plugins,
+        installation.settings,
+        tenant_id,
+        channel=account.channel,
+        provider=account.provider,
+        name=account.name,
+        values=account.values,
+    )
+
+
+def _set_viber(session: Session, installation: Installation, tenant_id: int) -> None:
+    """Set up Viber, whose provider has to be told where reports go."""
+    settings = installation.settings
+    password = simulators_password(settings)
+    url = f"http://127.0.0.1:{settings.effective_simulators_port + 2}"
+    values = {"url": url, "api_key": password, "callback_secret": password, "sender": "Fieldmarket"}
+    viber = {"channel": "viber", "provider": "devino_viber", "name": "Virtual phone, Viber"}
+    gateway = _set(session, installation, tenant_id, _Account(**viber, values=values))
+    webhook = make_webhook(session, signer_of(settings), tenant_id, gateway.id)
+    told = {**values, "callback_url": f"{settings.links_url}{PATH}{webhook.key}"}
+    _set(session, installation, tenant_id, _Account(**viber, values=told))
 
 
 def _accounts(settings: Settings) -> Iterator[_Account]:
@@ -51,6 +78,7 @@ def _accounts(settings: Settings) -> Iterator[_Account]:
     yield _Account(channel="email", provider="smtp", name="Demo mailbox", values=mailbox)
     port, password = settings.effective_simulators_port, simulators_password(settings)
     account = {**here, "port": port + 1, "system_id": ACCOUNT, "password": password}
+    account["sender"] = "FIELDMARKET"
     yield _Account(channel="sms", provider="smpp", name="Virtual phone, SMS", values=account)
     keys, push = push_keys(settings), f"http://127.0.0.1:{port + 3}"
     apple = {"topic": TOPIC, "team_id": TEAM, "key_id": KEY_ID, "key": keys.apns, "url": push}

@@ -16,12 +16,16 @@ FILE = "simulated-push.json"
 
 
 class PushKeys(BaseModel):
-    """Private keys as PEM: one signs for FCM's service account, one for Apple's team."""
+    """Private keys as PEM: one signs for FCM's service account, one for Apple's team.
+
+    `api` is the company's key with which its apps tell what became of messages.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     fcm: str
     apns: str
+    api: str = ""
 
     @classmethod
     def made(cls) -> PushKeys:
@@ -46,15 +50,22 @@ class PushKeys(BaseModel):
 
 
 def push_keys(settings: Settings) -> PushKeys:
-    """Return the installation's keys, made if need be; only its user can read them."""
+    """Return the installation's keys, made if need be."""
     path = settings.data_dir / FILE
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        part.touch(mode=0o600)
-        part.write_text(PushKeys.made().model_dump_json())
-        part.replace(path)
+        return keep_keys(settings, PushKeys.made())
     return PushKeys.model_validate_json(path.read_text())
+
+
+def keep_keys(settings: Settings, keys: PushKeys) -> PushKeys:
+    """Write the keys to a file that only the installation's user can read."""
+    path = settings.data_dir / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    part.touch(mode=0o600)
+    part.write_text(keys.model_dump_json())
+    part.replace(path)
+    return keys
 
 
 def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:

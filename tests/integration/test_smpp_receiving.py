@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import cycle
 from time import monotonic
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.types import DeliveryEvent, EventType
-from envoi_provider_smpp.pdu import Address, Command, ShortMessage, Status
+from envoi_provider_smpp.pdu import Address, Command, Pdu, ShortMessage, Status, cstring
 from envoi_provider_smpp.receiver import receive
 from envoi_simulators.smsc import Smsc, Taken
 from envoi_simulators.smsc_receipts import Receipt, Shape, decimal, hexadecimal
@@ -86,7 +87,7 @@ def test_receipts_of_every_shape_are_matched_to_their_messages() -> None:
         results = connection.send_batch(texts(count))
         connection.close()
         wait_until(lambda: len(inbox.events) == count + count // len(SHAPES), what="the receipts")
-        assert smsc.undelivered == 0
+        wait_until(lambda: not smsc.undelivered, what="the answers")
     told = {event.reference: event.type for event in inbox.events}
     expected = {r.provider_id: kind_of(s) for r, s in zip(results, cycle(SHAPES), strict=False)}
     assert told == expected
@@ -135,7 +136,7 @@ def test_receipts_wait_for_a_session_and_it_is_there_again_after_a_cut() -> None
             connection.send_batch(texts(50, first=50))
             wait_until(lambda: len({e.reference for e in inbox.events}) == 100, what="the others")
         connection.close()
-        assert smsc.undelivered == 0
+        wait_until(lambda: not smsc.undelivered, what="the answers")
 
 
 def test_a_transceiver_receives_by_the_session_that_sends() -> None:
@@ -185,3 +186,46 @@ def test_who_is_not_let_in_says_so(
         smsc.faults.bind_status = status
         with pytest.raises(error, match="ESME_R"):
             receive(smpp_settings(smsc.port), Inbox().report, lambda: False)
+
+
+def test_what_comes_together_with_the_answer_to_the_bind_is_not_lost() -> None:
+    inbox = Inbox()
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        thread = threading.Thread(target=_answer_and_deliver_at_once, args=(server,))
+        thread.start()
+        stop = threading.Event()
+        settings = smpp_settings(server.getsockname()[1], binding="transceiver")
+        receiver = threading.Thread(target=receive, args=(settings, inbox.report, stop.is_set))
+        receiver.start()
+        wait_until(lambda: len(inbox.events) == 1, what="the receipt")
+        stop.set()
+        receiver.join()
+        thread.join()
+    assert inbox.events[0].reference == "7"
+
+
+def _answer_and_deliver_at_once(server: socket.socket) -> None:
+    session, _ = server.accept()
+    with session:
+        session.recv(1_000)
+        phone, shop = Address("79160000001", 1, 1), Address("1234", 3, 0)
+        receipt = ShortMessage(source=phone, destination=shop, text=b"id:7 stat:DELIVRD")
+        answer = Pdu(Command.BIND_TRANSCEIVER.answer, 1, body=cstring("centre"))
+        session.sendall(
+            answer.encode() + Pdu(Command.DELIVER_SM, 1, body=receipt.encode()).encode()
+        )
+        while session.recv(1_000):
+            pass
+
+
+def test_a_report_that_fails_is_no_secret() -> None:
+    def report(event: DeliveryEvent, raw: bytes) -> None:
+        raise KeyError("nobody foresaw this")
+
+    with Smsc(receipts=by_turns([Receipt()])) as smsc:
+        connection = smpp_account(smsc.port).connect()
+        connection.send_batch(texts(1))
+        connection.close()
+        with pytest.raises(KeyError, match="nobody foresaw"):
+            receive(smpp_settings(smsc.port), report, lambda: False)
+        assert smsc.undelivered == 1

@@ -128,7 +128,7 @@ def test_twenty_cuts_make_no_duplicate_and_receipts_tell_what_was_unknown(
         smsc.faults.cut_at = set(range(25, 525, 25))
         smsc.faults.answer_seconds = 0.005
         run = smpp_run(installation, tenant_id, smsc, 550)
-        wait_until(lambda: receiver_binds(smsc) > 0, what="the session for receipts")
+        wait_until(lambda: receiver_binds(smsc) > 0, what="the session for receipts", seconds=60)
         send_all(installation, run)
         wait_until(lambda: not smsc.undelivered, what="the receipts", seconds=30)
         before = Counter(m.state for m in messages(database, run))
@@ -154,8 +154,8 @@ def test_a_text_of_several_parts_is_delivered_when_all_of_them_are(
     with Smsc(receipts=all_but_the_second_phones_last) as smsc, receivers(installation):
         run = smpp_run(installation, tenant_id, smsc, 3, LONG)
         send_all(installation, run)
-        wait_until(lambda: receiver_binds(smsc) > 0, what="the session for receipts")
-        wait_until(lambda: not smsc.undelivered, what="the receipts")
+        wait_until(lambda: receiver_binds(smsc) > 0, what="the session for receipts", seconds=60)
+        wait_until(lambda: not smsc.undelivered, what="the receipts", seconds=30)
         assert len(smsc.taken) == 9
         match_waiting(database, tenant_id, run.gateway_id or 0)
         found = [m.delivered_at is not None for m in messages(database, run)]

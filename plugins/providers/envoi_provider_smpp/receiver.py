@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from envoi.errors import ProviderError
@@ -31,12 +31,19 @@ class Reporters:
         self._clock = settings.clock
         self._report = report
         self._threads = ThreadPoolExecutor(REPORTERS, thread_name_prefix="smpp-receipts")
+        self._failure: BaseException | None = None
         self._room = threading.BoundedSemaphore(MOST_WAITING)
 
     def take(self, link: Link, pdu: Pdu) -> None:
         """Take a `deliver_sm` in; waits while too many are being written."""
         self._room.acquire()
-        self._threads.submit(self._write, link, pdu)
+        future = self._threads.submit(self._write, link, pdu)
+        future.add_done_callback(lambda done: self._look(done, link))
+
+    def check(self) -> None:
+        """Raise what a report has failed with that has nothing to do with it."""
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Finish what has been taken in."""
@@ -53,6 +60,12 @@ class Reporters:
         finally:
             self._room.release()
             link.answer(pdu, status)
+
+    def _look(self, done: Future[None], link: Link) -> None:
+        """End the session when a report fails in a way that nobody foresaw; somebody sees it."""
+        if error := done.exception():
+            self._failure = error
+            link.abort(repr(error))
 
     def _event(self, pdu: Pdu) -> DeliveryEvent:
         try:
@@ -75,6 +88,7 @@ def receive(settings: SmppSettings, report: Report, should_stop: Callable[[], bo
     try:
         while not should_stop():
             _hold(Link(settings, command, reporters.take), should_stop)
+            reporters.check()
     finally:
         reporters.close()
 

@@ -49,14 +49,15 @@ class Link:
         self._reader = PduReader()
         self._changed = threading.Condition()
         self._answers: list[Pdu] = []
+        self._early: list[Pdu] = []
         self._lost = ""
+        self._heard = monotonic()
         self._wire = Wire(settings)
         try:
             self.greeting = self._bind(command)
         except BaseException:
             self._wire.close()
             raise
-        self._heard = monotonic()
         threading.Thread(target=self._read_on, name="smpp-link", daemon=True).start()
 
     @property
@@ -137,8 +138,11 @@ class Link:
     def _first_answer(self) -> Pdu:
         until = monotonic() + self._patience
         while monotonic() < until:
-            for pdu in self._reader.feed(self._wire.read(until - monotonic())):
+            pdus = self._reader.feed(self._wire.read(until - monotonic()))
+            for place, pdu in enumerate(pdus, 1):
                 if pdu.command >= Command.GENERIC_NACK:
+                    # What waited for us may come in the same moment.
+                    self._early = pdus[place:]
                     return pdu
         raise LinkLostError("no answer to the bind")
 
@@ -146,6 +150,7 @@ class Link:
         """Read until the session is over."""
         reason = "we closed the session"
         try:
+            self._take(self._early)
             while not self._lost:
                 self._look_after()
                 self._take(self._reader.feed(self._wire.read(self._settings.keepalive)))

@@ -39,10 +39,16 @@ def hide(*secrets: str) -> None:
     _secrets.update(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
 
 
-def masked(text: str) -> str:
-    """Return a text without known secrets, passwords in URLs, addresses, phones and controls."""
+def without_secrets(text: str) -> str:
+    """Return a text without the secrets that this process knows, for what is kept and shown."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+    return text
+
+
+def masked(text: str) -> str:
+    """Return a text without known secrets, passwords in URLs, addresses, phones and controls."""
+    text = without_secrets(text)
     text = _CREDENTIALS.sub(f"://{HIDDEN}@", text)
     text = _DETAIL.sub(rf"\1: {HIDDEN}", text)
     return _CONTROLS.sub("\ufffd", _PHONE.sub(ADDRESS, _EMAIL.sub(ADDRESS, text)))

@@ -55,7 +55,7 @@ class Reader:
         target = ("--target", str(self.site)) if program == "pip" else ()
         offline = OFFLINE if program == "pip" else ("-p", "no:cacheprovider")
         run = [sys.executable, "-m", program, *arguments, *target, *offline]
-        done = subprocess.run(
+        ran = subprocess.run(
             run,
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(self.site)},
@@ -63,8 +63,8 @@ class Reader:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
 
 
 @pytest.fixture

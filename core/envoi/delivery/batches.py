@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envoi.delivery.circuit import GatewayKey
-from envoi.types import BatchConnection, Connection, Outgoing, SendResult
+from envoi.types import BatchConnection, Connection, Outgoing, SendResult, SendStatus
 
 BATCH_SECONDS = 1.5
 """A batch is so large that it is over about so soon."""
@@ -52,6 +52,19 @@ def sent(connection: Connection, messages: Sequence[Outgoing]) -> Sequence[SendR
     else:
         assert isinstance(connection, BatchConnection)
         results = list(connection.send_batch(messages))
-    if len(results) != len(messages) or not all(isinstance(r, SendResult) for r in results):
+    if len(results) != len(messages) or not all(map(_is_answer, results)):
         raise TypeError(f"{len(messages)} messages were answered by {results!r:.200}.")
     return results
+
+
+def _is_answer(result: object) -> bool:
+    """Whether it is what it says, so that taking it down cannot fail."""
+    if not isinstance(result, SendResult):
+        return False
+    said = (result.raw, result.provider_id)
+    return (
+        isinstance(result.status, SendStatus)
+        and isinstance(result.code, int)
+        and all(isinstance(words, str) for words in said)
+        and isinstance(result.submissions, tuple)
+    )

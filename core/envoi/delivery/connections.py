@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+import structlog
+
 from envoi.types import Connection
+
+log = structlog.get_logger()
 
 IDLE_SECONDS = 30.0
 
@@ -38,7 +42,7 @@ class Connections:
             seated = most is None or self._seats[gateway] < most
             self._seats[gateway] += seated
         for connection in surplus:
-            connection.close()
+            _say_goodbye(connection)
         try:
             yield seated
         finally:
@@ -65,7 +69,7 @@ class Connections:
         """Close a connection that was taken and does not work any more."""
         with self._lock:
             self._taken[gateway] -= 1
-        connection.close()
+        _say_goodbye(connection)
 
     def close_idle(self, older_than: float = IDLE_SECONDS) -> None:
         """Close what nobody has used for a while."""
@@ -75,7 +79,7 @@ class Connections:
             for gateway, idle in self._idle.items():
                 self._idle[gateway] = [(since, c) for since, c in idle if since > limit]
         for connection in old:
-            connection.close()
+            _say_goodbye(connection)
 
     def _surplus(self, gateway: PoolKey, most: int | None) -> list[Connection]:
         """Give up what is idle beyond so many connections."""
@@ -86,3 +90,10 @@ class Connections:
         surplus = [connection for _, connection in idle[:beyond]]
         del idle[:beyond]
         return surplus
+
+
+def _say_goodbye(connection: Connection) -> None:
+    try:
+        connection.close()
+    except Exception as error:  # noqa: BLE001 (it must not raise, and when it does nothing hangs on it)
+        log.warning("connection_close_failed", error=repr(error))

@@ -46,6 +46,7 @@ from envoi.failpoints import Place, hit
 from envoi.feedback.reporting import reporter
 from envoi.installation import Installation
 from envoi.jobs import Work, announce
+from envoi.logs import without_secrets
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
 from envoi.plugins import blame, fence
 from envoi.types import Connection, ReportingConnection, SendResult, SendStatus
@@ -410,6 +411,7 @@ class Engine:
             quota.give_back(connection, domains, claim.began_at)
 
     def _pause(self, tenant_id: int, run_id: int, reason: str) -> None:
+        reason = without_secrets(reason)
         log.warning("run_paused", tenant=tenant_id, run=run_id, reason=reason)
         # Somebody may have paused or cancelled it meanwhile.
         with suppress(ConflictError), self._database.tenant_session(tenant_id) as session:

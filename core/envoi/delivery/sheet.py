@@ -12,6 +12,7 @@ from envoi.delivery.outcomes import Outcome
 from envoi.delivery.recorder import MOST_TEXT, MOST_WORDS, OnWire, Slot
 from envoi.delivery.submissions import packed, submissions_of, within
 from envoi.errors import ProviderError
+from envoi.logs import without_secrets
 from envoi.types import Outgoing, SendResult, SendStatus, Submission
 
 MAX_DETAIL = 120
@@ -108,4 +109,5 @@ class Sheet:
 
 
 def _shortened(detail: str) -> str:
-    return detail[:MAX_DETAIL].replace("\0", "")
+    # What a provider says may hold what it was given to sign in with.
+    return without_secrets(detail)[:MAX_DETAIL].replace("\0", "") if detail else ""

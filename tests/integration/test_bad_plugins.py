@@ -1,0 +1,225 @@
+"""A plugin that breaks its contract is named, its mailing paused, and nobody else harmed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from sqlalchemy import text
+
+from envoi import hookimpl
+from envoi.db import Database
+from envoi.delivery.gateways import set_gateway
+from envoi.delivery.models import MessageState, Run, RunStatus
+from envoi.delivery.runs import get_run
+from envoi.delivery.sender import SenderSession
+from envoi.delivery.sending import Engine
+from envoi.errors import PluginError
+from envoi.installation import Installation
+from envoi.logs import masked
+from envoi.plugin_tables import migrate_plugins
+from envoi.plugins import Plugins, load_plugins
+from envoi.sending import MacroRequest
+from envoi.tenants.service import create_tenant
+from envoi.types import MacroSpec, Outgoing, ProviderSpec, SendResult, SendStatus
+from factories.delivery import a_run, a_run_through, an_installation, email_content, states
+from smtp_sink import SmtpSink
+
+SECRET = "the-password-of-the-account"
+
+
+class BadSettings(BaseModel):
+    """How the provider misbehaves."""
+
+    password: SecretStr
+    fault: str
+
+
+class Bad:
+    """An account of a provider, and a connection of it, that keep no promise."""
+
+    def __init__(self, settings: BadSettings) -> None:
+        self._settings = settings
+
+    def connect(self) -> Bad:
+        if self._settings.fault == "connecting":
+            raise RuntimeError("connecting went wrong")
+        return self
+
+    def test(self) -> str:
+        return "fine"
+
+    def send(self, message: Outgoing) -> Any:
+        password = self._settings.password.get_secret_value()
+        logging.getLogger("acme").error("signing in with %s", password)
+        return _FAULTS[self._settings.fault](password)
+
+    def close(self) -> None:
+        raise RuntimeError("closing went wrong as well")
+
+
+def _raise(password: str) -> Any:
+    raise RuntimeError(f"refused with {password}")
+
+
+_FAULTS: Mapping[str, Callable[[str], Any]] = {
+    "raising": _raise,
+    "nothing": lambda _: None,
+    "words": lambda _: "accepted",
+    "no status": lambda _: SendResult(status="taken"),  # type: ignore[arg-type]
+    "no code": lambda _: SendResult(status=SendStatus.REFUSED, code="x", raw=None),  # type: ignore[arg-type]
+    "leaking": lambda password: SendResult(status=SendStatus.REFUSED, code=500, raw=password),
+}
+
+
+def brings(**hooks: Callable[..., Any]) -> list[tuple[str, object]]:
+    """A plugin with these hooks."""
+    return [("acme", SimpleNamespace(**{name: hookimpl(f) for name, f in hooks.items()}))]
+
+
+@pytest.fixture
+def installation(database: Database, tmp_path: Path) -> Installation:
+    """An installation with the bad provider."""
+
+    def register_providers() -> list[ProviderSpec]:
+        spec = ProviderSpec(
+            name="acme", label="Acme", channel="email", settings=BadSettings, factory=Bad
+        )
+        return [spec]
+
+    plugins = load_plugins(brings(register_providers=register_providers))
+    return an_installation(database, plugins, tmp_path)
+
+
+def a_bad_run(installation: Installation, tenant_id: int, fault: str) -> Run:
+    with installation.database.tenant_session(tenant_id) as session:
+        gateway = set_gateway(
+            session,
+            installation.plugins,
+            installation.settings,
+            tenant_id,
+            channel="email",
+            provider="acme",
+            name="acme",
+            values={"password": SECRET, "fault": fault},
+        )
+        return a_run(session, tenant_id, gateway.id, 5)
+
+
+@pytest.fixture
+def send(installation: Installation) -> Iterator[Callable[[Run], None]]:
+    """Send runs with one sender, which has to live through all of them."""
+    folder = installation.settings.data_dir
+    with SenderSession(installation.database, folder, 1) as sender:
+        engine = Engine(installation, sender)
+
+        def send_run(run: Run) -> None:
+            engine.send_run(run.tenant_id, run.id, lambda: False)
+            assert not sender.has_ended
+
+        yield send_run
+        engine.connections.close_idle(0)
+
+
+@pytest.mark.parametrize("fault", ["connecting", *_FAULTS])
+def test_a_bad_provider_harms_its_own_mailing_alone(
+    installation: Installation,
+    database: Database,
+    tenant_id: int,
+    send: Callable[[Run], None],
+    fault: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Check 48."""
+    other = create_tenant(database, slug=f"t{uuid4().hex[:12]}", name="Greengrocer").id
+    bad = a_bad_run(installation, tenant_id, fault)
+    send(bad)
+    with SmtpSink() as sink:
+        send(a_run_through(installation, other, sink.port, 5))
+        assert len(sink.recipients) == 5
+    with database.tenant_session(tenant_id) as session:
+        run = get_run(session, tenant_id, bad.id)
+        assert SECRET not in (run.pause_reason or "")
+        if fault != "leaking":
+            assert run.status == RunStatus.PAUSED
+            assert "acme" in run.pause_reason
+        details = session.scalars(text("SELECT detail FROM message WHERE detail IS NOT NULL"))
+        assert not [detail for detail in details if SECRET in detail]
+    assert SECRET not in "".join(map(masked, caplog.messages))
+    found = set(states(database, tenant_id, bad).values())
+    sure = {MessageState.READY, MessageState.UNCONFIRMED, MessageState.FAILED}
+    assert found <= sure, "nothing is lost, and nothing counts as sent"
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("no luck"), None, {}, {1: 2}, "codes"])
+def test_a_bad_macro_pauses_before_a_byte_leaves(
+    database: Database, tenant_id: int, tmp_path: Path, answer: object
+) -> None:
+    def issue(request: MacroRequest) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    spec = MacroSpec(
+        name="acme_code", label="Code", issue=issue, recall=lambda _: {}, example=lambda _: "X"
+    )
+    plugins = load_plugins(brings(register_macros=lambda: [spec]))
+    installation = an_installation(database, plugins, tmp_path)
+    with SmtpSink() as sink:
+        content = email_content('<p>{{ acme_code("x") }}</p>')
+        run = a_run_through(installation, tenant_id, sink.port, 2, content=content)
+        with SenderSession(database, tmp_path, 1) as sender:
+            Engine(installation, sender).send_run(tenant_id, run.id, lambda: False)
+        assert sink.recipients == []
+    with database.tenant_session(tenant_id) as session:
+        stopped = get_run(session, tenant_id, run.id)
+        assert stopped.status == RunStatus.PAUSED
+        assert 'The macro acme_code("x") gave nothing: Plugin acme' in stopped.pause_reason
+    assert set(states(database, tenant_id, run).values()) == {MessageState.READY}
+
+
+def test_a_bad_observer_is_only_logged(database: Database, tenant_id: int, tmp_path: Path) -> None:
+    told = []
+
+    def delivery_recorded(batch: Any) -> None:
+        told.append(batch)
+        raise RuntimeError("no room for figures")
+
+    plugins = load_plugins(brings(delivery_recorded=delivery_recorded))
+    installation = an_installation(database, plugins, tmp_path)
+    with SmtpSink() as sink, SenderSession(database, tmp_path, 1) as sender:
+        run = a_run_through(installation, tenant_id, sink.port, 20, block_size=5)
+        engine = Engine(installation, sender)
+        engine.send_run(tenant_id, run.id, lambda: False)
+        engine.connections.close_idle(0)
+        assert engine.observers.settle(10)
+        assert len(sink.recipients) == 20
+    assert sum(len(batch.messages) for batch in told) == 20
+    assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("CREATE TABLE acme_open (id bigint PRIMARY KEY)", "has no tenant_id"),
+        ("CREATE TABLE acme_maybe (tenant_id integer, id bigint)", "has no tenant_id"),
+        ("CREATE TABLE acme_broken (", "cannot be made by 0001.sql"),
+    ],
+)
+def test_tables_that_cannot_be_protected_are_not_made(
+    database: Database, tmp_path: Path, sql: str, said: str
+) -> None:
+    file = tmp_path / "0001.sql"
+    file.write_text(sql)
+    plugins: Plugins = load_plugins(brings(register_migrations=lambda: [file]))
+    with pytest.raises(PluginError, match=said):
+        migrate_plugins(database.engine, plugins, database.app_role)
+    with database.system_session() as session:
+        assert session.scalar(text("SELECT to_regclass('acme_open')")) is None
+        assert session.scalar(text("SELECT to_regclass('acme_maybe')")) is None

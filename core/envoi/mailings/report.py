@@ -30,6 +30,7 @@ from envoi.mailings.funnel import (
 )
 from envoi.mailings.lift import Lift, lift_of
 from envoi.mailings.readers import DomainFigures, Readers, domains_of, readers_of
+from envoi.mailings.steps import StepFigures, steps_of
 from envoi.plugins import Plugins
 from envoi.receipts.models import Attribution
 from envoi.subscriptions.models import ConsentLog
@@ -101,6 +102,7 @@ class MailingReport:
     opens: tuple[HourOpens, ...]
     readers: tuple[Readers, ...]
     domains: tuple[DomainFigures, ...]
+    steps: tuple[StepFigures, ...] = ()
 
 
 def report_of_mailing(
@@ -177,6 +179,7 @@ def _counted(
         opens=opens_of(session, run, with_machines=False),
         readers=readers_of(session, run),
         domains=domains_of(session, plugins, run),
+        steps=steps_of(session, run),
     )
 
 

@@ -16,6 +16,7 @@ from envoi.webkit import current, page, permission, see_other
 from envoi_web.reports import context, words
 from envoi_web.reports.blueprint import crumbs, reports
 from envoi_web.reports.bounces import bounce_lines
+from envoi_web.reports.cascade import steps
 from envoi_web.reports.compared import variants
 from envoi_web.reports.counting import still_counted
 from envoi_web.reports.files import FILES, as_csv
@@ -44,6 +45,7 @@ def report(mailing_id: int) -> Response:
         cells=context.cells(found),
         volume=context.volume(found),
         funnel_rows=context.funnel(found),
+        steps=steps(found),
         opens=context.tells_opens(found),
         is_mail=context.is_mail(found),
         period=period,

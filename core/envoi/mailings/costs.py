@@ -86,6 +86,13 @@ class _Share:
         return _Share(self.low * other.low, self.high * other.high)
 
 
+def has_cost(session: Session, plugins: Plugins, mailing: Mailing) -> bool:
+    """Whether there is anything to estimate: parts that are counted, or a gateway with prices."""
+    names = channels_of(mailing)
+    counted = any(plugins.channels[name].length for name in names if name in plugins.channels)
+    return counted or any(_prices(session, mailing.tenant_id, name) for name in names)
+
+
 def estimate_cost(
     session: Session, plugins: Plugins, mailing: Mailing, links_url: str
 ) -> CostEstimate:

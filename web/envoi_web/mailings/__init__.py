@@ -3,6 +3,7 @@
 from envoi_web.mailings import (  # noqa: F401 (they add their routes)
     behind,
     bulk,
+    costing,
     creating,
     editor_dialogs,
     measuring,

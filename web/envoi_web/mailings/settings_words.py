@@ -55,6 +55,7 @@ def field_labels() -> dict[str, str]:
         "lifetime": _("Message lifetime"),
         "lifetime_unit": _("Unit of the lifetime"),
         "limit_per_minute": _("Limit sending per minute"),
+        "budget": _("Budget"),
         "window": _("Send time interval"),
         "window_from": _("From"),
         "window_until": _("Until"),

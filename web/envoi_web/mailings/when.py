@@ -19,6 +19,7 @@ from envoi.jobs import Work, hint
 from envoi.mailings import launch, service
 from envoi.mailings.approval import is_large, needs_another
 from envoi.mailings.content_checks import content_checks
+from envoi.mailings.costs import has_cost
 from envoi.mailings.models import Mailing
 from envoi.mailings.review import failed, review
 from envoi.policies.models import Policy
@@ -186,6 +187,7 @@ def _when_context(
         **common(session, mailing, "when"),
         **_approval(session, mailing),
         "values": defaultdict(str, values),
+        "has_cost": mailing.budget is not None or has_cost(session, current.plugins, mailing),
         "checks": [*checks, *advice],
         "faults": list(content_faults(session, mailing)) if "content" in broken else [],
         "ready": not broken and bool(mailing.volume),

@@ -12,9 +12,15 @@ from babel.numbers import get_currency_precision
 from flask_babel import gettext as _
 
 from envoi.audience.window import COMPANY, SendingWindow
+from envoi.delivery.prices import UNITS as PRICE_UNITS
 from envoi.errors import NO_TIME, Problem, ValidationFailedError
 from envoi.mailings.calendar import chosen_moment
-from envoi.mailings.changes import MAX_ATTRIBUTION_DAYS, MAX_LIFETIME_MINUTES, MAX_PER_MINUTE
+from envoi.mailings.changes import (
+    MAX_ATTRIBUTION_DAYS,
+    MAX_BUDGET,
+    MAX_LIFETIME_MINUTES,
+    MAX_PER_MINUTE,
+)
 from envoi.mailings.models import Mailing
 from envoi.webkit.formats import number
 from envoi_web.clocks import clock_of, minute_of
@@ -50,6 +56,8 @@ def when_changes(
         changes["starts_at"] = reader.moment(zone, planned)
     changes["lifetime_minutes"] = reader.lifetime()
     changes["limit_per_minute"] = reader.whole("limit_per_minute", 1, MAX_PER_MINUTE, optional=True)
+    if "budget" in form:
+        changes["budget"] = reader.budget()
     changes |= reader.window(company)
     changes |= reader.attribution()
     changes["attribution_conditions"] = reader.conditions(currency)
@@ -74,6 +82,7 @@ def when_values(mailing: Mailing, zone: ZoneInfo, currency: str) -> dict[str, st
         "lifetime": str(mailing.lifetime_minutes // UNITS[unit]),
         "lifetime_unit": unit,
         "limit_per_minute": str(mailing.limit_per_minute or ""),
+        "budget": f"{Decimal(mailing.budget) / PRICE_UNITS:f}" if mailing.budget else "",
         "window": "own" if window else "none",
         "window_from": clock_of(window.start) if window else _FIRST_SHOWN["window_from"],
         "window_until": clock_of(window.end) if window else _FIRST_SHOWN["window_until"],
@@ -178,6 +187,19 @@ class _Reader:
             "categories": self._list("categories"),
         }
         return {name: value for name, value in given.items() if value}
+
+    def budget(self) -> int | None:
+        """Read what the mailing may cost."""
+        if not self.form.get("budget", "").strip():
+            return None
+
+        def units(text: str) -> int:
+            amount = Decimal(text.replace(",", ".")) * PRICE_UNITS
+            if not 1 <= amount <= MAX_BUDGET:
+                raise ValueError(text)
+            return int(amount.to_integral_value())
+
+        return self._parsed("budget", units, _("Enter an amount such as 25 or 25.50."))
 
     def _minute(self, name: str) -> int | None:
         return self._parsed(name, minute_of, NO_TIME, _FIRST_SHOWN[name])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,24 +13,35 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from chains import Chain, add_gateways, chain_plugins
 from envoi.audience.collection import collect
+from envoi.audience.volume import Volume
 from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.cascade import move_on
 from envoi.delivery.circuit import BackOff
-from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunKind, RunStatus
-from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run
+from envoi.delivery.models import (
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    RunKind,
+    RunStatus,
+    Stage,
+)
+from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run, progress
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.delivery.steps import StepContent
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import Door
 from envoi.installation import Installation
+from envoi.mailings.steps import steps_of
 from envoi.tracking.tokens import MessageRef
 from envoi.types import DeliveryEvent, EventType, SendStatus
-from factories.customers import make_customers
+from factories.customers import make_customers, opt_out
 from factories.delivery import an_installation
 
 
@@ -165,3 +179,145 @@ def test_the_next_message_follows_whom_the_first_did_not_reach(
     assert ledger(site, run)[found["4"], 1] == MessageState.UNCONFIRMED
     assert (found["4"], 2) not in ledger(site, run)
     assert course(site, run) == RunStatus.SENT
+
+
+def test_everybody_begins_with_the_first_channel_that_nothing_stands_against(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    """Letters need an email address, which half have not; some have left the channel."""
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 4, phones=True)
+        make_customers(session, tenant_id, 4, first=5, emails=False, phones=True, prefix="P-")
+        make_customers(session, tenant_id, 1, first=9, emails=False, prefix="N-")
+        opt_out(session, tenant_id, "C-1", channel="letter")
+        opt_out(session, tenant_id, "P-5", channel="text")
+    run = a_cascade(site, tenant_id, "letter", step("text"))
+    with site.database.tenant_session(tenant_id) as session:
+        volume = Volume.from_document(get_run(session, tenant_id, run.id).volume)
+    assert volume is not None
+    assert (volume.segment, volume.recipients) == (9, 7)
+    assert volume.excluded(Stage.CHANNEL_OPT_OUT) == 1, "by the last step's reason"
+    assert volume.excluded(Stage.ADDRESS_ISSUE) == 1
+    send(site, run)
+    assert chain.got("letter") == {f"c-{n}@mail{n}.test": 1 for n in (2, 3, 4)}
+    assert chain.got("text") == {phone(n): 1 for n in (1, 6, 7, 8)}
+    let_pass(site, run, 11)
+    assert move_on(site.database, tenant_id, run.id) == 3
+    send(site, run)
+    assert chain.got("text") == {phone(n): 1 for n in (1, 2, 3, 4, 6, 7, 8)}
+
+
+def test_who_has_left_meanwhile_is_not_followed(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 2, phones=True)
+    run = a_cascade(site, tenant_id, "chat", step("text"))
+    send(site, run)
+    found = people(site, run)
+    for number in found.values():
+        report(site, run, number, EventType.FAILED, 1)
+    with site.database.tenant_session(tenant_id) as session:
+        opt_out(session, tenant_id, "C-1", channel="text")
+    move_on(site.database, tenant_id, run.id)
+    send(site, run)
+    assert chain.got("text") == {phone(2): 1}
+    assert ledger(site, run)[found["1"], 2] == MessageState.BLOCKED
+    assert course(site, run) == RunStatus.SENT
+
+
+def test_a_chain_of_three_and_a_late_success(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    """What arrives late is kept, and stops what would follow; nothing is taken back."""
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 3, phones=True)
+    run = a_cascade(site, tenant_id, "chat", step("text"), step("letter", wait_minutes=30))
+    send(site, run)
+    let_pass(site, run, 11)
+    assert move_on(site.database, tenant_id, run.id) == 3
+    send(site, run)
+    found = people(site, run)
+    report(site, run, found["1"], EventType.DELIVERED, 1)
+    report(site, run, found["2"], EventType.FAILED, 2)
+    report(site, run, found["3"], EventType.DELIVERED, 2)
+    assert move_on(site.database, tenant_id, run.id) == 1
+    send(site, run)
+    assert chain.got("letter") == {"c-2@mail2.test": 1}
+    with site.database.tenant_session(tenant_id) as session:
+        counted = progress(session, tenant_id, run.id)
+        steps = steps_of(session, get_run(session, tenant_id, run.id))
+    assert (counted.recipients, counted.accepted) == (3, 3)
+    assert [(s.messages, s.delivered, s.failed, s.followed) for s in steps] == [
+        (3, 1, 0, 3),
+        (3, 1, 1, 1),
+        (1, 0, 0, 0),
+    ]
+
+
+FATES = ("refused", "failed", "late failure", "silent", "delivered", "read", "late", "unknown")
+"""What becomes of the first message; the unknown one is never followed."""
+FOLLOWED = {"refused", "failed", "late failure", "silent", "late"}
+
+
+def test_many_customers_with_scripted_outcomes(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    """A text exactly where the chat failed or took too long, never two, everybody counted once."""
+    count = int(os.environ.get("ENVOI_CASCADE_PEOPLE", "400"))
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, count, phones=True)
+        by_phone = dict(_phones_of(session, tenant_id))
+    fates = {phone(n): FATES[n % len(FATES)] for n in range(1, count + 1)}
+    answers = {"refused": SendStatus.REFUSED, "unknown": SendStatus.UNKNOWN}
+    chain.answers |= {("chat", a): answers[f] for a, f in fates.items() if f in answers}
+    run = a_cascade(site, tenant_id, "chat", step("text"), block_size=50)
+    where = (site.database, tenant_id, run.id)
+
+    def tell(fate: str, kind: EventType) -> None:
+        for address in (address for address, its in fates.items() if its == fate):
+            report(site, run, by_phone[address], kind, 1)
+
+    def go_on() -> None:
+        """Several move and send at once, as processes do."""
+        hands = [threading.Thread(target=move_on, args=where) for _ in range(3)]
+        hands += [threading.Thread(target=send, args=(site, run)) for _ in range(2)]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join()
+
+    send(site, run)
+    tell("failed", EventType.FAILED)
+    tell("delivered", EventType.DELIVERED)
+    tell("read", EventType.READ)
+    go_on()
+    let_pass(site, run, 5)
+    tell("late failure", EventType.FAILED)
+    go_on()
+    let_pass(site, run, 6)
+    go_on()
+    tell("late", EventType.DELIVERED)
+    for _ in range(2):
+        go_on()
+        send(site, run)
+    expected = {address for address, fate in fates.items() if fate in FOLLOWED}
+    assert chain.got("text") == dict.fromkeys(expected, 1)
+    assert chain.got("chat") == {a: 1 for a, fate in fates.items() if fate != "refused"}
+    assert course(site, run) == RunStatus.SENT
+    with site.database.tenant_session(tenant_id) as session:
+        stored = get_run(session, tenant_id, run.id)
+        counted, steps = progress(session, tenant_id, run.id), steps_of(session, stored)
+        assert (stored.recipients, stored.failed) == (count, 0)
+    each = Counter(fates.values())
+    assert counted.recipients == count
+    assert counted.unconfirmed == each["unknown"]
+    assert counted.accepted == count - each["unknown"]
+    assert steps[0].followed == steps[1].sent == len(expected)
+    assert steps[0].delivered == each["delivered"] + each["read"] + each["late"]
+
+
+def _phones_of(session: Session, tenant_id: int) -> list[tuple[str, int]]:
+    c = table(Customer).c
+    rows = session.execute(select(c.phone, c.id).where(c.tenant_id == tenant_id))
+    return [(row.phone, row.id) for row in rows]

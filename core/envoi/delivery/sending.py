@@ -20,7 +20,7 @@ from envoi.delivery.connections import Connections
 from envoi.delivery.costs import require_budget
 from envoi.delivery.models import MessageState
 from envoi.delivery.observers import Observers
-from envoi.delivery.outcomes import record
+from envoi.delivery.outcomes import Outcome, record
 from envoi.delivery.plan import Plan, Plans
 from envoi.delivery.quota import DayQuota
 from envoi.delivery.recipients import Person
@@ -238,7 +238,7 @@ class Engine:
             self.connections.put(plan.pool, connection)
         if isinstance(sheet.trouble, RefusingEverythingError):
             # They were refused because of the gateway, so they have not been tried yet.
-            sheet.outcomes = [o for o in sheet.outcomes if not is_of_gateway(o.code, o.detail)]
+            sheet.outcomes = [o for o in sheet.outcomes if not _is_untried(o)]
         if len(sheet.outcomes) < len(claim.messages):
             sheet.rest_due_at = sheet.rest_due_at or datetime.now(UTC)
         return sheet
@@ -427,3 +427,9 @@ def _seconds_for(claim: Claim, batch: float) -> float:
     """How long messages of a block may leave; one batch may take so much longer."""
     fresh = FRESH_SECONDS - batch - (datetime.now(UTC) - claim.began_at).total_seconds()
     return min(BLOCK_SECONDS, claim.seconds_left(), fresh)
+
+
+def _is_untried(outcome: Outcome) -> bool:
+    """Whether the gateway and not the message was refused; what may have left is never that."""
+    is_refused = outcome.state is MessageState.FAILED
+    return is_refused and is_of_gateway(outcome.code, outcome.detail)

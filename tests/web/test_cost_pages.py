@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from desk import Desk
@@ -9,7 +11,7 @@ from drafts import stored
 from envoi.db import Database
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.prices import UNITS, set_prices
-from envoi.mailings import service, variants
+from envoi.mailings import launch, service, variants
 from envoi.plugins import Plugins
 from factories.customers import make_customers
 from pages import TEST_SETTINGS
@@ -74,3 +76,27 @@ def test_a_mailing_without_prices_is_not_asked_for_a_budget(desk: Desk, draft: i
     source = desk.get(f"/mailings/{draft}/when").source
     assert 'name="budget"' not in source
     assert "/cost" not in source
+
+
+def test_a_started_mailing_takes_another_budget(
+    desk: Desk, database: Database, plugins: Plugins, tenant_id: int, sms: int
+) -> None:
+    now = datetime.now(UTC)
+    with database.tenant_session(tenant_id) as session:
+        launch.launch_draft(session, plugins, TEST_SETTINGS, tenant_id, sms, now)
+    assert "€0.00 so far" in desk.get(f"/mailings/{sms}/budget").words
+    assert desk.post(f"/mailings/{sms}/budget", budget="nothing").status == 422
+    assert desk.post(f"/mailings/{sms}/budget", budget="30").status == 303
+    mailing = stored(database, tenant_id, sms)
+    assert mailing.budget == 30 * UNITS
+    with database.tenant_session(tenant_id) as session:
+        run = service.get_run(session, mailing)
+        assert run is not None
+        assert run.settings["budget"] == 30 * UNITS
+    assert desk.post(f"/mailings/{sms}/budget", budget="").status == 303
+    assert stored(database, tenant_id, sms).budget is None
+
+
+def test_the_budget_of_a_draft_belongs_to_its_form(desk: Desk, sms: int) -> None:
+    assert desk.post(f"/mailings/{sms}/budget", budget="30").status == 303
+    assert 'value="30"' not in desk.get(f"/mailings/{sms}/when").source

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -52,17 +52,25 @@ def note_cost(
     )
 
 
+def spent(session: Session, tenant_id: int, run_id: int) -> int:
+    """What a run has cost so far."""
+    return session.scalars(select(_spent(tenant_id, run_id))).one()
+
+
+def _spent(tenant_id: int, run_id: int) -> ScalarSelect[int]:
+    c = table(RunCost).c
+    total = select(cast(func.coalesce(func.sum(c.amount), 0), BigInteger))
+    return total.where(c.tenant_id == tenant_id, c.run_id == run_id).scalar_subquery()
+
+
 def require_budget(session: Session, tenant_id: int, run_id: int) -> None:
     """Raise `BudgetSpentError` when a run has cost what it may.
 
     Asked before every block: the messages of blocks that are under way still leave.
     """
-    run, cost = table(Run).c, table(RunCost).c
-    spent = select(func.coalesce(func.sum(cost.amount), 0)).where(
-        cost.tenant_id == tenant_id, cost.run_id == run_id
-    )
+    run = table(Run).c
     budget = cast(run.settings["budget"].astext, BigInteger)
-    query = select(budget, spent.scalar_subquery()).where(
+    query = select(budget, _spent(tenant_id, run_id)).where(
         run.tenant_id == tenant_id, run.id == run_id
     )
     most, so_far = session.execute(query).one()

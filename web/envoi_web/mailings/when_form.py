@@ -82,7 +82,7 @@ def when_values(mailing: Mailing, zone: ZoneInfo, currency: str) -> dict[str, st
         "lifetime": str(mailing.lifetime_minutes // UNITS[unit]),
         "lifetime_unit": unit,
         "limit_per_minute": str(mailing.limit_per_minute or ""),
-        "budget": f"{Decimal(mailing.budget) / PRICE_UNITS:f}" if mailing.budget else "",
+        "budget": shown_budget(mailing),
         "window": "own" if window else "none",
         "window_from": clock_of(window.start) if window else _FIRST_SHOWN["window_from"],
         "window_until": clock_of(window.end) if window else _FIRST_SHOWN["window_until"],
@@ -97,6 +97,20 @@ def when_values(mailing: Mailing, zone: ZoneInfo, currency: str) -> dict[str, st
         "categories": ", ".join(wanted.get("categories", [])),
         "watcher_group_id": str(mailing.watcher_group_id or ""),
     }
+
+
+def shown_budget(mailing: Mailing) -> str:
+    """Return what a mailing may cost as it is typed."""
+    return f"{Decimal(mailing.budget) / PRICE_UNITS:f}" if mailing.budget else ""
+
+
+def read_budget(form: Form) -> int | None:
+    """Read what a mailing may cost; nothing is any amount."""
+    reader = _Reader(form)
+    found = reader.budget()
+    if reader.problems:
+        raise ValidationFailedError(reader.problems)
+    return found
 
 
 class _Reader:

@@ -106,6 +106,11 @@ class Plugins:
     menu_items: Mapping[str, MenuItem] = field(default_factory=dict)
     owners: Mapping[Key, str] = field(default_factory=dict)
 
+    @property
+    def push_services(self) -> frozenset[str]:
+        """The push services whose devices some provider reaches."""
+        return frozenset(spec.service for spec in self.providers.values() if spec.service)
+
     def owner(self, kind: str, name: str) -> str:
         """Name the plugin that brought a descriptor, e.g. `owner("channel", "email")`."""
         return self.owners[kind, name]

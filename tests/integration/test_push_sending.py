@@ -12,12 +12,17 @@ from sqlalchemy import select
 from envoi.customers.devices import devices_of, register
 from envoi.db import Database, table
 from envoi.delivery.circuit import BackOff
+from envoi.delivery.copies import send_copies
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run, Submission, SubmissionState
 from envoi.delivery.runs import get_run
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
+from envoi.errors import ValidationFailedError
 from envoi.installation import Installation
+from envoi.mailings.copies import send_test
+from envoi.mailings.service import create_draft
+from envoi.mailings.variants import save_content
 from envoi.plugins import Plugins
 from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices, apns_error, fcm_error
@@ -201,3 +206,23 @@ def test_what_a_broken_connection_leaves_unknown_is_sent_again(desk: Desk) -> No
     run = desk.send()
     assert set(desk.states(run).values()) == {MessageState.ACCEPTED}
     assert desk.taken() == {("fcm", "t0"), ("fcm", "t1"), ("fcm", "t2")}
+
+
+def test_a_copy_goes_to_the_device_that_was_typed_and_to_no_customer(
+    desk: Desk, plugins: Plugins
+) -> None:
+    desk.gateway("fcm")
+    desk.gateway("apns")
+    desk.device(0, "fcm", "customers-own")
+    desk.device(1, "apns", "registered")
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        draft = create_draft(session, desk.tenant_id, channel="push", name="News")
+        save_content(session, desk.tenant_id, draft.id, draft.version, CONTENT)
+        about = (session, plugins, desk.installation.settings, desk.tenant_id, draft.id)
+        with pytest.raises(ValidationFailedError, match="nobody-knows"):
+            send_test(*about, addresses=["nobody-knows"], customer_id=desk.people[0])
+        typed = ["registered", "fcm:a:b"]
+        run = send_test(*about, addresses=typed, customer_id=desk.people[0])
+    send_copies(desk.installation, desk.tenant_id, run.id)
+    assert desk.taken() == {("apns", "registered"), ("fcm", "a:b")}
+    assert desk.services.taken[0].fields["text"] == "Hello Boris"

@@ -46,7 +46,7 @@ class Api:
         self._database = database
         self._intake = Intake(database, signer)
         self._allowances = Allowances()
-        self._services = {spec.service for spec in plugins.providers.values() if spec.service}
+        self._services = plugins.push_services
 
     def __call__(self, environ: Environ, path: str) -> Answer:
         """Answer a request to a path below `/api/`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import (
     ARRAY,
@@ -121,3 +121,31 @@ def devices_of(session: Session, tenant_id: int, customer_id: int) -> Sequence[C
     c = table(CustomerDevice).c
     mine = select(CustomerDevice).where(c.tenant_id == tenant_id, c.customer_id == customer_id)
     return session.scalars(mine.order_by(c.gone_at.is_not(None), c.seen_at.desc(), c.id)).all()
+
+
+def addressed(
+    session: Session, tenant_id: int, wanted: Sequence[str], services: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Sort what a person typed into devices, as `service:token`, and what names none.
+
+    A token that an app has registered needs no service before it.
+    """
+    found: list[str] = []
+    strange: list[str] = []
+    c = table(CustomerDevice).c
+    known = select(c.token, c.service).where(living(tenant_id), c.token.in_(wanted))
+    registered = {row.token: row.service for row in session.execute(known)}
+    for address in wanted:
+        if address in registered:
+            found.append(f"{registered[address]}:{address}")
+        elif address.partition(":")[0] in services and address.partition(":")[2]:
+            found.append(address)
+        else:
+            strange.append(address)
+    return list(dict.fromkeys(found)), strange
+
+
+def device_at(address: str) -> Device:
+    """The device that `service:token` means, outside of everybody's devices."""
+    service, _, token = address.partition(":")
+    return Device(id=0, service=service, token=token)

@@ -157,7 +157,7 @@ def _send(
         return
     # Steps tell the copies of one customer apart where mailboxes compare Message-IDs.
     message = ClaimedMessage(person.customer_id, place % _STEPS + 1, copy.variant, 0)
-    reader = replace(person, address=copy.address, name="")
+    reader = replace(person, address=copy.address, name="", devices=plan.devices_at(copy.address))
     plugins = installation.plugins
     outgoing = fence(plugins, "channel", plan.channel, partial(plan.render, message, reader))
     _note(installation, plan, place, CopyState.SENDING, "")

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.recheck import recheck_of_run
 from envoi.content.kit import Kit
+from envoi.customers.devices import device_at
 from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
@@ -29,7 +30,7 @@ from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.recorder import OnWire
 from envoi.delivery.routes import Route
 from envoi.delivery.runs import RunSettings, VariantContent, get_run, store_links
-from envoi.delivery.services import open_services
+from envoi.delivery.services import Services, open_services
 from envoi.delivery.sheet import Ready
 from envoi.delivery.steps import MOST_STEPS, channel_of, channels_of
 from envoi.delivery.throttle import Rates
@@ -43,6 +44,7 @@ from envoi.types import (
     AddressKind,
     ChannelSpec,
     CompiledContent,
+    Device,
     Envelope,
     Outgoing,
     Provider,
@@ -106,6 +108,10 @@ class Plan:
         """Where connections to the gateway are kept."""
         version = hash((self.route.version, *self.route.services))
         return *self.gateway, version if self.route.services else self.route.version
+
+    def devices_at(self, address: str) -> tuple[Device, ...]:
+        """The device that a copy goes to, instead of those of the customer whom it is made for."""
+        return (device_at(address),) if isinstance(self.provider, Services) else ()
 
     def ready(self, message: ClaimedMessage, person: Person) -> Ready:
         """Make one message with its price; raise what the content raises."""

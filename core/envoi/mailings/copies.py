@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from envoi.accounts.models import Account, Membership
 from envoi.customers.contacts import check_phone
+from envoi.customers.devices import addressed
 from envoi.customers.models import Customer, Quality
 from envoi.db import table
 from envoi.delivery.copies import NOBODY, Copies, Copy, add_copies, copies_of
@@ -62,8 +63,12 @@ def send_test(
         ValidationFailedError: An address is none, or a variant cannot be sent.
     """
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
-    country = tenant_settings(session, tenant_id).default_country
-    wanted = _checked(plugins.channels[mailing.channel].address_kind, addresses, country)
+    kind = plugins.channels[mailing.channel].address_kind
+    if kind is AddressKind.PUSH:
+        wanted = _devices(session, plugins, tenant_id, addresses)
+    else:
+        country = tenant_settings(session, tenant_id).default_country
+        wanted = _checked(kind, addresses, country)
     if problems := _problems_of_test(session, plugins, mailing, wanted, numbers):
         raise ValidationFailedError(problems)
     variants = [get_variant(session, mailing, number) for number in numbers]
@@ -102,6 +107,8 @@ def copy_to_watchers(
     kind = plugins.channels[mailing.channel].address_kind
     country = tenant_settings(session, mailing.tenant_id).default_country
     wanted = _usable(kind, addresses_of(group, kind), country) if group else []
+    if kind is AddressKind.PUSH:
+        wanted, _ = addressed(session, mailing.tenant_id, wanted, plugins.push_services)
     if not wanted:
         return None
     variants = variants_of(session, mailing)
@@ -225,6 +232,24 @@ def _checked(kind: AddressKind, addresses: Sequence[str], country: str) -> list[
     if kind is AddressKind.PHONE:
         return _phones(addresses, country)
     return _emails(addresses) if kind is AddressKind.EMAIL else list(addresses)
+
+
+def _devices(
+    session: Session, plugins: Plugins, tenant_id: int, addresses: Sequence[str]
+) -> list[str]:
+    """Name devices with their services; raise for every one of which nobody knows it."""
+    found, strange = addressed(session, tenant_id, addresses, plugins.push_services)
+    problems = [
+        Problem(
+            "addresses",
+            f"No app has registered this token: {token[:100]}."
+            " Put its service before it, as in fcm:TOKEN.",
+        )
+        for token in strange
+    ]
+    if problems:
+        raise ValidationFailedError(problems)
+    return found
 
 
 def _phones(addresses: Sequence[str], country: str) -> list[str]:

@@ -35,6 +35,16 @@ WITH_VALUES = (
         "The text makes {count} parts ({alphabet}), and at most {most} are sent to one"
         " customer. Shorten it."
     ),
+    # Cascades, and Viber.
+    _(
+        "The cascade may wait for {waits} minutes, longer than the messages' lifetime of"
+        " {lifetime}. Shorten the waiting, or lengthen the lifetime."
+    ),
+    _("A cascade has at most {most} channels. Remove one first."),
+    _("A button shows at most {most} characters. Shorten it."),
+    _("The text has {count} characters, and a Viber message at most {most}. Shorten it."),
+    _("The text is longer than {most} characters."),
+    _("The button is longer than {most} characters."),
     _("Nothing is called {name}. Choose one of the names."),
     # Push, and the API's keys.
     _(
@@ -42,6 +52,7 @@ WITH_VALUES = (
         " an emoji four. Shorten it here."
     ),
     _("APNs refuses the account: {reason}. Check key, team and bundle ID."),
+    _("No app has registered this token: {token}. Put its service before it, as in fcm:TOKEN."),
     _("A key has a name of 1 to {most} characters, best that of the system."),
     # Limits of gateways.
     _("{name} is no domain. Write one such as gmail.com."),
@@ -234,6 +245,20 @@ WITH_VALUES = (
     ),
     _("There is no working plugin {name}."),
     _("The plugin {names} is off for this company. An administrator can switch it on."),
+    # Macros and promo codes.
+    _("There is no macro {name}. There are: {names}."),
+    _("There is no group of promo codes named {name}. Choose one that there is."),
+    _("The promo codes of {name} have expired. Choose another group."),
+    _(
+        "The group {name} has {count} promo codes left, and {more} messages are next. Add codes"
+        " to it, then continue the mailing."
+    ),
+    _("Line {line} is no code: at most {count} characters, no spaces."),
+    _("Enter a name of 1 to {count} characters without quotes and braces."),
+    _("There is a group named {name} already. Choose another name."),
+    _("From 1 to {count} codes can be added at once. Add the others after them."),
+    _("The format has only {count} codes that are free. Make it longer."),
+    _("A code has 1 to {count} characters. Change the format."),
     # What a form's own model refuses.
     _("At most {count} characters fit. Shorten the text."),
     _("At least {count} characters are needed. Enter more."),
@@ -244,6 +269,8 @@ WITH_VALUES = (
     _("Enter a number below {count}."),
     _("Enter a number up to {count}."),
     # Around another sentence, so these are the last to be tried.
+    _("The macro {macro} gave nothing: {sentence}"),
+    _("The macro {macro} cannot be used: {sentence}"),
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
 )

@@ -32,5 +32,5 @@ REASONS = {
 FAULTS = {
     Fault.HARD: _("Hard: the address"),
     Fault.SENDER: _("Sender: ourselves"),
-    Fault.SOFT: _("Soft: the mailbox, for now"),
+    Fault.SOFT: _("Soft: the recipient, for now"),
 }

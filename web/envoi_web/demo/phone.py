@@ -30,7 +30,7 @@ CLOSE = timedelta(minutes=2)
 ACTS = {
     Act.DELIVER: (lazy_gettext("Deliver"), "check", "btn-primary"),
     Act.READ: (lazy_gettext("Read"), "mail-opened", ""),
-    Act.TAP: (lazy_gettext("Tap the button"), "click", ""),
+    Act.TAP: (lazy_gettext("Tap"), "click", ""),
     Act.SAY_NOTHING: (lazy_gettext("Say nothing"), "clock-pause", ""),
     Act.FAIL: (lazy_gettext("Fail"), "circle-x", "btn-ghost-danger"),
 }

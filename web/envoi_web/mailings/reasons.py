@@ -28,7 +28,7 @@ def held_reason(reason: Reason) -> tuple[str, str]:
         MessageState.BLOCKED: _("Blocked"),
         MessageState.EXPIRED: _("Expired: its time was over"),
         MessageState.CANCELLED: _("Cancelled"),
-        MessageState.ACCEPTED: reason.text or _("Returned by the recipient's server"),
+        MessageState.ACCEPTED: reason.text or _("Reported as not delivered"),
     }
     sample = "" if reason.state is MessageState.ACCEPTED else reason.text
     told = sample.startswith(str(reason.code))

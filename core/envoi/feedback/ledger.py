@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, DateTime, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -41,6 +42,7 @@ _HITS: dict[str, EventKind] = {
     EventType.READ: EventKind.OPEN,
     EventType.CLICKED: EventKind.CLICK,
 }
+_KEY = ("tenant_id", "run_id", "customer_id", "step", "launched_on")
 _NEVER_SENT = (MessageState.EXCLUDED, MessageState.CONTROL)
 
 
@@ -127,16 +129,7 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
     A key proves which message a report is about, and everybody who got one knows a key. So
     the customer's own address is blamed, or where the report names only others, none.
     """
-    m, r, c = table(Message).c, table(Run).c, table(Customer).c
-    channel = channel_of_message().label("channel")
-    query = (
-        select(channel, r.status, c.email, c.phone, m.variant, m.state)
-        .select_from(table(Message))
-        .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
-        .outerjoin(table(Customer), and_(c.tenant_id == m.tenant_id, c.id == m.customer_id))
-        .where(_is(ref), m.state.not_in(_NEVER_SENT), r.kind == RunKind.MAILING)
-    )
-    row = session.execute(query).one_or_none()
+    row = session.execute(_finding(), _names(ref)).one_or_none()
     if row is None:
         return None
     return Reported(
@@ -145,6 +138,20 @@ def _find(session: Session, ref: MessageRef, named: Collection[str]) -> Reported
         address=_blamed(row, named),
         state=row.state,
         sending=row.status in (RunStatus.COLLECTING, RunStatus.SENDING),
+    )
+
+
+@cache
+def _finding() -> Any:
+    """The statement, built once: every report asks it."""
+    m, r, c = table(Message).c, table(Run).c, table(Customer).c
+    channel = channel_of_message().label("channel")
+    return (
+        select(channel, r.status, c.email, c.phone, m.variant, m.state)
+        .select_from(table(Message))
+        .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
+        .outerjoin(table(Customer), and_(c.tenant_id == m.tenant_id, c.id == m.customer_id))
+        .where(_named(), m.state.not_in(_NEVER_SENT), r.kind == RunKind.MAILING)
     )
 
 
@@ -181,17 +188,27 @@ def _arrived(session: Session, found: Reported, at: datetime | None, *facts: str
     """
     if at is None:
         return
-    message, ref = table(Message), found.ref
-    values: dict[str, Any] = {name: func.least(message.c[name], at) for name in facts}
-    if found.channel != CHANNEL:
-        values["bounced_at"] = None
-    before: ColumnElement[datetime] = literal_column("old.bounced_at")
-    undelivered = session.scalar(message.update().where(_is(ref)).values(values).returning(before))
-    if undelivered is not None and found.channel != CHANNEL:
+    ref, is_email = found.ref, found.channel == CHANNEL
+    given = _names(ref) | {"seen_at": at}
+    undelivered = session.scalar(_arriving(facts, is_email), given)
+    if undelivered is not None and not is_email:
         b = table(Bounce).c
         mine = (b.tenant_id == ref.tenant_id, b.run_id == ref.run_id, b.step == ref.step)
         session.execute(table(Bounce).delete().where(*mine, b.customer_id == ref.customer_id))
         judge_phone(session, ref.tenant_id, found.address)
+
+
+@cache
+def _arriving(facts: tuple[str, ...], is_email: bool) -> Any:
+    """The statement, built once; it tells what was known of a failure before."""
+    message, at = table(Message), bindparam("seen_at", type_=DateTime(timezone=True))
+    values: dict[str, Any] = {name: func.least(message.c[name], at) for name in facts}
+    if not is_email:
+        values["bounced_at"] = None
+    m = message.c
+    before = select(m.seq, m.bounced_at).where(_named()).with_for_update().cte("before")
+    arrived = message.update().where(_named(), m.seq == before.c.seq).values(values)
+    return arrived.returning(before.c.bounced_at)
 
 
 def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door) -> None:
@@ -264,12 +281,14 @@ def _complain(session: Session, found: Reported, at: datetime) -> None:
     )
 
 
+def _names(ref: MessageRef) -> dict[str, Any]:
+    return {f"its_{name}": getattr(ref, name) for name in _KEY}
+
+
+def _named() -> ColumnElement[bool]:
+    """The same as `_is`, for statements that are built once."""
+    return and_(*(table(Message).c[name] == bindparam(f"its_{name}") for name in _KEY))
+
+
 def _is(ref: MessageRef) -> ColumnElement[bool]:
-    m = table(Message).c
-    return and_(
-        m.tenant_id == ref.tenant_id,
-        m.run_id == ref.run_id,
-        m.customer_id == ref.customer_id,
-        m.step == ref.step,
-        m.launched_on == ref.launched_on,
-    )
+    return and_(*(table(Message).c[name] == getattr(ref, name) for name in _KEY))

@@ -112,6 +112,7 @@ def collected_run(
     gateway_id: int | None,
     content: dict[str, Any],
     rules: Sequence[Mapping[str, Any]] = (),
+    channel: str = "email",
 ) -> Run:
     """Make a run to all customers and collect it, so that senders may begin."""
     installation = stage.installation
@@ -120,9 +121,10 @@ def collected_run(
         rules=[dict(rule) for rule in rules],
         links_url="https://links.fieldmarket.test",
         block_size=installation.settings.block_size,
+        resends_unconfirmed=installation.plugins.channels[channel].resends_unconfirmed,
     )
     with stage.database.tenant_session(tenant_id) as session:
-        run = open_run(session, tenant_id, settings, gateway_id)
+        run = open_run(session, tenant_id, settings, gateway_id, channel)
     collect(stage.database, installation.plugins, tenant_id, run.id)
     settle(stage)
     with stage.database.tenant_session(tenant_id) as session:

@@ -57,11 +57,11 @@ def send(
         assert size >= mailing.EMAIL_BYTES, f"the emails have {size} bytes only"
         with workers(stage, processes, threads) as senders:
             watched = {"sender": senders, "database": [postmaster(stage)], "sink": [sink]}
-            before = _cpu(watched)
+            before = cpu_of(watched)
             _send_all(stage, run, people, processes * threads)
-            used = {name: cpu - before[name] for name, cpu in _cpu(watched).items()}
+            used = {name: cpu - before[name] for name, cpu in cpu_of(watched).items()}
         baseline = best_rate(port, size)
-    rate = people / _sending_seconds(stage, run)
+    rate = people / sending_seconds(stage, run)
     return [
         at_least("send.rate", rate, "messages/s", SEND_RATE),
         info("send.baseline", baseline, "messages/s"),
@@ -114,9 +114,9 @@ def large_run(stage: Stage, people: Sequence[int] = LARGE_RUNS) -> list[Figure]:
             run = mailing.collected_run(stage, tenant_id, gateway_id, content)
             with workers(stage, PROCESSES, THREADS) as senders:
                 watched = {"all": [*senders, postmaster(stage)]}
-                before = _cpu(watched)["all"]
+                before = cpu_of(watched)["all"]
                 _send_all(stage, run, count, PROCESSES * THREADS)
-                costs.append(1000 * (_cpu(watched)["all"] - before) / count)
+                costs.append(1000 * (cpu_of(watched)["all"] - before) / count)
                 peaks.append(max(peak_megabytes(pid) for pid in senders))
     return [
         at_most("send.cost_ratio", costs[1] / costs[0], "x small run", COST_RATIO),
@@ -139,17 +139,18 @@ def _send_all(stage: Stage, run: Run, people: int, hints: int) -> None:
     """Wake the workers as the scheduler does, and wait until everybody is served."""
     for _ in range(hints):
         assert hint(stage.installation.broker, Work.SEND, run.tenant_id, run.id)
-    wait_for(lambda: _has_ended(stage, run), "the run", seconds=60 + people / 100)
+    wait_for(lambda: has_ended(stage, run), "the run", seconds=60 + people / 100)
     with stage.database.tenant_session(run.tenant_id) as session:
         assert progress(session, run.tenant_id, run.id).accepted == people
 
 
-def _has_ended(stage: Stage, run: Run) -> bool:
+def has_ended(stage: Stage, run: Run) -> bool:
+    """Return whether nothing of a run is left to do."""
     with stage.database.tenant_session(run.tenant_id) as session:
         return get_run(session, run.tenant_id, run.id).status == RunStatus.SENT
 
 
-def _sending_seconds(stage: Stage, run: Run) -> float:
+def sending_seconds(stage: Stage, run: Run) -> float:
     """The time from the first claim to the last recorded answer."""
     block, message = table(RunBlock).c, table(Message).c
     first = select(func.min(block.claimed_at)).where(
@@ -165,7 +166,8 @@ def _sending_seconds(stage: Stage, run: Run) -> float:
     return took.total_seconds()
 
 
-def _cpu(watched: Mapping[str, Sequence[int]]) -> dict[str, float]:
+def cpu_of(watched: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Return the CPU time of processes by what they are."""
     return {name: sum(map(cpu_seconds, pids)) for name, pids in watched.items()}
 
 

@@ -43,15 +43,19 @@ class Stage:
 
 
 def open_run(
-    session: Session, tenant_id: int, settings: RunSettings, gateway_id: int | None = None
+    session: Session,
+    tenant_id: int,
+    settings: RunSettings,
+    gateway_id: int | None = None,
+    channel: str = "email",
 ) -> Run:
-    """Make a run of email without a mailing around it."""
+    """Make a run without a mailing around it."""
     return create_run(
         session,
         tenant_id,
         mailing_id=None,
         kind=RunKind.MAILING,
-        channel="email",
+        channel=channel,
         gateway_id=gateway_id,
         settings=settings,
         now=datetime.now(UTC),

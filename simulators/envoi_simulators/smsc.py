@@ -124,6 +124,7 @@ class Smsc:
         self.faults = Faults()
         self.taken: list[Taken] = []
         self.statuses: list[tuple[float, int]] = []
+        self.cuts: list[float] = []
         self.binds: list[tuple[float, Command]] = []
         self._receipts, self._phone = receipts, phone
         self._decimal_ids, self._tls = decimal_ids, tls
@@ -245,7 +246,10 @@ class Smsc:
     def cuts_after(self, taken: Taken) -> bool:
         """Whether the session is cut instead of an answer."""
         faults = self.faults
-        return taken.number in faults.cut_at or random.random() < faults.cut_share  # noqa: S311
+        is_cut = taken.number in faults.cut_at or random.random() < faults.cut_share  # noqa: S311
+        if is_cut:
+            self.cuts.append(taken.at)
+        return is_cut
 
     def _is_too_fast(self) -> bool:
         second = int(monotonic())

@@ -3,6 +3,18 @@
 from flask_babel import lazy_gettext as _
 
 PLUGIN_WORDS = (
+    # Promo codes.
+    _("Promo code"),
+    _("issued of the group"),
+    _("issued of {group}"),
+    _("never issued of the group"),
+    _("never issued of {group}"),
+    _("A code of a group, one for each customer of a mailing."),
+    _("There are no codes. Enter one a line."),
+    _("There is no such group of promo codes."),
+    _("A part such as {string('0-9', 4)} needs characters and a length."),
+    _("Write parts as {string('0-9', 4)}, and no spaces or other braces."),
+    _("A code holds no spaces. Take them out of the format."),
     # The SMS channel.
     _(
         "At most 11 Latin letters and digits, as registered with the provider, or a number."
@@ -94,7 +106,7 @@ PLUGIN_WORDS = (
         " shop://offers/7. Empty: the app."
     ),
     _("Data for the app"),
-    _("Names and values that the app gets with the message."),
+    _("A line each, such as offer: 7. The app gets them with the message."),
     _("This is no link. Begin it with https://, or with your app's own scheme."),
     _("Such a link runs code instead of opening a page. Use https:// or your app's scheme."),
     _("Phones load pictures over https:// only. Enter such an address."),

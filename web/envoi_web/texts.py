@@ -15,6 +15,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from envoi.plugins import BUILT_IN, load_plugins
+
 PACKAGE = Path(__file__).parent
 FOLDER = PACKAGE / "translations"
 LANGUAGES = ("ru",)
@@ -36,7 +38,12 @@ def sources() -> list[Path]:
     """The folders whose texts belong to this catalogue."""
     import envoi.webkit
 
-    return [PACKAGE, Path(envoi.webkit.__file__).parent]
+    pages = {
+        Path(blueprint.root_path)
+        for info, blueprint in load_plugins().blueprints()
+        if info.distribution == BUILT_IN and PACKAGE not in Path(blueprint.root_path).parents
+    }
+    return [PACKAGE, Path(envoi.webkit.__file__).parent, *sorted(pages - {PACKAGE})]
 
 
 def collected() -> Catalog:

@@ -36,7 +36,7 @@ def macro_problems(
         check = MacroCheck(connection=connection, tenant_id=tenant_id, argument=call.argument)
         asked = partial(plugins.macros[call.name].check, check)
         if problem := fence(plugins, "macro", call.name, asked):
-            found.append(f"{call}: {problem}")
+            found.append(f"The macro {call} cannot be used: {problem}")
     return found
 
 

@@ -77,7 +77,8 @@ def add(promo_group_id: int) -> Response:
         added = groups.add_codes(session, current.tenant_id, promo_group_id, _lines())
         said = ngettext("%(num)s code was added.", "%(num)s codes were added.", added.added)
         if added.known:
-            said = f"{said} {_('%(count)s were there already.', count=added.known)}"
+            known = _("%(count)s were there already.", count=added.known)
+            said = f"{said} {known}"
         return str(said)
 
     return _done(promo_group_id, do)

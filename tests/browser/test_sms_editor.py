@@ -12,6 +12,7 @@ from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.mailings import service, variants
 from factories.customers import index_customers, make_customers
+from looking import faults
 
 pytestmark = pytest.mark.browser
 
@@ -80,3 +81,19 @@ def test_a_switch_counts_at_once_and_a_variable_is_inserted(
     desk.wait_for_url("**/when")
     assert stored()["transliterate"] is True
     expect(desk.locator("main")).to_contain_text("Привет first_name")
+
+
+@pytest.mark.parametrize("channel", ["sms", "viber", "push"])
+def test_editors_of_every_channel_are_accessible(
+    desk: Page, database: Database, tenant_id: int, draft: int, channel: str
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        made = service.create_draft(session, tenant_id, channel=channel, name="Coffee week")
+        content = {"text": "Double points {{ client.properties.first_name }} 🎁"}
+        variants.save_content(session, tenant_id, made.id, made.version, content)
+        other = made.id
+    found = []
+    for step in ("what", "when", "test"):
+        desk.goto(f"/mailings/{other}/{step}")
+        found += faults(desk, f"{channel}, {step}")
+    assert found == []

@@ -359,7 +359,7 @@ def test_an_sms_is_delivered_and_clicked_and_never_opened(
 ) -> None:
     people = add_customers(database, tenant_id, 4)
     run = add_run(database, tenant_id, launched_at=LAUNCHED, channel="sms")
-    delivered, clicked = {"delivered_at": NOW}, {"clicked_at": NOW}
+    delivered, clicked = {"delivered_at": NOW}, {"clicked_at": NOW, "opened_at": NOW}
     add_messages(database, run, people[:3], **delivered)
     add_messages(database, run, people[3:], **delivered | clicked)
     words = open_report(signed_in(Role.ANALYST), run)

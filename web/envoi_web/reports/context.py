@@ -57,8 +57,11 @@ def customers_url(report: MailingReport, outcome: str, count: int) -> str:
 
 
 def tells_opens(report: MailingReport) -> bool:
-    """Whether opens are known: always of some channels, of others where a phone has told."""
-    return report.channel in OPENED or report.funnel.opened > 0
+    """Whether opens are known: always of some channels, of others where a phone has told.
+
+    Who clicked counts as one who opened, so those tell nothing.
+    """
+    return report.channel in OPENED or report.funnel.opened > report.funnel.clicked
 
 
 def is_mail(report: MailingReport) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import audience, estimate, imports, pages, sending, tracking
+from bench import audience, estimate, imports, pages, reports, sending, smpp, tracking
 from bench.figures import Figure, keep, show
 from bench.stage import Stage, stage
 
@@ -25,6 +25,8 @@ GROUPS: dict[str, Group] = {
     "ledger": sending.ledger,
     "large_run": sending.large_run,
     "tracking": tracking.run,
+    "smpp": smpp.run,
+    "reports": reports.run,
 }
 
 

@@ -19,12 +19,13 @@ _FORKS = get_context("fork")
 class Load:
     """What became of the requests; `answered_at` are seconds since the epoch, by request.
 
-    `cpu_seconds` are the generator's own.
+    `cpu_seconds` are the generator's own, `waits` the seconds until each answer.
     """
 
     seconds: float
     cpu_seconds: float
     answered_at: Sequence[float]
+    waits: Sequence[float]
     refused: int
 
     @property
@@ -50,7 +51,7 @@ def _work(result: Connection, port: int, paths: Sequence[str], connections: int)
     began, used = time.perf_counter(), time.process_time()
     client.run()
     seconds, used = time.perf_counter() - began, time.process_time() - used
-    result.send(Load(seconds, used, client.answered_at, client.refused))
+    result.send(Load(seconds, used, client.answered_at, client.waits, client.refused))
 
 
 def _request(path: str) -> bytes:
@@ -81,6 +82,8 @@ class _Client:
         self._selector = selectors.DefaultSelector()
         self._open = 0
         self.answered_at: deque[float] = deque()
+        self.waits: deque[float] = deque()
+        self._asked_at: dict[socket.socket, float] = {}
         self.refused = 0
         for _ in range(connections):
             connected = socket.create_connection(("127.0.0.1", port))
@@ -100,6 +103,7 @@ class _Client:
         if found is None:
             self._close(connected)
         else:
+            self._asked_at[connected] = time.perf_counter()
             connected.sendall(found[1])
 
     def _hear(self, connected: socket.socket) -> None:
@@ -108,6 +112,7 @@ class _Client:
             if answer[9:12] not in (b"200", b"302"):
                 self.refused += 1
             self.answered_at.append(time.time())
+            self.waits.append(time.perf_counter() - self._asked_at[connected])
             self._ask(connected)
         except OSError:
             self._close(connected)

@@ -43,7 +43,7 @@ def run(stage: Stage, hits: int = HITS, rounds: int = ROUNDS) -> list[Figure]:
     sent = _sent_run(stage, hits * rounds)
     paths = _paths(stage, sent, hits * rounds)
     rates, written, generator, empty_rates = [], [], [], []
-    with _tracking(stage) as (port, server), _empty(stage) as empty_port:
+    with served_tracking(stage) as (port, server), _empty(stage) as empty_port:
         load(empty_port, ["/"] * hits)
         used = _cpu(stage, server)
         for turn in range(rounds):
@@ -127,7 +127,7 @@ def _cpu(stage: Stage, server: int) -> list[float]:
 
 
 @contextmanager
-def _tracking(stage: Stage) -> Iterator[tuple[int, int]]:
+def served_tracking(stage: Stage) -> Iterator[tuple[int, int]]:
     """Run `envoi tracking`; yields its port and its process."""
     port = free_port()
     command = [sys.executable, "-m", "envoi", "tracking"]

@@ -80,7 +80,7 @@ class ViberContent(BaseModel):
         "",
         max_length=5_000,
         title="Text",
-        description=f"At most {MOST_CHARACTERS:,} characters.",
+        description="At most 1,000 characters.",
         json_schema_extra={"template": True, "lines": 6},
     )
     image: WebAddress = Field(
@@ -94,7 +94,7 @@ class ViberContent(BaseModel):
         "",
         max_length=200,
         title="Button text",
-        description=f"At most {MOST_OF_BUTTON} characters. Empty: no button.",
+        description="At most 30 characters. Empty: no button.",
         json_schema_extra={"template": True},
     )
     link: WebAddress = Field(

@@ -74,7 +74,7 @@ class Product:
 @contextmanager
 def running_product(folder: Path, **variables: str) -> Iterator[Product]:
     """Start the product in a folder, with a company `shop` whose mail goes to a sink."""
-    port = _free_ports()
+    port = free_ports(5)
     environment = {
         **os.environ,
         "ENVOI_DATA_DIR": str(folder),
@@ -118,14 +118,14 @@ def _answers(product: Product) -> bool:
         return False
 
 
-def _free_ports() -> int:
+def free_ports(count: int) -> int:
     """Find a port that is free together with the next: pages, tracking, demo mail, ..."""
     while True:
         with socket.socket() as first:
             first.bind(("127.0.0.1", 0))
             port = int(first.getsockname()[1])
         try:
-            for number in range(port + 1, port + 5):
+            for number in range(port + 1, port + count):
                 with socket.socket() as other:
                     other.bind(("127.0.0.1", number))
         except OSError:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from envoi.customers.models import Import, ImportState
 from envoi.db import Database, table
 from envoi.delivery.circuit import failed
-from envoi.delivery.models import Gateway, Message, MessageState, Run, RunKind, RunStatus
+from envoi.delivery.models import Gateway, Message, MessageState, Run, RunBlock, RunKind, RunStatus
 from envoi.errors import ProviderError
 from envoi.exports.models import Export, ExportState
 from envoi.feedback.models import Bounce, Door, Fault
@@ -153,6 +153,17 @@ def test_what_is_open_and_not_announced_is_found(
             session.add(DueWork(due_at=NOW, tenant_id=tenant_id, kind=lost[0].value, ref=lost[1]))
         session.flush()
         assert lost_work(session, tenant_id) == []
+
+
+def test_a_cascade_that_may_move_on_is_looked_at(database: Database, tenant_id: int) -> None:
+    with database.tenant_session(tenant_id) as session:
+        run_id = a_run(session, tenant_id, RunStatus.SENDING)
+        key = {"tenant_id": tenant_id, "run_id": run_id, "launched_on": NOW.date()}
+        for number, moves_at in enumerate((None, NOW, NOW + timedelta(minutes=5))):
+            session.add(RunBlock(**key, number=number, due_at=NOW, moves_at=moves_at))
+    with database.tenant_session(tenant_id) as session:
+        lost = {(kind, ref): due_at for kind, ref, due_at in lost_work(session, tenant_id)}
+        assert lost == {(Work.SEND, run_id): None, (Work.CASCADE, run_id): NOW}
 
 
 def test_a_run_that_ought_to_be_paused_is_looked_at(database: Database, tenant_id: int) -> None:

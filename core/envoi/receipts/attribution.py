@@ -53,7 +53,7 @@ _ATTRIBUTE = text(
         FROM unnest(CAST(:runs AS bigint[]), CAST(:days AS date[]),
             CAST(:windows AS interval[]), CAST(:ends AS timestamptz[]),
             CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[]),
-            CAST(:conditions AS jsonb[]), CAST(:delivered AS boolean[]))
+            CAST(:conditions AS jsonb[]), CAST(:delivered AS jsonb[]))
             AS c(run_id, launched_on, span, until, first, last, wanted, delivered)
     ), touch AS (
         SELECT m.customer_id, at.contact_at, m.accepted_at, m.run_id, m.step, m.variant,
@@ -62,7 +62,8 @@ _ATTRIBUTE = text(
             c.min_items, c.min_amount, c.products, c.categories, c.by_line
         FROM message m JOIN candidate c ON c.run_id = m.run_id AND c.launched_on = m.launched_on
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN c.last IS NULL AND c.delivered THEN m.delivered_at
+            SELECT CASE WHEN c.last IS NULL AND CAST(c.delivered -> m.step - 1 AS boolean)
+                    THEN m.delivered_at
                 WHEN c.last IS NULL THEN m.opened_at
                 WHEN m.bounced_at IS NULL THEN coalesce(m.delivered_at, m.accepted_at)
                 END AS contact_at
@@ -125,8 +126,9 @@ class Window:
     first: datetime | None = None
     last: datetime | None = None
     conditions: dict[str, Any] = field(default_factory=dict)
-    by_delivery: bool = False
-    """Whether a message counts from its delivery, because nobody tells that it was opened."""
+    by_delivery: tuple[bool, ...] = (False,)
+    """Of each step, whether its message counts from its delivery, because nobody tells that it was
+    opened."""
 
     @property
     def contacts_until(self) -> datetime:
@@ -275,7 +277,8 @@ def _windows(
         run.settings["attribution_from"].astext.cast(Date).label("first"),
         last.label("last"),
         run.settings["attribution_conditions"].label("conditions"),
-        run.channel.not_in(OPENED).label("by_delivery"),
+        run.channel,
+        run.settings["steps"].label("steps"),
     ).where(
         run.tenant_id == tenant_id,
         run.kind == int(RunKind.MAILING),
@@ -297,6 +300,7 @@ def _window(row: Any, zone: ZoneInfo) -> Window:
         end = min(row.last, row.launched_on + timedelta(days=LONGEST_WINDOW))
         first = datetime.combine(row.first or row.launched_on, time(), zone)
         last = datetime.combine(end + timedelta(days=1), time(), zone)
+    channels = [row.channel, *(step["channel"] for step in row.steps or ())]
     return Window(
         run_id=row.id,
         launched_on=row.launched_on,
@@ -304,7 +308,7 @@ def _window(row: Any, zone: ZoneInfo) -> Window:
         first=first,
         last=last,
         conditions=row.conditions or {},
-        by_delivery=row.by_delivery,
+        by_delivery=tuple(channel not in OPENED for channel in channels),
     )
 
 
@@ -318,7 +322,7 @@ def _candidates(windows: Sequence[Window]) -> dict[str, object]:
         "firsts": [w.first for w in windows],
         "lasts": [w.last for w in windows],
         "conditions": [json.dumps(w.conditions) for w in windows],
-        "delivered": [w.by_delivery for w in windows],
+        "delivered": [json.dumps(w.by_delivery) for w in windows],
         "first_day": min(w.launched_on for w in windows),
         "last_day": max(w.launched_on for w in windows),
     }

@@ -26,7 +26,7 @@ from envoi.feedback.reporting import reporter
 from envoi.feedback.reports import match_waiting
 from envoi.feedback.webhook import PATH, make_webhook
 from envoi.installation import Installation
-from envoi.jobs import Work, is_announced
+from envoi.jobs import Work, is_announced, withdraw
 from envoi.plugins import PluginInfo, Plugins, load_plugins
 from envoi.tenants.service import create_tenant
 from envoi.tracking.app import TrackingApp
@@ -35,6 +35,7 @@ from envoi.tracking.judging import reclassify
 from envoi.tracking.models import EventCounter
 from envoi.tracking.tokens import TokenSigner, signer_of
 from envoi.types import DeliveryEvent, WebhookRequest
+from envoi_workers.lost import lost_work
 from factories.delivery import an_installation
 from factories.reports import TAKEN_AT, TOKEN, Handed, Teller, handed_over, teller_gateway
 
@@ -132,6 +133,20 @@ def test_a_report_of_nothing_of_ours_waits_an_hour_and_then_for_a_person(
         (InboundState.QUARANTINED, "no_message")
     ]
     assert kept(handed, WaitingReport) == []
+
+
+def test_waiting_reports_that_nobody_announced_are_found(
+    handed: Handed, signer: TokenSigner
+) -> None:
+    told(handed, signer, "delivered", "77")
+    tenant_id = handed.run.tenant_id
+    with handed.database.tenant_session(tenant_id) as session:
+        announced = lost_work(session, tenant_id)
+        withdraw(session, tenant_id, Work.MATCH, handed.gateway_id)
+        lost = lost_work(session, tenant_id)
+    assert [work for work in lost if work not in announced] == [
+        (Work.MATCH, handed.gateway_id, None)
+    ]
 
 
 def _made_older(handed: Handed, by: timedelta) -> None:

@@ -9,11 +9,11 @@ from contextlib import closing
 from types import FrameType
 
 import click
-import httpx
 
 from envoi.demo.gateways import ACCOUNT, simulators_password
 from envoi.demo.phone import control_token
 from envoi.demo.push_keys import push_keys
+from envoi.outgoing import HttpClient
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi_simulators.control import control_server
@@ -54,4 +54,5 @@ def simulators() -> None:
 def tap(settings: Settings, url: str) -> None:
     """Open a tracked link as a phone would; what leads elsewhere stays unopened."""
     if url.startswith(f"{settings.links_url}/"):
-        httpx.get(url, timeout=TAP_SECONDS, follow_redirects=False, trust_env=False)
+        with closing(HttpClient(timeout=TAP_SECONDS)) as client:
+            client.request("GET", url)

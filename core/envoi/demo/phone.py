@@ -6,16 +6,26 @@ Simulated providers hand messages to it (`envoi_simulators`), pages look at it f
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
+from http import HTTPStatus
+from json import dumps, loads
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from envoi.errors import ConflictError, EnvoiError, NotFoundError
+from envoi.errors import (
+    ConflictError,
+    EnvoiError,
+    NotFoundError,
+    ProviderError,
+    UnansweredError,
+)
+from envoi.outgoing import HttpClient
 from envoi.settings import Settings
 
 ANSWER_SECONDS = 2.0
@@ -114,18 +124,30 @@ class Phones:
         body = manners.model_dump(mode="json")
         self._ask("POST", "/manners", params={"address": address}, json=body)
 
-    def _ask(self, method: str, path: str, **given: Any) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Any:
+        url = f"{self._url}{path}?{urlencode(params or {}, doseq=True)}"
         try:
-            with httpx.Client(trust_env=False, timeout=ANSWER_SECONDS) as client:
-                answer = client.request(method, self._url + path, headers=self._headers, **given)
-        except httpx.HTTPError as error:
+            with closing(HttpClient(timeout=ANSWER_SECONDS)) as client:
+                answer = client.request(
+                    method,
+                    url,
+                    headers={**self._headers, "Content-Type": "application/json"},
+                    content=dumps(json).encode() if json else b"",
+                )
+        except (ProviderError, UnansweredError) as error:
             raise PhoneAwayError(
                 "The simulators give no answer. They start with `make run`; look at its output."
             ) from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND:
             raise NotFoundError("This message is not on the phone any more.")
-        if answer.status_code == httpx.codes.CONFLICT:
+        if answer.status == HTTPStatus.CONFLICT:
             raise ConflictError("This has been done already, or is not possible any more.")
-        if answer.is_error:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise PhoneAwayError("The simulators refuse to answer. Start everything again.")
-        return answer.json()
+        return loads(answer.body)

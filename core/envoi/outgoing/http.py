@@ -67,7 +67,6 @@ class HttpClient:
 
     Args:
         timeout: Seconds to connect, and for the whole answer.
-        http2: Speak HTTP/2 and nothing else.
         tls: How certificates are checked; by the authorities of this machine unless given.
         connections: How many are open at the same time at most.
     """
@@ -76,7 +75,6 @@ class HttpClient:
         self,
         *,
         timeout: float = 30.0,
-        http2: bool = False,
         tls: ssl.SSLContext | None = None,
         connections: int = 10,
     ) -> None:
@@ -84,9 +82,7 @@ class HttpClient:
         from envoi.outgoing.pool import make_pool
 
         self._timeout = timeout
-        self._pool: ConnectionPool = make_pool(
-            tls or ssl.create_default_context(), http2=http2, connections=connections
-        )
+        self._pool: ConnectionPool = make_pool(tls or ssl.create_default_context(), connections)
 
     def request(
         self,

@@ -38,14 +38,12 @@ class LookedAt(SyncBackend):
         return super().connect_tcp(last, port, timeout, local_address, socket_options)
 
 
-def make_pool(tls: ssl.SSLContext, *, http2: bool, connections: int) -> ConnectionPool:
+def make_pool(tls: ssl.SSLContext, connections: int) -> ConnectionPool:
     """Make the pool of a client."""
     return ConnectionPool(
         ssl_context=tls,
         max_connections=connections,
         max_keepalive_connections=connections,
         keepalive_expiry=_IDLE_SECONDS,
-        http1=not http2,
-        http2=http2,
         network_backend=LookedAt(),
     )

@@ -15,6 +15,7 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
 from envoi.api.keys import keys_of, make_key
 from envoi.customers import mapping as columns
+from envoi.customers.devices import register
 from envoi.customers.field_settings import FieldForm, create_field
 from envoi.customers.import_kinds import ImportKind
 from envoi.customers.imports import create_import
@@ -79,6 +80,7 @@ def founded(database: Database, plugins: Plugins, folder: Path, word: str) -> Co
         make_customers(session, tenant_id, CUSTOMERS, prefix=f"{word}-")
         index_customers(session.connection(), tenant_id)
         people = customer_ids(session, tenant_id)
+        register(session, tenant_id, people[0], service="fcm", token=word, name=word)
         site = an_installation(database, plugins, folder)
         gateway = smtp_gateway(session, site, tenant_id, 25)
         segment = create_segment(session, tenant_id, name=word, tree=TREE, plugins=plugins)

@@ -48,7 +48,7 @@ class ApnsSettings(BaseModel):
         max_length=2_000,
         title="Key",
         description="The content of the .p8 file: in Apple's developer account open Keys.",
-        json_schema_extra={"sent_to": "url"},
+        json_schema_extra={"sent_to": "url", "lines": 6},
     )
     environment: Environment = Field(
         Environment.PRODUCTION,

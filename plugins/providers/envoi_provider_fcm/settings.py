@@ -35,7 +35,7 @@ class FcmSettings(BaseModel):
         title="Key file",
         description="The whole JSON file of a service account: in Firebase open Project settings,"
         " Service accounts, Generate new private key.",
-        json_schema_extra={"sent_to": "url"},
+        json_schema_extra={"sent_to": "url", "lines": 6},
     )
     url: str = Field(
         "https://fcm.googleapis.com",

@@ -37,7 +37,7 @@ FIRST_LOOK, LAST_LOOK = timedelta(seconds=1), timedelta(minutes=5)
 RECORDED = timedelta(seconds=10)
 """By then an answer to a hand-over is written down, or will never be: only then a message of
 unknown outcome is looked for by its address."""
-MOST_AT_ONCE = 2_000
+MOST_AT_ONCE = 20_000
 LONGEST_AGO = timedelta(days=30)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import audience, estimate, imports, pages, reports, sending, smpp, tracking
+from bench import audience, estimate, imports, pages, plugins, reports, sending, smpp, tracking
 from bench.figures import Figure, keep, show
 from bench.stage import Stage, stage
 
@@ -20,6 +20,7 @@ GROUPS: dict[str, Group] = {
     "volume": lambda s: audience.volume(s.database, s.tenant()),
     "estimate": lambda s: estimate.run(s.database, s.tenant()),
     "pages": pages.run,
+    "plugins": plugins.run,
     "collection": lambda s: audience.collection(s.database, s.tenant()),
     "send": sending.send,
     "ledger": sending.ledger,

@@ -17,6 +17,7 @@ from envoi.accounts.permissions import Role
 from envoi.accounts.service import create_account, set_role
 from envoi.app import create_app
 from envoi.db import Database
+from envoi.installation import Installation
 from envoi.mailings.service import create_draft
 from envoi.segments.service import create_segment
 
@@ -59,7 +60,8 @@ def run(stage: Stage, customers: int = CUSTOMERS) -> list[Figure]:
         connection.execute(_SENT, {"tenant": tenant_id, "mailings": MAILINGS})
         connection.execute(_CONTENT, {"tenant": tenant_id})
     settle(database)
-    browser = _signed_in(stage, tenant_id)
+    employ(stage.database, tenant_id)
+    browser = signed_in(stage.installation)
     pages = list(_pages(stage, tenant_id))
     for page in pages:
         _milliseconds(browser, page)
@@ -101,9 +103,9 @@ def _pages(stage: Stage, tenant_id: int) -> Iterator[str]:
     yield f"/mailings/{draft.id}/what"
 
 
-def _signed_in(stage: Stage, tenant_id: int) -> FlaskClient:
-    _employ(stage.database, tenant_id)
-    browser = create_app(stage.installation).test_client()
+def signed_in(installation: Installation) -> FlaskClient:
+    """Give a browser with the employee of `employ` signed in."""
+    browser = create_app(installation).test_client()
     form = browser.get("/login").get_data(as_text=True)
     token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', form)
     assert token
@@ -111,7 +113,8 @@ def _signed_in(stage: Stage, tenant_id: int) -> FlaskClient:
     return browser
 
 
-def _employ(database: Database, tenant_id: int) -> None:
+def employ(database: Database, tenant_id: int) -> None:
+    """Make the employee who looks at the pages."""
     account_id = create_account(
         database, email=_EMAIL, password=_PASSWORD, name="Bench", language="en"
     )

@@ -130,7 +130,7 @@ class Http2Client:
         Raises:
             ProviderError: The service cannot be reached, or may not be.
         """
-        if self._conversation is not None and not self._conversation.is_over:
+        if self._conversation is not None and self._conversation.goes_on():
             return
         self.close()
         try:
@@ -233,6 +233,20 @@ class _Conversation:
             self._results[stream.place] = Unanswered.UNKNOWN
         self._streams.clear()
         return [self._results.get(n, Unanswered.NOT_TAKEN) for n in range(len(requests))]
+
+    def goes_on(self) -> bool:
+        """Whether more can be asked: the service may have ended it while nobody looked."""
+        try:
+            self._link.settimeout(0)
+            while data := self._link.recv(_MOST_BYTES):
+                for event in self._h2.receive_data(data):
+                    self._take(event)
+            self.is_over = True
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        except (OSError, ProtocolError):
+            self.is_over = True
+        return not self.is_over
 
     def close(self) -> None:
         """Say goodbye and hang up."""

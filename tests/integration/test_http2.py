@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from envoi.errors import TemporaryProviderError
+from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.http2 import Answer, Http2Client, Unanswered
 from envoi.http2 import Request as Asked
+from envoi.outgoing import allow_private
 from envoi_simulators.http2 import Http2Server, Reply, Request
 
 Serve = Callable[[Callable[[Request], Reply]], tuple[Http2Server, Http2Client]]
@@ -95,9 +96,10 @@ def test_a_connection_that_was_ended_is_opened_again(serve: Serve) -> None:
     server, client = serve(lambda r: Reply(body=b"ok"))
     assert isinstance(client.exchange(requests(1))[0], Answer)
     server.hang_up()
+    assert isinstance(client.exchange(requests(1))[0], Answer)
     client.close()
     assert isinstance(client.exchange(requests(1))[0], Answer)
-    assert server.connections == 2
+    assert server.connections == 3
 
 
 def test_nobody_there_is_an_error_and_nothing_has_left(serve: Serve) -> None:
@@ -105,3 +107,14 @@ def test_nobody_there_is_an_error_and_nothing_has_left(serve: Serve) -> None:
     server.stop()
     with pytest.raises(TemporaryProviderError):
         client.exchange(requests(1))
+
+
+def test_private_networks_can_be_closed(serve: Serve) -> None:
+    server, client = serve(lambda r: Reply())
+    allow_private(False)
+    try:
+        with pytest.raises(PermanentProviderError, match="private network"):
+            client.exchange(requests(1))
+    finally:
+        allow_private(True)
+    assert server.connections == 0

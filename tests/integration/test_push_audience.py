@@ -65,6 +65,7 @@ def test_without_a_living_device_nobody_is_reached(
     assert volume.excluded(Stage.ADDRESS_ISSUE) == 3
     assert volume.excluded(Stage.CHANNEL_OPT_OUT) == 1
     assert volume.recipients == 2
+    assert answer is not None
     assert (answer.stage, answer.detail) == (Stage.ADDRESS_ISSUE, "without")
 
 

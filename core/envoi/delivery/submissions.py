@@ -91,9 +91,9 @@ def packed(submissions: Sequence[Submission], room: int) -> bytes:
     found = b""
     for s in submissions:
         name = s.provider_id.encode()[:LONGEST_ID]
-        head = _HEAD.pack(
-            s.number, within(s.code), _ORDER.index(s.status), s.address_gone, len(name)
-        )
+        # There is no room for the moment; without it a device that was named since would go.
+        is_gone = s.address_gone and s.gone_since is None
+        head = _HEAD.pack(s.number, within(s.code), _ORDER.index(s.status), is_gone, len(name))
         if len(found) + len(head) + len(name) > room:
             break
         found += head + name

@@ -158,7 +158,7 @@ def test_what_is_open_and_not_announced_is_found(
 def test_a_cascade_that_may_move_on_is_looked_at(database: Database, tenant_id: int) -> None:
     with database.tenant_session(tenant_id) as session:
         run_id = a_run(session, tenant_id, RunStatus.SENDING)
-        key = {"tenant_id": tenant_id, "run_id": run_id, "launched_on": NOW.date()}
+        key: dict[str, Any] = {"tenant_id": tenant_id, "run_id": run_id, "launched_on": NOW.date()}
         for number, moves_at in enumerate((None, NOW, NOW + timedelta(minutes=5))):
             session.add(RunBlock(**key, number=number, due_at=NOW, moves_at=moves_at))
     with database.tenant_session(tenant_id) as session:

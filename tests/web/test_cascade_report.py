@@ -1,0 +1,38 @@
+"""The report of a cascade counts people once, and messages by channel."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import insert
+
+from envoi.db import Database, table
+from envoi.delivery.models import RunCost
+from envoi.mailings.outcomes import count_of
+from ledger_rows import NOW, add_customers, add_messages, add_run
+from pages import SignIn
+
+
+def test_people_once_and_messages_by_channel(
+    signed_in: SignIn, database: Database, tenant_id: int
+) -> None:
+    """Five by Viber: two arrive, three are followed by an SMS, of which one arrives."""
+    sms = {"channel": "sms", "wait_minutes": 10, "success": "delivered", "contents": [{}]}
+    run = add_run(database, tenant_id, channel="viber", steps=[sms])
+    people = add_customers(database, tenant_id, 5)
+    add_messages(database, run, people[:2], delivered_at=NOW, opened_at=NOW)
+    add_messages(database, run, people[2:], bounced_at=NOW)
+    add_messages(database, run, people[2:3], step=2, follows=True, delivered_at=NOW)
+    add_messages(database, run, people[3:], step=2, follows=True, bounced_at=NOW)
+    cost = {"tenant_id": tenant_id, "run_id": run.run_id, "gateway_id": 1, "parts": 3}
+    with database.tenant_session(tenant_id) as session:
+        session.execute(insert(table(RunCost)).values(**cost, step=2, amount=22_500))
+        outcomes = ("recipients", "sent", "delivered", "undelivered", "opened")
+        counts = [count_of(session, tenant_id, run.mailing_id, name) for name in outcomes]
+    assert counts == [5, 5, 3, 2, 2]
+    shown = signed_in().get(f"/mailings/{run.mailing_id}/report").text
+    [card] = re.findall(r'aria-labelledby="steps-title">(.*?)</section>', shown, re.DOTALL)
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in card.split("<tr>")[2:]]
+    assert rows[0][:7] == ["1.", "Viber", "5", "2", "2", "3", "3"]
+    assert rows[1][:7] == ["2.", "SMS", "3", "1", "0", "2", "–"]
+    assert any("2.25" in cell for cell in rows[1])

@@ -37,7 +37,8 @@ def preview_of(
         people = _with(people, measured.longest, measured.name)
     first = asked or (measured.longest if people and measured else 0) or _nth(people, 0)
     second = (measured.shortest if people and measured else 0) or _nth(people, 1)
-    phones = [_phone(mailing, draft, first, _("The customer chosen"), 0)]
+    whose = _("The customer chosen") if first else _("Without a customer's data")
+    phones = [_phone(mailing, draft, first, whose, 0)]
     if second and second != first:
         label = _("The shortest") if measured else dict(people).get(second, "")
         phones.append(_phone(mailing, draft, second, label, second))

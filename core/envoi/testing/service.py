@@ -12,7 +12,7 @@ class FakeService:
     """A provider's service, for tests and rehearsals; a context manager.
 
     `status` and `body` are its answer to every request, None as `status` hangs up without one.
-    `taken` holds the bodies of the requests that it answered with success.
+    `taken` holds the bodies of the requests that it answered with success; one without a body is none of them.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
             if service.status is None:
                 self.close_connection = True
                 return
-            if service.status < 300:
+            if body and service.status < 300:
                 service.taken.append(body)
             self.send_response(service.status)
             self.send_header("Content-Length", str(len(service.body)))

@@ -12,7 +12,7 @@ class FakeService:
     """A provider's service, for tests and rehearsals; a context manager.
 
     `status` and `body` are its answer to every request, None as `status` hangs up without one.
-    `taken` holds the bodies of the requests that it answered with success; one without a body is none of them.
+    `taken` holds the bodies of the requests that it answered with success, where they had one.
     """
 
     def __init__(

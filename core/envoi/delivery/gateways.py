@@ -168,6 +168,13 @@ def default_gateway(session: Session, tenant_id: int, channel: str) -> Gateway |
     return session.scalars(ordered.limit(1)).first()
 
 
+def channels_with_gateway(session: Session, tenant_id: int) -> list[str]:
+    """Name the channels that a company can send by."""
+    c = table(Gateway).c
+    query = select(c.channel).where(c.tenant_id == tenant_id, c.is_on).distinct()
+    return list(session.scalars(query))
+
+
 def settings_of(
     session: Session, plugins: Plugins, settings: Settings, gateway: Gateway
 ) -> BaseModel:

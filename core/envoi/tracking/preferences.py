@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import Database
+from envoi.delivery.gateways import channels_with_gateway
 from envoi.delivery.models import Run, RunKind
+from envoi.delivery.steps import channels_of
 from envoi.plugins import Plugins
 from envoi.subscriptions.models import WHOLE_CHANNEL
 from envoi.subscriptions.queries import list_categories
@@ -60,9 +62,9 @@ class Preferences:
             saved = method == "POST" and not is_scanner(environ.get("HTTP_USER_AGENT", ""))
             if saved and run.kind != RunKind.TEST:
                 form = form_of(environ)
-                self._keep(session, ref, customer, form.getlist("shown"), form.getlist("wanted"))
+                self._keep(session, run, customer, form.getlist("shown"), form.getlist("wanted"))
             context = {
-                "channels": self._choices(session, ref),
+                "channels": self._choices(session, run, customer),
                 "is_test": run.kind == RunKind.TEST,
                 "saved": saved,
             }
@@ -72,17 +74,17 @@ class Preferences:
     def _keep(
         self,
         session: Session,
-        ref: MessageRef,
+        run: Run,
         customer: Customer,
         shown: Collection[str],
         wanted: Collection[str],
     ) -> None:
         """Change what the page had shown and nothing else: there may be more by now."""
-        for spec, choices in self._choices(session, ref):
+        for spec, choices in self._choices(session, run, customer):
             for choice in choices:
                 if choice.key not in shown or (choice.key in wanted) == choice.wanted:
                     continue
-                whose = (session, ref.tenant_id, ref.customer_id, choice.channel)
+                whose = (session, run.tenant_id, customer.id, choice.channel)
                 if choice.key in wanted:
                     opt_in(*whose, choice.category_id, source=Source.PAGE)
                     continue
@@ -90,13 +92,16 @@ class Preferences:
                 opt_out(*whose, choice.category_id, source=Source.PAGE, address=address)
         session.flush()
 
-    def _choices(self, session: Session, ref: MessageRef) -> list[tuple[ChannelSpec, list[Choice]]]:
+    def _choices(
+        self, session: Session, run: Run, customer: Customer
+    ) -> list[tuple[ChannelSpec, list[Choice]]]:
         left = {
             (out.channel, out.category_id)
-            for out in opted_out_of(session, ref.tenant_id, ref.customer_id)
+            for out in opted_out_of(session, run.tenant_id, customer.id)
         }
-        plugins = self._plugins.for_tenant(session, ref.tenant_id)
-        kinds = [(WHOLE_CHANNEL, "", ""), *_categories(session, ref.tenant_id)]
+        plugins = self._plugins.for_tenant(session, run.tenant_id)
+        used = {*channels_of(run), *channels_with_gateway(session, run.tenant_id)}
+        kinds = [(WHOLE_CHANNEL, "", ""), *_categories(session, run.tenant_id)]
         return [
             (
                 spec,
@@ -112,6 +117,7 @@ class Preferences:
                 ],
             )
             for spec in plugins.channels.values()
+            if spec.name in used
         ]
 
 

@@ -67,8 +67,17 @@ def test_the_commands_are_those_that_are_documented() -> None:
             "mailbox",
             "mailing",
         ),
-        *("migrate", "plugin", "scheduler", "segment", "settings",
-            "simulators", "tenant", "tracking", "up"),
+        *(
+            "migrate",
+            "plugin",
+            "scheduler",
+            "segment",
+            "settings",
+            "simulators",
+            "tenant",
+            "tracking",
+            "up",
+        ),
         *("user", "web", "worker"),
     }
     mailing = {path[1] for path in PATHS if len(path) == 2 and path[0] == "mailing"}

@@ -93,6 +93,14 @@ PLUGIN_WORDS = (
     _("Medium, for advertising"),
     _("High, for service messages"),
     _("At once, for transactions"),
+    # Social networks.
+    _("Approved template"),
+    _("Its name or number at the provider. Empty: the provider finds it by the text."),
+    _(
+        "As it was approved, with variables where the template has them. Links stay as they are,"
+        " and their clicks are not counted."
+    ),
+    _("Devino Telecom, social networks"),
     # The push channel.
     _("Push"),
     _("Title"),
@@ -117,7 +125,10 @@ PLUGIN_WORDS = (
     _("A name of the data is used by push services, such as aps or from. Choose another one."),
     _("The customer has no device that takes push messages."),
     # Firebase Cloud Messaging.
-    _("Delivery and opens are told by your app, over the API."),
+    _(
+        "Delivery and opens are told by your app, over the API. Written from the public"
+        " documentation; not tried against the live service."
+    ),
     _("Key file"),
     _(
         "The whole JSON file of a service account: in Firebase open Project settings, Service"
@@ -148,6 +159,19 @@ PLUGIN_WORDS = (
     _("APNs does not answer as it should."),
     _("APNs asked us to wait."),
     _("APNs takes no more messages at the moment."),
+    # Huawei Push Kit.
+    _("Client ID"),
+    _("Of OAuth 2.0: in AppGallery Connect open Project settings."),
+    _("Client secret"),
+    _("It stands below the client ID."),
+    _("Usual title"),
+    _("Huawei shows no message without one; of messages that have none."),
+    _("Huawei does not answer as it should."),
+    _("Huawei asked us to wait."),
+    _("Huawei takes no more messages at the moment."),
+    _("Huawei does not let this app in. Check client ID, secret and its rights."),
+    _("Huawei gives no token of access at the moment."),
+    _("Huawei does not take the client secret. Compare it with AppGallery Connect."),
     # SMPP.
     _("SMPP 3.4"),
     _("Its name, such as smpp.example.com."),

@@ -8,6 +8,7 @@ from envoi import hookimpl
 from envoi.types import ProviderSpec
 from envoi_provider_devino.reports import read_report
 from envoi_provider_devino.sms import SmsSettings, sms_provider
+from envoi_provider_devino.social import SocialSettings, social_provider
 from envoi_provider_devino.viber import ViberSettings, viber_provider
 
 NOT_TRIED = "Written from the public documentation; not tried against the live service."
@@ -36,6 +37,16 @@ def register_providers() -> Iterable[ProviderSpec]:
             capabilities=frozenset(
                 {"webhook", "delivery_reports", "read_reports", "batch", "images", "buttons"}
             ),
+            webhook=read_report,
+            note=NOT_TRIED,
+        ),
+        ProviderSpec(
+            name="devino_social",
+            label="Devino Telecom, social networks",
+            channel="social",
+            settings=SocialSettings,
+            factory=social_provider,
+            capabilities=frozenset({"webhook", "delivery_reports", "read_reports", "batch"}),
             webhook=read_report,
             note=NOT_TRIED,
         ),

@@ -28,6 +28,7 @@ PARTNERS = {
     "errors",
     "gsm",
     "hookspecs",
+    "http1",
     "http2",
     "outgoing",
     "sending",

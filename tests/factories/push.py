@@ -11,6 +11,9 @@ from envoi_provider_apns.provider import ApnsProvider
 from envoi_provider_apns.settings import ApnsSettings
 from envoi_provider_fcm.provider import FcmProvider
 from envoi_provider_fcm.settings import FcmSettings
+from envoi_provider_hms.provider import HmsProvider
+from envoi_provider_hms.settings import HmsSettings
+from envoi_simulators.hms import CLIENT_ID, HmsService
 from envoi_simulators.push_services import PushServices
 
 
@@ -30,6 +33,12 @@ def provider_of(service: str, services: PushServices) -> FcmProvider | ApnsProvi
     if service == "fcm":
         return FcmProvider(FcmSettings.model_validate(fcm_values(services)))
     return ApnsProvider(ApnsSettings.model_validate(apns_values(services)))
+
+
+def hms_provider(service: HmsService) -> HmsProvider:
+    """An account of Huawei's."""
+    ours = {"client_id": CLIENT_ID, "client_secret": service.key, "title": "Fieldmarket"}
+    return HmsProvider(HmsSettings.model_validate({**ours, "url": service.url}))
 
 
 def push_message(number: int, token: str = "", **fields: Any) -> Outgoing:

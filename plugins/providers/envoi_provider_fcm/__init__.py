@@ -22,6 +22,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             factory=FcmProvider,
             service="fcm",
             capabilities=frozenset({"batch", "images"}),
-            note="Delivery and opens are told by your app, over the API.",
+            note="Delivery and opens are told by your app, over the API. Written from the public"
+            " documentation; not tried against the live service.",
         )
     ]

@@ -23,6 +23,7 @@ from envoi.mailings.budget import change_budget
 from envoi.mailings.cascade import add_step, save_step_content
 from envoi.mailings.costs import estimate_cost
 from envoi.plugins import Plugins
+from envoi.segments.service import create_segment
 from envoi.types import Outgoing, SendResult, SendStatus, Submission
 from factories.customers import make_customers
 from factories.delivery import an_installation, email_content, is_sent
@@ -196,6 +197,26 @@ def test_an_estimate_is_what_the_run_costs_then(
     assert (found.low, found.high) == (amount, amount)
     assert (found.parts_low, found.parts_high) == (parts, parts)
     assert found.priced
+
+
+def test_only_the_segment_is_paid_for(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    plugins = installation.plugins
+    berlin = {"criterion": "city", "operator": "is", "value": "Berlin"}
+    mailing_id, gateway_id = a_mailing(installation, tenant_id, 40)
+    with database.tenant_session(tenant_id) as session:
+        set_prices(session, tenant_id, gateway_id, {"prices": [{"price": "1"}]})
+        tree = {"all": [{"source": "attribute", "settings": berlin}]}
+        made = create_segment(session, tenant_id, name="Berlin", tree=tree, plugins=plugins)
+        mailing = service.get_mailing(session, tenant_id, mailing_id)
+        chosen = {"segment_id": made.id}
+        service.update_mailing(session, tenant_id, mailing_id, mailing.version, chosen)
+        found = estimate_cost(session, plugins, mailing, LINKS)
+    run = started(installation, tenant_id, mailing_id)
+    send_through(installation, run)
+    assert (found.parts_low, found.high) == cost_of(database, run)
+    assert 10 <= found.parts_low < 40
 
 
 def test_a_cascade_costs_between_all_delivered_and_none(

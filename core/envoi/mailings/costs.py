@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from envoi.audience.outcomes import outcomes
 from envoi.audience.request import AudienceRequest
-from envoi.audience.stages import judge_rows
+from envoi.audience.stages import judge_rows, segment_of
 from envoi.audience.statement import run_statement
 from envoi.audience.volume import Volume
 from envoi.content.kit import Kit
@@ -149,7 +149,8 @@ def _groups(
     lists: Sequence[PriceList],
 ) -> list[_Group]:
     """Count the eligible by what their addresses cost at every step, in one statement."""
-    rows = outcomes(judge_rows(plugins, request), request).rows
+    segment = segment_of(session.connection(), plugins, request)
+    rows = outcomes(judge_rows(plugins, request, segment=segment), request).rows
     c = table(Customer).c
     begins = rows.c.step if "step" in rows.c else literal(1, Integer)
     keys: list[Label[Any]] = [begins.label("step")]

@@ -93,6 +93,11 @@ PLUGIN_WORDS = (
     _("Medium, for advertising"),
     _("High, for service messages"),
     _("At once, for transactions"),
+    # SmsTraffic.
+    _(
+        "Chosen by you. Give SmsTraffic the webhook of this gateway with ?secret= and the secret"
+        " behind it. Empty: no reports are taken."
+    ),
     # Social networks.
     _("Approved template"),
     _("Its name or number at the provider. Empty: the provider finds it by the text."),
@@ -172,6 +177,15 @@ PLUGIN_WORDS = (
     _("Huawei does not let this app in. Check client ID, secret and its rights."),
     _("Huawei gives no token of access at the moment."),
     _("Huawei does not take the client secret. Compare it with AppGallery Connect."),
+    # RuStore.
+    _("Project ID"),
+    _("In RuStore Console open the app, Push notifications, Projects."),
+    _("Service token"),
+    _("It stands beside the project ID."),
+    _("RuStore does not answer as it should."),
+    _("RuStore asked us to wait."),
+    _("RuStore takes no more messages at the moment."),
+    _("RuStore does not let this project in. Check project ID and service token."),
     # SMPP.
     _("SMPP 3.4"),
     _("Its name, such as smpp.example.com."),

@@ -31,6 +31,8 @@ WITH_VALUES = (
     _("The provider asks us to wait (HTTP {status})."),
     _("Devino refuses the account or the address (HTTP {status}). Check the API key."),
     _("Devino asks us to wait (HTTP {status})."),
+    _("SmsTraffic refuses the account or the address (HTTP {status}). Check the API key."),
+    _("SmsTraffic asks us to wait (HTTP {status})."),
     _(
         "The text makes {count} parts ({alphabet}), and at most {most} are sent to one"
         " customer. Shorten it."

@@ -1,4 +1,4 @@
-"""FCM and APNs on one port over real HTTP/2, with the phones' apps behind them."""
+"""FCM, APNs and RuStore on one port over real HTTP/2, with the phones' apps behind them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from envoi_simulators.http2 import Http2Server, Reply, Request
 from envoi_simulators.phone import Phone
 
 MOST_BYTES = 4_096
+RUSTORE_PROJECT, RUSTORE_TOKEN = "fieldmarket-rustore", "rustore-token"
 
 _JSON = (("content-type", "application/json"),)
 _FACTS = {"delivered": "delivered", "read": "open", "tapped": "click"}
@@ -73,7 +74,7 @@ class AppFacts:
 
 
 class PushServices:
-    """Both services; `taken` is what they took, `logins` counts the tokens of access they saw.
+    """All services; `taken` is what they took, `logins` counts the tokens of access they saw.
 
     Args:
         phone: Where messages arrive.
@@ -146,6 +147,8 @@ class PushServices:
             return self._grant(request)
         if request.path == f"/v1/projects/{PROJECT}/messages:send":
             return self._fcm(request)
+        if request.path == f"/v1/projects/{RUSTORE_PROJECT}/messages:send":
+            return self._rustore(request)
         if request.path.startswith("/3/device/"):
             return self._apns(request, request.path.rpartition("/")[2])
         return Reply(status=404, body=b"<html>Not found</html>")
@@ -212,6 +215,26 @@ class PushServices:
         self._take("apns", token, payload["envoi_message"], fields, seconds)
         return Reply(headers=(("apns-id", request.headers.get("apns-id", "")),))
 
+    def _rustore(self, request: Request) -> Reply:
+        is_known = request.headers.get("authorization") == f"Bearer {RUSTORE_TOKEN}"
+        if self.faults.rejects_keys or not is_known:
+            return fcm_error(403, "PERMISSION_DENIED")
+        asked = json.loads(request.body)
+        message = asked["message"]
+        token = message["token"]
+        if reply := self.faults.reply(token):
+            return reply
+        if len(request.body) > MOST_BYTES:
+            return fcm_error(400, "INVALID_ARGUMENT")
+        if asked.get("validate_only"):
+            return fcm_error(404, "NOT_FOUND")
+        data, shown = message["data"], message["notification"]
+        fields = {**shown, "text": shown.get("body", ""), "link": data.get("link", "")}
+        ttl = message.get("android", {}).get("ttl")
+        seconds = int(ttl.removesuffix("s")) if ttl else None
+        self._take("rustore", token, data["envoi_message"], {**fields, "data": data}, seconds)
+        return _json(200, {})
+
     def _stranger(self, request: Request) -> str:
         """Why the token of a provider is not good, or nothing."""
         jwt = request.headers.get("authorization", "").removeprefix("bearer ")
@@ -263,6 +286,11 @@ def fcm_error(status: int, code: str, *, field: str = "", retry_after: str = "")
         )
     error = {"code": status, "message": code, "status": code, "details": details}
     return _json(status, {"error": error}, retry_after)
+
+
+def rustore_error(status: int, code: str) -> Reply:
+    """An error as RuStore's documentation lists its fields, without a frame around them."""
+    return _json(status, {"code": status, "message": code, "status": code})
 
 
 def apns_error(

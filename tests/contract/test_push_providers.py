@@ -1,4 +1,4 @@
-"""FCM and APNs keep the contract of providers, against services over real HTTP/2."""
+"""FCM, APNs and RuStore keep the contract of providers, against services over real HTTP/2."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ Account = Callable[[Reply | None], Provider]
 REFUSED = {
     "fcm": fcm_error(400, "INVALID_ARGUMENT", field="message.data"),
     "apns": apns_error(400, "BadCollapseId"),
+    "rustore": fcm_error(400, "INVALID_ARGUMENT"),
 }
-BUSY = {"fcm": fcm_error(500, "INTERNAL"), "apns": apns_error(500, "InternalServerError")}
+BUSY = {
+    "fcm": fcm_error(500, "INTERNAL"),
+    "apns": apns_error(500, "InternalServerError"),
+    "rustore": fcm_error(500, "INTERNAL"),
+}
 
 
 class _Push:
-    """What both have in common."""
+    """What all have in common."""
 
     service: str
 
@@ -81,3 +86,9 @@ class TestApns(_Push, ProviderContract):
     """Apple Push Notification service."""
 
     service = "apns"
+
+
+class TestRuStore(_Push, ProviderContract):
+    """RuStore push notifications."""
+
+    service = "rustore"

@@ -13,8 +13,10 @@ from envoi_provider_fcm.provider import FcmProvider
 from envoi_provider_fcm.settings import FcmSettings
 from envoi_provider_hms.provider import HmsProvider
 from envoi_provider_hms.settings import HmsSettings
+from envoi_provider_rustore.provider import RuStoreProvider
+from envoi_provider_rustore.settings import RuStoreSettings
 from envoi_simulators.hms import CLIENT_ID, HmsService
-from envoi_simulators.push_services import PushServices
+from envoi_simulators.push_services import RUSTORE_PROJECT, RUSTORE_TOKEN, PushServices
 
 
 def fcm_values(services: PushServices) -> dict[str, Any]:
@@ -28,8 +30,18 @@ def apns_values(services: PushServices) -> dict[str, Any]:
     return {**ours, "key": services.apns_key(), "url": services.url}
 
 
-def provider_of(service: str, services: PushServices) -> FcmProvider | ApnsProvider:
+def rustore_values(services: PushServices) -> dict[str, Any]:
+    """The settings of a gateway to RuStore."""
+    ours = {"project_id": RUSTORE_PROJECT, "service_token": RUSTORE_TOKEN}
+    return {**ours, "url": services.url}
+
+
+def provider_of(
+    service: str, services: PushServices
+) -> FcmProvider | ApnsProvider | RuStoreProvider:
     """An account of a service by its name."""
+    if service == "rustore":
+        return RuStoreProvider(RuStoreSettings.model_validate(rustore_values(services)))
     if service == "fcm":
         return FcmProvider(FcmSettings.model_validate(fcm_values(services)))
     return ApnsProvider(ApnsSettings.model_validate(apns_values(services)))

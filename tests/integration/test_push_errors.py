@@ -14,7 +14,7 @@ import pytest
 from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
 from envoi.types import BatchConnection, SendResult, SendStatus
 from envoi_simulators.http2 import Reply
-from envoi_simulators.push_services import PushServices, apns_error, fcm_error
+from envoi_simulators.push_services import PushServices, apns_error, fcm_error, rustore_error
 from factories.push import provider_of, push_message
 
 REFUSED, NOW = SendStatus.REFUSED, SendStatus.REFUSED_NOW
@@ -26,6 +26,8 @@ DROPS = {
     ("fcm", "token"): fcm_error(400, "INVALID_ARGUMENT", field="message.token"),
     ("apns", "unregistered"): apns_error(410, "Unregistered", timestamp=GONE),
     ("apns", "bad token"): apns_error(400, "BadDeviceToken"),
+    ("rustore", "unregistered"): fcm_error(404, "NOT_FOUND"),
+    ("rustore", "flat error"): rustore_error(404, "NOT_FOUND"),
 }
 KEEPS = {
     ("fcm", "payload"): (fcm_error(400, "INVALID_ARGUMENT", field="message.data"), REFUSED),
@@ -43,6 +45,12 @@ KEEPS = {
     ("apns", "same device"): (apns_error(429, "TooManyRequests"), NOW),
     ("apns", "internal"): (apns_error(500, "InternalServerError"), NOW),
     ("apns", "not JSON"): (HTML, NOW),
+    ("rustore", "argument"): (fcm_error(400, "INVALID_ARGUMENT"), REFUSED),
+    ("rustore", "flat argument"): (rustore_error(400, "INVALID_ARGUMENT"), REFUSED),
+    ("rustore", "internal"): (fcm_error(500, "INTERNAL"), NOW),
+    ("rustore", "internal that dropped"): (fcm_error(500, "NOT_FOUND"), NOW),
+    ("rustore", "not JSON"): (HTML, NOW),
+    ("rustore", "200 that says nothing"): (Reply(body=b"[]"), NOW),
 }
 WAITS = {
     ("fcm", "quota"): fcm_error(429, "QUOTA_EXCEEDED", retry_after="7"),
@@ -50,6 +58,8 @@ WAITS = {
     ("apns", "unavailable"): apns_error(503, "ServiceUnavailable", retry_after="7"),
     ("apns", "shutdown"): apns_error(503, "Shutdown", retry_after="7"),
     ("apns", "tokens"): apns_error(429, "TooManyProviderTokenUpdates", retry_after="7"),
+    ("rustore", "requests"): fcm_error(429, "TOO_MANY_REQUESTS", retry_after="7"),
+    ("rustore", "unavailable"): fcm_error(503, "UNAVAILABLE", retry_after="7"),
 }
 NEEDS_A_PERSON = {
     ("fcm", "rights"): fcm_error(403, "PERMISSION_DENIED"),
@@ -58,6 +68,9 @@ NEEDS_A_PERSON = {
     ("apns", "key"): apns_error(403, "InvalidProviderToken"),
     ("apns", "old"): apns_error(403, "ExpiredProviderToken"),
     ("apns", "topic"): apns_error(400, "TopicDisallowed"),
+    ("rustore", "rights"): fcm_error(403, "PERMISSION_DENIED"),
+    ("rustore", "login"): fcm_error(401, "UNAUTHENTICATED"),
+    ("rustore", "no address"): Reply(status=404, body=b"<html>Not found</html>"),
 }
 
 
@@ -118,9 +131,10 @@ def test_what_a_person_has_to_mend(services: PushServices, case: tuple[str, str]
     assert found.value.raw
 
 
-def test_fcm_waits_a_minute_when_a_quota_is_used_up(services: PushServices) -> None:
+@pytest.mark.parametrize("service", ["fcm", "rustore"])
+def test_a_quota_that_is_used_up_costs_a_minute(services: PushServices, service: str) -> None:
     with pytest.raises(TemporaryProviderError) as found:
-        send(services, "fcm", fcm_error(429, "QUOTA_EXCEEDED"))
+        send(services, service, fcm_error(429, "QUOTA_EXCEEDED"))
     assert found.value.retry_after == 60
 
 
@@ -133,7 +147,16 @@ def test_a_bad_token_drops_nothing_before_the_environment_is_known(services: Pus
     connection.close()
 
 
-@pytest.mark.parametrize("service", ["fcm", "apns"])
+def test_rustore_drops_nothing_before_the_project_is_known(services: PushServices) -> None:
+    services.faults.by_token["bad"] = fcm_error(404, "NOT_FOUND")
+    connection = provider_of("rustore", services).connect()
+    assert not connection.send(push_message(1, "bad")).address_gone
+    connection.send(push_message(2))
+    assert connection.send(push_message(3, "bad")).address_gone
+    connection.close()
+
+
+@pytest.mark.parametrize("service", ["fcm", "apns", "rustore"])
 def test_a_batch_goes_over_one_connection(services: PushServices, service: str) -> None:
     services.faults.by_token["bad"] = DROPS[service, "unregistered"]
     services.faults.by_token["wait"] = WAITS[service, "unavailable"]
@@ -168,7 +191,7 @@ def test_threads_share_a_token_for_fcm(services: PushServices) -> None:
     assert services.logins["fcm"] == 1
 
 
-@pytest.mark.parametrize("service", ["fcm", "apns"])
+@pytest.mark.parametrize("service", ["fcm", "apns", "rustore"])
 def test_keys_that_are_not_taken(services: PushServices, service: str) -> None:
     services.faults.rejects_keys = True
     provider = provider_of(service, services)
@@ -178,7 +201,7 @@ def test_keys_that_are_not_taken(services: PushServices, service: str) -> None:
         provider.test()
 
 
-@pytest.mark.parametrize("service", ["fcm", "apns"])
+@pytest.mark.parametrize("service", ["fcm", "apns", "rustore"])
 def test_everything_arrives(services: PushServices, service: str) -> None:
     fields: dict[str, Any] = {
         "title": "News — für Sie",

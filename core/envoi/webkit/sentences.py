@@ -34,6 +34,11 @@ WITH_VALUES = (
     _("SmsTraffic refuses the account or the address (HTTP {status}). Check the API key."),
     _("SmsTraffic asks us to wait (HTTP {status})."),
     _(
+        "Stream Telecom refuses the account or the address (HTTP {status}). Check user name,"
+        " password and balance."
+    ),
+    _("Stream Telecom asks us to wait (HTTP {status})."),
+    _(
         "The text makes {count} parts ({alphabet}), and at most {most} are sent to one"
         " customer. Shorten it."
     ),

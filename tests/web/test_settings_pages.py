@@ -27,7 +27,7 @@ def browser(signed_in: SignIn) -> FlaskClient:
     return signed_in()
 
 
-def fields(page: str) -> dict[str, str]:
+def fields(page: str) -> dict[str, str | list[str]]:
     """What a browser would send of the page's form, unchanged."""
     found = dict(
         re.findall(r'<input class="form-control[^"]*"[^>]* name="(\w+)" value="([^"]*)"', page)
@@ -38,9 +38,9 @@ def fields(page: str) -> dict[str, str]:
     ):
         chosen = re.search(r'value="([^"]*)" selected', options)
         found[name] = chosen[1] if chosen else ""
-    if re.search(r'name="unconfirmed_resend" value="email" checked', page):
-        found["unconfirmed_resend"] = "email"
-    return {name: unescape(value) for name, value in found.items()}
+    resent = re.findall(r'name="unconfirmed_resend" value="(\w+)" checked', page)
+    written = {name: unescape(value) for name, value in found.items()}
+    return {**written, "unconfirmed_resend": resent}
 
 
 def save(browser: FlaskClient, **changes: str) -> tuple[int, str]:

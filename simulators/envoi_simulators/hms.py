@@ -9,32 +9,29 @@ from uuid import uuid4
 
 from envoi_simulators.http2 import Reply as Scripted
 from envoi_simulators.phone import Phone
-from envoi_simulators.push_services import Faults
-from envoi_simulators.web_service import Asked, Reply, WebService
+from envoi_simulators.push_web import PushWebService, as_reply
+from envoi_simulators.web_service import Asked, Reply
 
 CLIENT_ID = "104710517"
 MOST_BYTES = 4_096
 
 
-class HmsService(WebService):
-    """Gives tokens of access for the secret `key`; `scripted` faults hold for messages only."""
+class HmsService(PushWebService):
+    """Gives tokens of access for the secret `key`."""
 
     def __init__(self, *, port: int = 0, key: str = "secret", phone: Phone | None = None) -> None:
         super().__init__(port=port, key=key, phone=phone)
         self.granted: list[str] = []
-        self.scripted = Faults()
 
     def expire(self) -> None:
         """Take none of the tokens of access any more that were given so far."""
         self.granted = [""] * len(self.granted)
 
-    def answer(self, asked: Asked) -> Reply | None:
-        """Answer a request; None is a broken connection."""
-        if asked.path == f"/v1/{CLIENT_ID}/messages:send":
-            [token] = json.loads(asked.body)["message"]["token"]
-            if found := self.scripted.reply(token):
-                return None if found.cut else _as_reply(found)
-        return super().answer(asked)
+    def token_of(self, asked: Asked) -> str | None:
+        """The only token of a message."""
+        if asked.path != f"/v1/{CLIENT_ID}/messages:send":
+            return None
+        return str(json.loads(asked.body)["message"]["token"][0])
 
     def reply(self, asked: Asked) -> Reply:
         """Give a token of access, or take a message."""
@@ -43,7 +40,7 @@ class HmsService(WebService):
         if asked.path != f"/v1/{CLIENT_ID}/messages:send":
             return Reply(status=404, body=b"<html>Not found</html>")
         if asked.headers.get("authorization", "").removeprefix("Bearer ") not in self.granted:
-            return _as_reply(hms_error("80200003", status=401))
+            return as_reply(hms_error("80200003", status=401))
         return self._message(json.loads(asked.body))
 
     def _grant(self, asked: Asked) -> Reply:
@@ -61,18 +58,18 @@ class HmsService(WebService):
         [token] = message.pop("token")
         shown = message["notification"]
         if len(json.dumps(message, ensure_ascii=False).encode()) > MOST_BYTES:
-            return _as_reply(hms_error("80300008"))
+            return as_reply(hms_error("80300008"))
         if not shown.get("title") or not shown.get("body"):
-            return _as_reply(hms_error("80100003"))
+            return as_reply(hms_error("80100003"))
         if body.get("validate_only"):
-            return _as_reply(hms_error("80000000", status=200))
+            return as_reply(hms_error("80000000", status=200))
         taken = self.take(
             channel="push", address=token, sender="", text=shown["body"], fields=message
         )
         data = json.loads(message["data"])
         shown = {"title": shown["title"], "image": shown.get("image", "")}
         self.arrive(taken, lambda _: None, fields={**shown, "link": data.get("link", "")})
-        return _as_reply(hms_error("80000000", status=200))
+        return as_reply(hms_error("80000000", status=200))
 
 
 def hms_error(
@@ -82,7 +79,3 @@ def hms_error(
     more = (("retry-after", retry_after),) if retry_after else ()
     found = {"code": code, "msg": message or "Success", "requestId": uuid4().hex}
     return Scripted(status=status, headers=more, body=json.dumps(found).encode())
-
-
-def _as_reply(found: Scripted) -> Reply:
-    return Reply(status=found.status, body=found.body, headers=dict(found.headers))

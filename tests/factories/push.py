@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC
-from envoi.types import Outgoing
+from envoi.types import Device, Outgoing
 from envoi_provider_apns.provider import ApnsProvider
 from envoi_provider_apns.settings import ApnsSettings
+from envoi_provider_azure.provider import AzureProvider
+from envoi_provider_azure.settings import AzureSettings
 from envoi_provider_fcm.provider import FcmProvider
 from envoi_provider_fcm.settings import FcmSettings
 from envoi_provider_hms.provider import HmsProvider
 from envoi_provider_hms.settings import HmsSettings
 from envoi_provider_rustore.provider import RuStoreProvider
 from envoi_provider_rustore.settings import RuStoreSettings
+from envoi_simulators.azure import HUB, AzureService
 from envoi_simulators.hms import CLIENT_ID, HmsService
 from envoi_simulators.push_services import RUSTORE_PROJECT, RUSTORE_TOKEN, PushServices
 
@@ -51,6 +55,23 @@ def hms_provider(service: HmsService) -> HmsProvider:
     """An account of Huawei's."""
     ours = {"client_id": CLIENT_ID, "client_secret": service.key, "title": "Fieldmarket"}
     return HmsProvider(HmsSettings.model_validate({**ours, "url": service.url}))
+
+
+def azure_values(service: AzureService) -> dict[str, Any]:
+    """The settings of a gateway to a hub of Azure's."""
+    ours = {"hub": HUB, "connection_string": service.connection_string()}
+    return {**ours, "url": service.url}
+
+
+def azure_provider(service: AzureService) -> AzureProvider:
+    """A hub of Azure's."""
+    return AzureProvider(AzureSettings.model_validate(azure_values(service)))
+
+
+def message_to(service: str, number: int, token: str = "", **fields: Any) -> Outgoing:
+    """A message to one device of a service."""
+    message = push_message(number, token, **fields)
+    return replace(message, devices=(Device(id=number, service=service, token=message.address),))
 
 
 def push_message(number: int, token: str = "", **fields: Any) -> Outgoing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -24,11 +25,12 @@ from envoi.mailings.copies import send_test
 from envoi.mailings.service import create_draft
 from envoi.mailings.variants import save_content
 from envoi.plugins import Plugins
+from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices, apns_error, fcm_error
 from factories.customers import customer_ids, make_customers
 from factories.delivery import a_run, an_installation
-from factories.push import apns_values, fcm_values
+from factories.push import apns_values, azure_values, fcm_values
 
 CONTENT = {
     "title": "News",
@@ -62,6 +64,9 @@ class Desk:
 
     def gateway(self, provider: str, *, is_default: bool = False) -> int:
         values = {"fcm": fcm_values, "apns": apns_values}[provider](self.services)
+        return self.gateway_with(provider, values, is_default=is_default)
+
+    def gateway_with(self, provider: str, values: dict[str, Any], *, is_default: bool) -> int:
         with self.database.tenant_session(self.tenant_id) as session:
             gateway = set_gateway(
                 session,
@@ -139,6 +144,29 @@ def test_every_device_gets_it_through_its_service(desk: Desk) -> None:
     links = {taken.fields["link"] for taken in desk.services.taken}
     assert all(link.startswith("http://links.test/") for link in links)
     assert {taken.fields["text"] for taken in desk.services.taken} >= {"Hello Boris"}
+
+
+def test_a_hub_serves_the_devices_that_have_no_gateway_of_their_own(desk: Desk) -> None:
+    with AzureService() as hub:
+        desk.gateway_with("azure", azure_values(hub), is_default=True)
+        desk.gateway("fcm")
+        first, second = desk.device(0, "fcm", "a1"), desk.device(0, "apns", "a2")
+        third = desk.device(1, "apns", "b1")
+        run = desk.send()
+    assert desk.taken() == {("fcm", "a1")}
+    assert {taken.address for taken in hub.taken} == {"a2", "b1"}
+    accepted = dict.fromkeys([(n, SubmissionState.ACCEPTED) for n in (first, second, third)], 1)
+    assert desk.submissions(run) == accepted
+
+
+def test_a_hub_alone_serves_both_platforms(desk: Desk) -> None:
+    with AzureService() as hub:
+        desk.gateway_with("azure", azure_values(hub), is_default=True)
+        desk.device(0, "fcm", "a1")
+        desk.device(0, "apns", "a2")
+        desk.send()
+    kinds = {taken.address: taken.fields["format"] for taken in hub.taken}
+    assert kinds == {"a1": "FcmV1", "a2": "apple"}
 
 
 def test_devices_that_are_gone_are_dropped_and_people_are_not(desk: Desk) -> None:

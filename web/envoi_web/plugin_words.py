@@ -186,6 +186,16 @@ PLUGIN_WORDS = (
     _("RuStore asked us to wait."),
     _("RuStore takes no more messages at the moment."),
     _("RuStore does not let this project in. Check project ID and service token."),
+    # Azure Notification Hubs.
+    _("Name of the hub"),
+    _("The hub's own, not that of its namespace."),
+    _("Connection string"),
+    _("In Azure open the hub, Access Policies: of one with the right Send."),
+    _("This is no connection string. It begins with Endpoint=sb:// and has a key."),
+    _("Azure does not answer as it should."),
+    _("Azure asked us to wait."),
+    _("Azure takes no more messages at the moment."),
+    _("Azure does not let us in. Check hub, connection string and the hub's quota."),
     # SMPP.
     _("SMPP 3.4"),
     _("Its name, such as smpp.example.com."),

@@ -125,13 +125,16 @@ def _route(
 
 
 def _services(plugins: Plugins, chosen: Any, usable: Sequence[Any]) -> tuple[tuple[int, int], ...]:
-    """Choose a gateway for each push service, of several one that works."""
+    """Choose a gateway for each push service, of several one that works.
+
+    One without a service of its own serves the devices of all that have no gateway.
+    """
     found: dict[str, tuple[int, int]] = {}
     working_first = sorted(usable, key=lambda gateway: gateway.opened_at is not None)
     for gateway in (chosen, *working_first):
-        if service := plugins.providers[gateway.provider].service:
-            found.setdefault(service, (gateway.id, gateway.version))
-    return tuple(found.values())
+        service = plugins.providers[gateway.provider].service
+        found.setdefault(service, (gateway.id, gateway.version))
+    return tuple(found.values()) if any(found) else ()
 
 
 def _candidates(tenant_id: int, run_id: int, step: int = 1) -> Any:

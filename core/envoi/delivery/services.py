@@ -155,7 +155,7 @@ class _ServicesConnection:
         found: dict[str, list[_HandOver]] = defaultdict(list)
         for place, message in enumerate(messages):
             for device in message.devices:
-                to_device = replace(message, address=device.token, devices=())
+                to_device = replace(message, address=device.token, devices=(device,))
                 service = device.service if device.service in self._accounts else ANY_SERVICE
                 found[service].append(_HandOver(place, device, to_device))
         return found

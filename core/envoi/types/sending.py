@@ -48,8 +48,8 @@ class Outgoing:
     bytes with CRLF line ends, not yet dot-stuffed; for SMS the text as UTF-8; for channels whose
     messages have several fields a JSON object of them, see docs/plugins. `key` is stable over
     every attempt. `parts` is how many messages a provider counts it as. A message with `devices`
-    is handed over once for each, with the device's token as its address. Nobody wants it any
-    more `lifetime_seconds` after it was handed over (0: as long as the provider likes).
+    is handed over once for each, as the only one, with its token as the address. Nobody wants it
+    any more `lifetime_seconds` after it was handed over (0: as long as the provider likes).
     """
 
     key: str

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from envoi.delivery.services import Account, Services
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.types import BatchConnection, Device, SendResult, SendStatus
+from envoi_provider_azure.settings import AzureSettings
 from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
 from factories.push import azure_provider, message_to, push_message
@@ -121,3 +123,9 @@ def test_everything_arrives_at_azure(service: AzureService) -> None:
     assert until - datetime.now(UTC) == pytest.approx(
         timedelta(seconds=600), abs=timedelta(seconds=5)
     )
+
+
+@pytest.mark.parametrize("given", ["", "Endpoint=sb://shop.test/", "https://shop.test/;key=1"])
+def test_what_is_no_connection_string_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="no connection string"):
+        AzureSettings.model_validate({"hub": "shop", "connection_string": given})

@@ -28,8 +28,8 @@ class AzureProvider:
     """A hub."""
 
     def __init__(self, settings: AzureSettings) -> None:
-        self._settings = settings
-        self._url = settings.url or f"https://{settings.host}"
+        self._access, self._hub = settings.access, settings.hub
+        self._url = settings.url or f"https://{self._access['host']}"
         self._path = f"/{settings.hub}/messages/?direct&api-version=2015-04"
         self._rests_until = 0.0
 
@@ -61,7 +61,7 @@ class AzureProvider:
         """Send messages; while Azure asked us to wait, raise instead."""
         if (left := self._rests_until - time.monotonic()) > 0:
             raise TemporaryProviderError("Azure asked us to wait.", retry_after=left)
-        access = self._access()
+        access = self._signed()
         services = [message.devices[0].service for message in messages]
         return client.exchange(
             [written(m, s, self._path, access) for m, s in zip(messages, services, strict=True)]
@@ -89,14 +89,14 @@ class AzureProvider:
         outcome = SendStatus.REFUSED_NOW if is_for_now else SendStatus.REFUSED
         return SendResult(status=outcome, code=status, raw=raw)
 
-    def _access(self) -> str:
+    def _signed(self) -> str:
         """Sign a right to send to this hub."""
-        place = quote_plus(f"https://{self._settings.host}/{self._settings.hub}".lower())
+        place = quote_plus(f"https://{self._access['host']}/{self._hub}".lower())
         until = int(time.time()) + ACCESS_SECONDS
-        key = self._settings.key.encode()
+        key = self._access["key"].encode()
         signed = hmac.new(key, f"{place}\n{until}".encode(), hashlib.sha256).digest()
         signature = quote_plus(base64.b64encode(signed))
-        name = quote_plus(self._settings.key_name)
+        name = quote_plus(self._access["name"])
         return f"SharedAccessSignature sr={place}&sig={signature}&se={until}&skn={name}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -46,20 +47,8 @@ class AzureSettings(BaseModel):
         return value
 
     @property
-    def host(self) -> str:
-        """The namespace's server."""
-        return self._part("host")
-
-    @property
-    def key_name(self) -> str:
-        """The name of the access policy."""
-        return self._part("name")
-
-    @property
-    def key(self) -> str:
-        """What signs."""
-        return self._part("key")
-
-    def _part(self, name: str) -> str:
+    def access(self) -> Mapping[str, str]:
+        """The namespace's `host`, and the `name` and `key` of the access policy."""
         found = _PARTS.fullmatch(self.connection_string.get_secret_value())
-        return found[name] if found else ""
+        assert found is not None
+        return found.groupdict()

@@ -83,7 +83,7 @@ def test_a_switch_counts_at_once_and_a_variable_is_inserted(
     expect(desk.locator("main")).to_contain_text("Привет first_name")
 
 
-@pytest.mark.parametrize("channel", ["sms", "viber", "push"])
+@pytest.mark.parametrize("channel", ["sms", "viber", "push", "social"])
 def test_editors_of_every_channel_are_accessible(
     desk: Page, database: Database, tenant_id: int, draft: int, channel: str
 ) -> None:

@@ -228,4 +228,4 @@ def test_a_report_that_fails_is_no_secret() -> None:
         connection.close()
         with pytest.raises(KeyError, match="nobody foresaw"):
             receive(smpp_settings(smsc.port), report, lambda: False)
-        assert smsc.undelivered == 1
+        wait_until(lambda: smsc.undelivered == 1, what="the centre to have the receipt again")

@@ -23,6 +23,7 @@ TOP_FOLDERS = ("core", "plugins", "simulators", "web", "workers", "tests", "benc
 GENERIC_ROOTS = {"core", "plugins", "simulators", "web", "workers"}
 SIMULATORS = "envoi_simulators"
 PARTNERS = {
+    "access",
     "blocks",
     "data",
     "errors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from envoi.errors import ForgedWebhookError
 from envoi.types.base import Descriptor
 
 
@@ -186,6 +188,15 @@ class WebhookRequest:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+
+    def require_secret(self, shown: str, secret: str) -> None:
+        """Compare what the request shows with what it has to show; none is never enough.
+
+        Raises:
+            ForgedWebhookError: They differ.
+        """
+        if not secret or not hmac.compare_digest(shown.encode(), secret.encode()):
+            raise ForgedWebhookError("The report does not show the secret of the gateway.")
 
 
 @dataclass(frozen=True, kw_only=True)

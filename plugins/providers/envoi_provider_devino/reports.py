@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from envoi.errors import ForgedWebhookError
 from envoi.types import DeliveryEvent, EventType, WebhookRequest
 from envoi_provider_devino.client import DevinoSettings
 
@@ -31,9 +29,7 @@ def read_report(settings: DevinoSettings, request: WebhookRequest) -> Sequence[D
         ValueError: It cannot be read.
     """
     secret = settings.callback_secret.get_secret_value()
-    shown = request.query.get("secret", "")
-    if not secret or not hmac.compare_digest(shown.encode(), secret.encode()):
-        raise ForgedWebhookError("The report does not bring the secret of the gateway back.")
+    request.require_secret(request.query.get("secret", ""), secret)
     found = json.loads(request.body)
     return [_event(each) for each in (found if isinstance(found, list) else [found])]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
+from envoi.access import AccessToken
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.http2 import Answer, Http2Client, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
-from envoi_provider_fcm.access import Access
+from envoi_provider_fcm.access import ask_for_token
 from envoi_provider_fcm.settings import FcmSettings
 
 LONGEST_LIFE = 2_419_200
@@ -29,7 +31,7 @@ class FcmProvider:
         self._url = settings.url
         key_file = settings.key_file
         self._path = f"/v1/projects/{key_file.project_id}/messages:send"
-        self._access = Access(key_file)
+        self._access = AccessToken(partial(ask_for_token, key_file))
         self._rests_until = 0.0
 
     def connect(self) -> Connection:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
+from envoi.access import AccessToken
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.http1 import Http1Client
 from envoi.http2 import Answer, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
-from envoi_provider_hms.access import Access
+from envoi_provider_hms.access import ask_for_token
 from envoi_provider_hms.settings import HmsSettings
 
 LONGEST_LIFE = 1_296_000
@@ -30,7 +32,7 @@ class HmsProvider:
     def __init__(self, settings: HmsSettings) -> None:
         self._settings = settings
         self._path = f"/v1/{settings.client_id}/messages:send"
-        self._access = Access(settings)
+        self._access = AccessToken(partial(ask_for_token, settings))
         self._rests_until = 0.0
         self._is_right_app = False
         """Shown by a message that was taken: only then a token may be called unknown, as Huawei

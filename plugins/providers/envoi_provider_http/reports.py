@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from envoi.errors import ForgedWebhookError
 from envoi.types import DeliveryEvent, EventType, WebhookRequest
 from envoi_provider_http.filling import found_at, tree_of
 from envoi_provider_http.settings import HttpSettings, Proof
@@ -20,14 +19,13 @@ def read_report(settings: HttpSettings, request: WebhookRequest) -> Sequence[Del
         ForgedWebhookError: It does not show the secret.
         ValueError: It names no message, or no state.
     """
-    if not _is_genuine(settings, request):
-        raise ForgedWebhookError("The report does not show the secret of the gateway.")
+    _require_genuine(settings, request)
     tree = tree_of(request.body) or dict(request.query)
     entries = tree if isinstance(tree, list) else [tree]
     return [_event(settings, entry, request.body.decode(errors="replace")) for entry in entries]
 
 
-def _is_genuine(settings: HttpSettings, request: WebhookRequest) -> bool:
+def _require_genuine(settings: HttpSettings, request: WebhookRequest) -> None:
     secret = settings.report_secret.get_secret_value()
     shown = request.headers.get(settings.report_header.lower(), "")
     expected = secret
@@ -36,7 +34,7 @@ def _is_genuine(settings: HttpSettings, request: WebhookRequest) -> bool:
     elif settings.report_proof is Proof.HMAC:
         expected = hmac.new(secret.encode(), request.body, sha256).hexdigest()
         shown = shown.removeprefix("sha256=").lower()
-    return bool(secret) and hmac.compare_digest(shown.encode(), expected.encode())
+    request.require_secret(shown, expected if secret else "")
 
 
 def _event(settings: HttpSettings, entry: object, text: str) -> DeliveryEvent:

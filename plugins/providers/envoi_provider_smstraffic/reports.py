@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from envoi.errors import ForgedWebhookError
 from envoi.types import DeliveryEvent, EventType, WebhookRequest
 from envoi_provider_smstraffic.provider import SmsTrafficSettings
 
@@ -34,9 +32,7 @@ def read_report(settings: SmsTrafficSettings, request: WebhookRequest) -> Sequen
         ValueError: It cannot be read.
     """
     secret = settings.report_secret.get_secret_value()
-    shown = request.query.get("secret", "")
-    if not secret or not hmac.compare_digest(shown.encode(), secret.encode()):
-        raise ForgedWebhookError("The report does not bring the secret of the gateway back.")
+    request.require_secret(request.query.get("secret", ""), secret)
     found = json.loads(request.body)
     return [_event(each) for each in (found if isinstance(found, list) else [found])]
 

@@ -84,6 +84,8 @@ def create_segment(hand: Hand) -> None:
     hand.follow("Create segment")
     hand.fill(page.locator("#name"), "Women")
     hand.click(page.locator("summary", has_text="Add condition"))
+    # A person types once the field has the focus; the browser gives it a moment after the click.
+    expect(page.get_by_label("Find a condition by its name or group").first).to_be_focused()
     page.keyboard.type("gender")
     page.keyboard.press("Enter")
     hand.clicks += 1

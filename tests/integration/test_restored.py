@@ -36,12 +36,18 @@ def original(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[str]:
         connection.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
 
 
+def leave(engine: Engine) -> None:
+    """Let go of everything: plugins that observe deliveries use the database a moment longer."""
+    assert engine.observers.settle(10)
+    engine.connections.close_idle(0)
+
+
 def send(database: Database, plugins: Plugins, data_dir: Path, run: Run) -> None:
     installation = an_installation(database, plugins, data_dir)
     with SenderSession(database, data_dir, 1) as sender:
         engine = Engine(installation, sender)
         engine.send_run(run.tenant_id, run.id, lambda: False, 5)
-        engine.connections.close_idle(0)
+        leave(engine)
 
 
 def test_a_restored_copy_waits_and_then_sends_what_the_backup_does_not_know_as_accepted(
@@ -55,7 +61,7 @@ def test_a_restored_copy_waits_and_then_sends_what_the_backup_does_not_know_as_a
         with SenderSession(database, tmp_path, 1) as sender:
             engine = Engine(installation, sender)
             engine.send_run(tenant_id, run.id, lambda: len(sink.recipients) >= 10, 5)
-            engine.connections.close_idle(0)
+            leave(engine)
         known = len(sink.recipients)
         assert 10 <= known < 30
         database.engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -17,6 +16,7 @@ from envoi.testing import ProviderContract
 from envoi.types import BatchConnection, Outgoing, Provider, SendResult, SendStatus, WebhookRequest
 from envoi_provider_devino import register_providers
 from envoi_simulators.devino import Devino
+from web_accounts import WebAccounts
 from web_sink import Reply, WebSink
 
 [SMS] = [spec for spec in register_providers() if spec.name == "devino_sms"]
@@ -40,7 +40,7 @@ def sent(provider: Provider, *messages: Outgoing) -> Sequence[SendResult]:
         return connection.send_batch(messages)
 
 
-class TestDevinoSms(ProviderContract):
+class TestDevinoSms(WebAccounts, ProviderContract):
     """Devino's SMS."""
 
     @pytest.fixture
@@ -48,34 +48,11 @@ class TestDevinoSms(ProviderContract):
         with Devino() as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: Devino) -> Provider:
-        return account(service.url)
+    def account(self, url: str) -> Provider:
+        return account(url)
 
-    @pytest.fixture
-    def refusing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return account(f"http://127.0.0.1:{taken.getsockname()[1]}")
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     def test_results_are_in_the_order_of_the_messages(
         self, provider: Provider, service: Devino

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -13,6 +12,7 @@ from envoi.testing import ProviderContract
 from envoi.types import Outgoing, Provider
 from envoi_provider_devino import register_providers
 from envoi_simulators.devino import Devino
+from web_accounts import WebAccounts
 
 [SOCIAL] = [spec for spec in register_providers() if spec.name == "devino_social"]
 PHONES = [f"+4915100000{n:02}" for n in range(3)]
@@ -28,7 +28,7 @@ def message(n: int = 0, template: str = "") -> Outgoing:
     return Outgoing(key=f"k{n}", address=PHONES[n], sender="", payload=payload)
 
 
-class TestDevinoSocial(ProviderContract):
+class TestDevinoSocial(WebAccounts, ProviderContract):
     """Devino's social networks."""
 
     @pytest.fixture
@@ -36,34 +36,11 @@ class TestDevinoSocial(ProviderContract):
         with Devino(key="k") as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: Devino) -> Provider:
-        return account(service.url)
+    def account(self, url: str) -> Provider:
+        return account(url)
 
-    @pytest.fixture
-    def refusing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return account(f"http://127.0.0.1:{taken.getsockname()[1]}")
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     def test_what_arrives(self, provider: Provider, service: Devino) -> None:
         with closing(provider.connect()) as connection:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +13,7 @@ from envoi.testing import ProviderContract
 from envoi.types import BatchConnection, Outgoing, Provider
 from envoi_provider_devino import register_providers
 from envoi_simulators.devino import Devino
+from web_accounts import WebAccounts
 
 [VIBER] = [spec for spec in register_providers() if spec.name == "devino_viber"]
 PHONES = [f"+4915100000{n:02}" for n in range(3)]
@@ -34,7 +34,7 @@ def message(n: int = 0, lifetime_seconds: int = 0, **fields: str) -> Outgoing:
     )
 
 
-class TestDevinoViber(ProviderContract):
+class TestDevinoViber(WebAccounts, ProviderContract):
     """Devino's Viber."""
 
     @pytest.fixture
@@ -42,34 +42,11 @@ class TestDevinoViber(ProviderContract):
         with Devino(key="k") as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: Devino) -> Provider:
-        return account(service.url)
+    def account(self, url: str) -> Provider:
+        return account(url)
 
-    @pytest.fixture
-    def refusing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: Devino, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return account(f"http://127.0.0.1:{taken.getsockname()[1]}")
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     @pytest.mark.parametrize(
         ("lifetime", "validity"), [(0, None), (3, 15), (600, 600), (9_999_999, 1_209_600)]

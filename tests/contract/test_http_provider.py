@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
@@ -25,6 +24,7 @@ from envoi_provider_http.provider import HttpProvider
 from envoi_provider_http.reports import read_report
 from envoi_provider_http.settings import HttpSettings
 from envoi_simulators.http_sms import HttpSms
+from web_accounts import WebAccounts
 from web_sink import Asked, Reply, WebSink
 
 PHONES = [f"+4915100000{n:02}" for n in range(3)]
@@ -49,7 +49,7 @@ def message(n: int = 0, text: str = "Hello", **changes: Any) -> Outgoing:
     return Outgoing(**given | changes)
 
 
-class TestHttpProvider(ProviderContract):
+class TestHttpProvider(WebAccounts, ProviderContract):
     """Any HTTP interface."""
 
     @pytest.fixture
@@ -57,34 +57,11 @@ class TestHttpProvider(ProviderContract):
         with HttpSms() as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: HttpSms) -> Provider:
-        return HttpProvider(settings(service.url))
+    def account(self, url: str) -> Provider:
+        return HttpProvider(settings(url))
 
-    @pytest.fixture
-    def refusing(self, service: HttpSms, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: HttpSms, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: HttpSms, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return HttpProvider(settings(f"http://127.0.0.1:{taken.getsockname()[1]}"))
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     def test_what_arrives(self, provider: Provider, service: HttpSms) -> None:
         text = 'Привет, "Анна"\n{key} \\ € 🎁'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -16,6 +15,7 @@ from envoi.types import DeliveryEvent, Outgoing, Provider, SendResult, SendStatu
 from envoi_provider_smstraffic import register_providers
 from envoi_simulators.smstraffic import SmsTraffic
 from processes import wait_until
+from web_accounts import WebAccounts
 from web_sink import Reply, WebSink
 
 [SMS] = register_providers()
@@ -36,7 +36,7 @@ def sent(provider: Provider, *messages: Outgoing) -> list[SendResult]:
         return [connection.send(each) for each in messages]
 
 
-class TestSmsTraffic(ProviderContract):
+class TestSmsTraffic(WebAccounts, ProviderContract):
     """SmsTraffic."""
 
     @pytest.fixture
@@ -44,34 +44,11 @@ class TestSmsTraffic(ProviderContract):
         with SmsTraffic() as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: SmsTraffic) -> Provider:
-        return account(service.url, sender="Usual")
+    def account(self, url: str) -> Provider:
+        return account(url, sender="Usual")
 
-    @pytest.fixture
-    def refusing(self, service: SmsTraffic, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: SmsTraffic, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: SmsTraffic, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return account(f"http://127.0.0.1:{taken.getsockname()[1]}")
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     def test_what_arrives(self, provider: Provider, service: SmsTraffic) -> None:
         results = sent(provider, message(0), message(1, sender=""))

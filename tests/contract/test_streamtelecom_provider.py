@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,6 +14,7 @@ from envoi.testing import ProviderContract
 from envoi.types import Outgoing, Provider, SendResult, SendStatus
 from envoi_provider_streamtelecom import register_providers
 from envoi_simulators.streamtelecom import StreamTelecom
+from web_accounts import WebAccounts
 from web_sink import Reply, WebSink
 
 [SMS] = register_providers()
@@ -36,7 +36,7 @@ def sent(provider: Provider, *messages: Outgoing) -> list[SendResult]:
         return [connection.send(each) for each in messages]
 
 
-class TestStreamTelecom(ProviderContract):
+class TestStreamTelecom(WebAccounts, ProviderContract):
     """Stream Telecom."""
 
     @pytest.fixture
@@ -44,34 +44,11 @@ class TestStreamTelecom(ProviderContract):
         with StreamTelecom() as made:
             yield made
 
-    @pytest.fixture
-    def provider(self, service: StreamTelecom) -> Provider:
-        return account(service.url, sender="Usual")
+    def account(self, url: str) -> Provider:
+        return account(url, sender="Usual")
 
-    @pytest.fixture
-    def refusing(self, service: StreamTelecom, provider: Provider) -> Provider:
-        service.faults.refused = PHONES
-        return provider
-
-    @pytest.fixture
-    def busy(self, service: StreamTelecom, provider: Provider) -> Provider:
-        service.faults.busy = PHONES
-        return provider
-
-    @pytest.fixture
-    def vanishing(self, service: StreamTelecom, provider: Provider) -> Provider:
-        service.faults.vanish_share = 1
-        return provider
-
-    @pytest.fixture
-    def unreachable(self) -> Provider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            return account(f"http://127.0.0.1:{taken.getsockname()[1]}")
-
-    @pytest.fixture
-    def messages(self) -> Sequence[Outgoing]:
-        return [message(n) for n in range(3)]
+    def message(self, n: int) -> Outgoing:
+        return message(n)
 
     def test_what_arrives(self, provider: Provider, service: StreamTelecom) -> None:
         text = "Скидка 10% & +100 баллов"

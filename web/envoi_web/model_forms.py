@@ -14,6 +14,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from werkzeug.datastructures import MultiDict
 
+from envoi.sealed import Kept, secret_fields
+from envoi.secrets import SecretBox
+from envoi.webkit import current
 from envoi.webkit.formats import translated
 
 Options = Sequence[tuple[str, str]]
@@ -50,6 +53,15 @@ def fields_of(
         _field(_path(prefix, name), name, info, values.get(name, usual_value(info)), choices)
         for name, info in model.model_fields.items()
     ]
+
+
+def kept_fields(
+    model: type[BaseModel], values: Mapping[str, Any], kept: Kept | None, prefix: str
+) -> list[Field]:
+    """Describe the fields of a model some of whose secrets may be stored."""
+    known = kept.secrets_set(SecretBox(current.settings)) if kept else frozenset()
+    secret = {name: name in known for name in secret_fields(model)}
+    return fields_of(model, {**values, **secret}, prefix, {})
 
 
 def read_settings(model: type[BaseModel], form: MultiDict[str, str], prefix: str) -> dict[str, Any]:

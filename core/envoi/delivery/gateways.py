@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -15,17 +14,10 @@ from envoi.db import table
 from envoi.delivery.circuit import forget
 from envoi.delivery.models import Gateway
 from envoi.delivery.runs import resume_waiting
-from envoi.errors import (
-    ConfigurationError,
-    NotFoundError,
-    PluginError,
-    Problem,
-    ValidationFailedError,
-    problems_of,
-)
+from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError
 from envoi.installation import Installation
-from envoi.logs import hide
 from envoi.plugins import Plugins, fence
+from envoi.sealed import Kept, completed, seal
 from envoi.secrets import SecretBox
 from envoi.settings import Settings
 from envoi.types import Provider, ProviderSpec
@@ -99,7 +91,8 @@ def store_account(
         problem = f"{spec.label} sends {spec.channel}, not {channel}. Choose another provider."
         raise ValidationFailedError([Problem("provider", problem)])
     box = SecretBox(settings)
-    checked = _completed(spec, box, gateway, account.values)
+    kept = kept_of(gateway) if gateway and gateway.provider == spec.name else None
+    values = completed(spec.settings, box, kept, account.values)
     if gateway is None:
         gateway = Gateway(
             tenant_id=tenant_id,
@@ -116,23 +109,12 @@ def store_account(
     gateway.most_connections = account.most_connections
     # The number is part of the place that the secrets are bound to.
     session.flush()
-    _store(box, gateway, checked)
+    sealed = seal(box, values, _place(gateway))
+    gateway.settings, gateway.secrets = dict(sealed.settings), sealed.secrets
     if default_gateway(session, tenant_id, channel) in (None, gateway):
         make_default(session, gateway)
     note_change(session, gateway)
     return gateway
-
-
-def _completed(
-    spec: ProviderSpec, box: SecretBox, gateway: Gateway | None, values: Mapping[str, Any]
-) -> BaseModel:
-    """Check what is given, with the stored secrets where those are left out."""
-    kept = _readable(box, gateway) if gateway and gateway.provider == spec.name else {}
-    secret = secret_fields(spec)
-    given = {k: v for k, v in values.items() if v != "" or k not in secret}
-    if gateway is not None:
-        _ask_again(spec, gateway.settings, kept, given)
-    return _checked(spec, {**kept, **given})
 
 
 def make_default(session: Session, gateway: Gateway) -> None:
@@ -180,7 +162,7 @@ def settings_of(
 ) -> BaseModel:
     """Return a gateway's settings with its secrets, checked by its provider's model."""
     spec = provider_spec(session, plugins, gateway.tenant_id, gateway.provider)
-    return _checked(spec, {**gateway.settings, **_secrets(SecretBox(settings), gateway)})
+    return kept_of(gateway).read(SecretBox(settings), spec.settings)
 
 
 def open_gateway(
@@ -240,58 +222,10 @@ def _last_position(session: Session, tenant_id: int, channel: str) -> int:
     return session.scalar(last) or 0
 
 
-def _store(box: SecretBox, gateway: Gateway, values: BaseModel) -> None:
-    plain = values.model_dump(mode="json")
-    secret = {n: v.get_secret_value() for n, v in values if isinstance(v, SecretStr)}
-    gateway.settings = {n: v for n, v in plain.items() if n not in secret}
-    gateway.secrets = box.seal(json.dumps(secret).encode(), _place(gateway))
-
-
-def _secrets(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(box.open(gateway.secrets, _place(gateway)))
-    hide(*(value for value in found.values() if isinstance(value, str)))
-    return found
-
-
-def _readable(box: SecretBox, gateway: Gateway) -> dict[str, Any]:
-    """The secrets, or none when the key is lost: then they are to be entered again."""
-    try:
-        return _secrets(box, gateway)
-    except ConfigurationError:
-        return {}
-
-
-def _ask_again(
-    spec: ProviderSpec, known: Mapping[str, Any], kept: Mapping[str, Any], given: Mapping[str, Any]
-) -> None:
-    """Refuse to send a stored secret elsewhere: who may not read it could have it sent to them."""
-    for name, field in spec.settings.model_fields.items():
-        extra = field.json_schema_extra
-        place = str(extra.get("sent_to", "")) if isinstance(extra, dict) else ""
-        moved = place in given and given[place] != known.get(place)
-        if moved and kept.get(name) and name not in given:
-            problem = "It would be sent elsewhere than before. Enter it again."
-            raise ValidationFailedError([Problem(name, problem)])
+def kept_of(gateway: Gateway) -> Kept:
+    """Return a gateway's settings as they are stored."""
+    return Kept(gateway.settings, gateway.secrets, _place(gateway))
 
 
 def _place(gateway: Gateway) -> str:
     return f"{gateway.tenant_id}:gateway:{gateway.id}:secrets"
-
-
-def secrets_set(settings: Settings, gateway: Gateway) -> frozenset[str]:
-    """The names of a gateway's secrets that have a value and can be decrypted."""
-    found = _readable(SecretBox(settings), gateway)
-    return frozenset(name for name, value in found.items() if value)
-
-
-def secret_fields(spec: ProviderSpec) -> frozenset[str]:
-    """The names of a provider's settings that are never shown again."""
-    fields = spec.settings.model_fields.items()
-    return frozenset(name for name, field in fields if field.annotation is SecretStr)
-
-
-def _checked(spec: ProviderSpec, values: Mapping[str, Any]) -> BaseModel:
-    try:
-        return spec.settings.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValidationFailedError(problems_of(error)) from None

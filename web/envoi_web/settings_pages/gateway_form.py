@@ -14,8 +14,7 @@ from envoi.delivery.gateway_list import runs_using, save_gateway
 from envoi.delivery.gateways import (
     Account,
     get_gateway,
-    secret_fields,
-    secrets_set,
+    kept_of,
     settings_of,
 )
 from envoi.delivery.limits import set_limits
@@ -31,6 +30,7 @@ from envoi.webkit.formats import translated
 from envoi_web.model_forms import (
     Field,
     fields_of,
+    kept_fields,
     read_pairs,
     read_settings,
     shown_number,
@@ -286,9 +286,8 @@ def _form(
 def _fields(spec: ProviderSpec | None, found: Gateway | None, typed: Typed) -> list[Field]:
     if spec is None:
         return []
-    known = secrets_set(current.settings, found) if found else frozenset()
-    secret = {name: name in known for name in secret_fields(spec)}
-    return fields_of(spec.settings, {**typed.values, **secret}, "settings", {})
+    kept = kept_of(found) if found else None
+    return kept_fields(spec.settings, typed.values, kept, "settings")
 
 
 def _limits(plugins: Plugins, typed: Typed) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from envoi.errors import ValidationFailedError
 from envoi.installation import Installation
 from envoi.mailings import launch, service, variants
 from envoi.mailings.budget import change_budget
-from envoi.mailings.cascade import add_step, save_step_content
+from envoi.mailings.cascade import add_step
 from envoi.mailings.costs import estimate_cost
 from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
@@ -228,7 +228,8 @@ def test_a_cascade_costs_between_all_delivered_and_none(
         set_prices(session, tenant_id, gateway_id, {"prices": [{"price": "2"}]})
         mailing = service.get_mailing(session, tenant_id, mailing_id)
         add_step(session, plugins, tenant_id, mailing_id, mailing.version, "email", before=True)
-        save_step_content(session, tenant_id, mailing_id, mailing.version, 2, {"text": LONG})
+        where = (session, tenant_id, mailing_id, mailing.version)
+        variants.save_content(*where, {"text": LONG}, step=2)
         variants.save_content(session, tenant_id, mailing_id, mailing.version, email_content())
         found = estimate_cost(session, plugins, mailing, LINKS)
     assert (found.low, found.high) == (0, 51 * 2 * UNITS)

@@ -16,9 +16,16 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
 from envoi.library.models import Template
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import get_mailing
-from envoi.mailings.variants import get_variant, refuse_too_large, save_content, with_ids
+from envoi.mailings.variants import (
+    content_at,
+    get_variant,
+    refuse_too_large,
+    save_content,
+    with_ids,
+)
 from envoi.tenants.service import tenant_settings
 from envoi.twice import A_MOMENT, one_by_one
 
@@ -128,15 +135,16 @@ def keep_as_template(
     name: str,
     folder: str = "",
     account_id: int | None = None,
+    step: int = 1,
 ) -> Template:
-    """Make a template of a mailing's variant."""
+    """Make a template of a mailing's variant, of what it says in a step."""
     mailing = get_mailing(session, tenant_id, mailing_id)
     return create_template(
         session,
         tenant_id,
-        channel=mailing.channel,
+        channel=channel_at(mailing, step),
         name=name,
-        content=get_variant(session, mailing, number).content,
+        content=content_at(get_variant(session, mailing, number), step),
         folder=folder,
         account_id=account_id,
     )
@@ -181,18 +189,19 @@ def use_template(
     version: int,
     template: Template | StartingTemplate,
     number: int = 1,
+    step: int = 1,
 ) -> Mailing:
-    """Put a template's content into a draft's variant; subject and preheader typed stay.
+    """Put a template's content into a step of a variant; subject and preheader typed stay.
 
     Raises:
         ConflictError: The draft was changed since `version`, or is no draft any more.
         ValidationFailedError: The template is of another channel.
     """
     mailing = get_mailing(session, tenant_id, mailing_id)
-    if mailing.channel != template.channel:
+    if channel_at(mailing, step) != template.channel:
         message = "The template is of another channel. Choose one of this mailing's."
         raise ValidationFailedError([Problem("template", message)])
-    typed = get_variant(session, mailing, number).content
+    typed = content_at(get_variant(session, mailing, number), step)
     kept = {name for name in ("subject", "preheader") if typed.get(name)}
     content = {k: v for k, v in template.content.items() if k not in kept}
     address = tenant_settings(session, tenant_id).postal_address
@@ -201,7 +210,7 @@ def use_template(
     if "blocks" in content or "body" in content:
         # A text part of before would not fit the new body.
         changed = {"text": "", **content, "blocks": blocks}
-    return save_content(session, tenant_id, mailing_id, version, changed, number)
+    return save_content(session, tenant_id, mailing_id, version, changed, number, step=step)
 
 
 def _just_made(session: Session, wanted: Template) -> Template | None:

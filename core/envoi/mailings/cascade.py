@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 
 from envoi.delivery.steps import MOST_STEPS, Success
 from envoi.errors import NotFoundError, Problem, ValidationFailedError, problems_of
-from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.models import Mailing
 from envoi.mailings.service import editable_draft, refuse_stale, touch, variants_of
-from envoi.mailings.variants import Content, get_variant, refuse_too_large
 from envoi.plugins import Plugins
 
 
@@ -40,9 +39,10 @@ def channels_of(mailing: Mailing) -> list[str]:
     return [mailing.channel, *(step.channel for step in following(mailing))]
 
 
-def content_at(variant: Variant, step: int) -> Content:
-    """Return the content of a variant for a step."""
-    return variant.content if step <= 1 else variant.steps[step - 2]
+def channel_at(mailing: Mailing, step: int) -> str:
+    """Return the channel of a step, or raise `NotFoundError`."""
+    _require_step(mailing, step)
+    return channels_of(mailing)[step - 1]
 
 
 def add_step(
@@ -111,6 +111,31 @@ def remove_step(
     return mailing
 
 
+def move_step(
+    session: Session,
+    tenant_id: int,
+    mailing_id: int,
+    version: int,
+    step: int,
+    account_id: int | None = None,
+) -> Mailing:
+    """Let a channel go before the one that goes before it; the waiting stays where it is."""
+    mailing = editable_draft(session, tenant_id, mailing_id)
+    refuse_stale(mailing, version)
+    _require_step(mailing, step, first=2)
+    chain = channels_of(mailing)
+    _swap(chain, step)
+    mailing.channel, *later = chain
+    pairs = zip(mailing.cascade, later, strict=True)
+    mailing.cascade = [{**course, "channel": channel} for course, channel in pairs]
+    for variant in variants_of(session, mailing):
+        contents = [variant.content, *variant.steps]
+        _swap(contents, step)
+        variant.content, *variant.steps = contents
+    touch(mailing, account_id)
+    return mailing
+
+
 def set_step(
     session: Session,
     tenant_id: int,
@@ -142,32 +167,6 @@ def set_step(
     return mailing
 
 
-def save_step_content(
-    session: Session,
-    tenant_id: int,
-    mailing_id: int,
-    version: int,
-    step: int,
-    content: Mapping[str, Any],
-    number: int = 1,
-    account_id: int | None = None,
-) -> Mailing:
-    """Store fields of a variant's content for a step after the first; it may be incomplete."""
-    mailing = editable_draft(session, tenant_id, mailing_id)
-    variant = get_variant(session, mailing, number)
-    _require_step(mailing, step, first=2)
-    changed = {**content_at(variant, step), **content}
-    if changed == content_at(variant, step):
-        return mailing
-    refuse_stale(mailing, version)
-    refuse_too_large(changed)
-    steps = list(variant.steps)
-    steps[step - 2] = changed
-    variant.steps = steps
-    touch(mailing, account_id)
-    return mailing
-
-
 def wait_problem(mailing: Mailing) -> str:
     """Say where a cascade waits longer than anybody wants its messages."""
     waits = sum(step.wait_minutes for step in following(mailing))
@@ -177,6 +176,10 @@ def wait_problem(mailing: Mailing) -> str:
         f"The cascade may wait for {waits:,} minutes, longer than the messages' lifetime of"
         f" {mailing.lifetime_minutes:,}. Shorten the waiting, or lengthen the lifetime."
     )
+
+
+def _swap(parts: list[Any], step: int) -> None:
+    parts[step - 2], parts[step - 1] = parts[step - 1], parts[step - 2]
 
 
 def _require_step(mailing: Mailing, step: int, first: int = 1) -> None:

@@ -20,10 +20,10 @@ from envoi.delivery.recipients import Person, known_variables, sample_person
 from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedError
 from envoi.library.files import Library
 from envoi.library.service import check_attachments
-from envoi.mailings.cascade import channels_of, content_at
+from envoi.mailings.cascade import channel_at, channels_of
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
-from envoi.mailings.variants import Content, get_variant, validate_content
+from envoi.mailings.variants import Content, content_at, get_variant, validate_content
 from envoi.plugins import Plugins, fence
 from envoi.tenants.service import tenant_settings
 from envoi.types import AddressKind, Envelope
@@ -46,7 +46,7 @@ def final_content(
     The company's defaults give way to the mailing's, and those to the variant's own.
     """
     written = content_at(variant, step)
-    fields = plugins.channels[channels_of(mailing)[step - 1]].content_schema.model_fields
+    fields = plugins.channels[channel_at(mailing, step)].content_schema.model_fields
     if "utm" not in fields:
         return dict(written)
     company = tenant_settings(session, mailing.tenant_id).utm
@@ -64,7 +64,7 @@ def content_problems(
 ) -> list[Problem]:
     """Say what keeps a variant from being sent, each problem at its field or block."""
     variant = get_variant(session, mailing, number)
-    spec = plugins.channels[channels_of(mailing)[step - 1]]
+    spec = plugins.channels[channel_at(mailing, step)]
     kit = Kit(Library(session, mailing.tenant_id, ""), plugins.macros)
     try:
         final = final_content(session, plugins, mailing, variant, step)
@@ -99,12 +99,12 @@ def content_warnings(session: Session, mailing: Mailing) -> list[str]:
 
 
 def preview_customers(
-    session: Session, plugins: Plugins, mailing: Mailing, limit: int = 20
+    session: Session, plugins: Plugins, mailing: Mailing, limit: int = 20, step: int = 1
 ) -> list[tuple[int, str]]:
-    """Offer some customers whom the channel reaches, as (number, name), for the preview."""
+    """Offer some customers whom a step's channel reaches, as (number, name), for the preview."""
     c = table(Customer).c
     addresses = {AddressKind.EMAIL: c.email, AddressKind.PHONE: c.phone}
-    address = addresses.get(plugins.channels[mailing.channel].address_kind, c.id)
+    address = addresses.get(plugins.channels[channel_at(mailing, step)].address_kind, c.id)
     query = (
         select(c.id, c.first_name, c.last_name, c.city)
         .where(c.tenant_id == mailing.tenant_id, address.is_not(None))
@@ -124,10 +124,11 @@ def preview(
     customer_id: int | None,
     number: int = 1,
     *,
+    step: int = 1,
     contacts: bool = True,
     links_url: str = "",
 ) -> str:
-    """Render a variant for one customer, by the code that sends; links are not tracked.
+    """Render a variant's step for one customer, by the code that sends; links are not tracked.
 
     What is not filled in yet is left out. Without `contacts` the customer's address and number
     are hidden. Pictures of the library are shown from `links_url`.
@@ -136,12 +137,12 @@ def preview(
         EnvoiError: The content cannot be rendered; the message says why and where.
     """
     variant = get_variant(session, mailing, number)
-    final = final_content(session, plugins, mailing, variant)
+    final = final_content(session, plugins, mailing, variant, step)
     variables: Mapping[str, Any] = {}
     if customer_id is not None:
         variables = sample_variables(session, plugins, mailing, customer_id, contacts=contacts)
     library = Library(session, mailing.tenant_id, links_url)
-    return rendered(plugins, mailing.channel, final, library, variables)
+    return rendered(plugins, channel_at(mailing, step), final, library, variables)
 
 
 def sample_variables(

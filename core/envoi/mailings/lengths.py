@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from envoi.content.kit import Kit
 from envoi.delivery.recipients import PeopleQuery, Wanted
 from envoi.errors import EnvoiError
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.content import final_content, preview_customers
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.variants import validate_content
@@ -45,25 +46,30 @@ class Lengths:
 
 
 def lengths_of(
-    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant, links_url: str
+    session: Session,
+    plugins: Plugins,
+    mailing: Mailing,
+    variant: Variant,
+    links_url: str,
+    step: int = 1,
 ) -> Lengths | None:
-    """Measure a variant for some customers, by the code that sends.
+    """Measure a variant's step for some customers, by the code that sends.
 
     None where the channel counts no parts, and for a text that cannot be measured yet: what is
     wrong with it is said elsewhere.
     """
-    spec = plugins.channels[mailing.channel]
+    spec = plugins.channels[channel_at(mailing, step)]
     if spec.length is None:
         return None
-    names = dict(preview_customers(session, plugins, mailing, SAMPLE))
+    names = dict(preview_customers(session, plugins, mailing, SAMPLE, step))
     people = PeopleQuery(mailing.tenant_id, spec.address_kind, Wanted())
     found = people.fetch(session.connection(), list(names))
     nobody: Mapping[str, Any] = {}
     readers = {number: person.variables for number, person in found.items()} or {0: nobody}
     links = links_as_long(links_url)
     try:
-        final = final_content(session, plugins, mailing, variant)
-        content = validate_content(plugins, mailing.channel, final, draft=True)
+        final = final_content(session, plugins, mailing, variant, step)
+        content = validate_content(plugins, spec.name, final, draft=True)
         measure = partial(spec.length, content, Kit())
         readings = [
             Reading(

@@ -33,6 +33,14 @@ def get_variant(session: Session, mailing: Mailing, number: int) -> Variant:
     return found
 
 
+def content_at(variant: Variant, step: int) -> Content:
+    """Return the content of a variant for a step, or raise `NotFoundError`."""
+    contents = [variant.content, *variant.steps]
+    if not 1 <= step <= len(contents):
+        raise NotFoundError("The cascade has no such step. It may have been removed.")
+    return contents[step - 1]
+
+
 def save_content(
     session: Session,
     tenant_id: int,
@@ -41,8 +49,10 @@ def save_content(
     content: Mapping[str, Any],
     number: int = 1,
     account_id: int | None = None,
+    *,
+    step: int = 1,
 ) -> Mailing:
-    """Store fields of a variant's content as they stand; a draft may be incomplete.
+    """Store fields of a variant's content for a step as they stand; a draft may be incomplete.
 
     Raises:
         ConflictError: The draft was changed since `version`, or is no draft any more.
@@ -50,12 +60,16 @@ def save_content(
     """
     mailing = editable_draft(session, tenant_id, mailing_id)
     variant = get_variant(session, mailing, number)
-    changed = {**variant.content, **content}
-    if changed == variant.content:
+    stored = content_at(variant, step)
+    changed = {**stored, **content}
+    if changed == stored:
         return mailing
     refuse_stale(mailing, version)
     refuse_too_large(changed)
-    variant.content = changed
+    if step == 1:
+        variant.content = changed
+    else:
+        variant.steps = [*variant.steps[: step - 2], changed, *variant.steps[step - 1 :]]
     touch(mailing, account_id)
     return mailing
 

@@ -84,7 +84,7 @@ def save_cascade(session: Session, mailing: Mailing, number: int) -> list[Proble
             prefix = prefix_of(step)
             problems += [Problem(f"{prefix}.{p.field}", p.message) for p in error.problems]
         if content:
-            cascade.save_step_content(*where, mailing.version, step, content, number)
+            variants.save_content(*where, mailing.version, content, number, step=step)
     return problems
 
 
@@ -123,7 +123,7 @@ def _steps(mailing: Mailing) -> range:
 
 def _step_form(variant: Variant, mailing: Mailing, step: int, errors: dict[str, str]) -> StepForm:
     following = cascade.following(mailing)[step - 2]
-    content, prefix = cascade.content_at(variant, step), prefix_of(step)
+    content, prefix = variants.content_at(variant, step), prefix_of(step)
     schema = _schema(mailing, step)
     wrong = _wrong(following.channel, content)
     typed_wait = request.form.get(f"{prefix}.wait_minutes", str(following.wait_minutes))
@@ -161,7 +161,7 @@ def _changes(
             "success": form.get(f"{prefix}.success", ""),
         }
         course = {name: value for name, value in typed.items() if value != str(stored[name])}
-        before = cascade.content_at(variant, step)
+        before = variants.content_at(variant, step)
         after = typed_content(_schema(mailing, step), form, before, prefix)
         content = {name: value for name, value in after.items() if value != before.get(name)}
         if course or content:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Result
+from envoi.outgoing import Answer, Result
 
 EARLY = 300.0
 """A new one is asked for so many seconds before the old one ends."""
@@ -56,7 +56,7 @@ def granted(answer: Result, *, busy: str, refused: str) -> tuple[str, float]:
         raise TemporaryProviderError(busy)
     raw = answer.body.decode("utf-8", "replace")[:_MOST_RAW]
     if answer.status >= 500 or answer.status == 429:
-        raise TemporaryProviderError(busy, raw=raw, retry_after=answer.retry_after())
+        raise TemporaryProviderError(busy, raw=raw, retry_after=answer.retry_after)
     try:
         found = json.loads(answer.body)
         return str(found["access_token"]), float(found["expires_in"])

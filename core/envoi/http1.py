@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from envoi.errors import ProviderError, UnansweredError
-from envoi.http2 import ANSWER_SECONDS, Answer, Request, Result, Unanswered
-from envoi.outgoing import HttpClient
+from envoi.outgoing.exchange import Request, Result, Unanswered
+from envoi.outgoing.http import HttpClient
 
 CONNECTIONS = 10
+ANSWER_SECONDS = 15.0
 
 
 class Http1Client:
@@ -38,7 +39,10 @@ class Http1Client:
         Raises:
             ProviderError: No connection could be opened; nothing has left.
         """
-        found = list(self._threads.map(self._asked, requests))
+        if len(requests) == 1:
+            found = [self._asked(requests[0])]
+        else:
+            found = list(self._threads.map(self._asked, requests))
         errors = [each for each in found if isinstance(each, ProviderError)]
         if errors and len(errors) == len(found):
             raise errors[0]
@@ -51,14 +55,11 @@ class Http1Client:
 
     def _asked(self, request: Request) -> Result | ProviderError:
         try:
-            answer = self._client.request(
+            return self._client.request(
                 request.method,
                 self._url + request.path,
                 headers=request.headers,
                 content=request.body,
             )
-        except UnansweredError:
-            return Unanswered.UNKNOWN
-        except ProviderError as error:
+        except (UnansweredError, ProviderError) as error:
             return error
-        return Answer(status=answer.status, headers=answer.headers, body=answer.body)

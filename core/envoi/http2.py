@@ -9,10 +9,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -29,9 +28,10 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
-from envoi.outgoing import connect
-from envoi.types import SendResult, SendStatus
+from envoi.errors import PermanentProviderError, TemporaryProviderError
+from envoi.outgoing.addresses import connect
+from envoi.outgoing.exchange import Request, Result, Unanswered
+from envoi.outgoing.http import Answer
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
@@ -41,70 +41,6 @@ MOST_CONNECTIONS = 3
 
 _MOST_BYTES = 1 << 16
 _LONGEST_ANSWER = 1 << 17
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A request; names of headers are in lower case."""
-
-    path: str
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a service answered; names of headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def retry_after(self) -> float | None:
-        """The seconds that the service asks to wait, where it tells them as a number."""
-        with suppress(ValueError):
-            return max(0.0, float(self.headers.get("retry-after", "")))
-        return None
-
-
-class Unanswered(Enum):
-    """Why a request has no answer."""
-
-    NOT_TAKEN = "the service has not taken the request"
-    UNKNOWN = "the connection broke before the service answered"
-
-
-Result = Answer | Unanswered
-
-_OPEN = {
-    Unanswered.NOT_TAKEN: SendResult(status=SendStatus.THROTTLED, raw=Unanswered.NOT_TAKEN.value),
-    Unanswered.UNKNOWN: SendResult(status=SendStatus.UNKNOWN, raw=Unanswered.UNKNOWN.value),
-}
-
-
-def judged(
-    answers: Sequence[Result], judge: Callable[[Answer], SendResult]
-) -> Sequence[SendResult]:
-    """Say what answers mean for their messages, as a batch has to.
-
-    What `judge` raises is about the account: raised where no message has an answer of its own,
-    else those concerned have not been taken, and the others count.
-    """
-    results: list[SendResult | ProviderError] = []
-    for answer in answers:
-        try:
-            results.append(judge(answer) if isinstance(answer, Answer) else _OPEN[answer])
-        except ProviderError as error:
-            results.append(error)
-    troubles = [result for result in results if isinstance(result, ProviderError)]
-    if troubles and len(troubles) == len(results):
-        raise troubles[0]
-    return [_not_taken(r) if isinstance(r, ProviderError) else r for r in results]
-
-
-def _not_taken(error: ProviderError) -> SendResult:
-    return SendResult(status=SendStatus.THROTTLED, raw=error.raw or str(error))
 
 
 class Http2Client:

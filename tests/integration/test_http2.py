@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Http2Client, Unanswered
-from envoi.http2 import Request as Asked
-from envoi.outgoing import allow_private
+from envoi.http2 import Http2Client
+from envoi.outgoing import Answer, Unanswered, allow_private
+from envoi.outgoing import Request as Asked
 from envoi_simulators.http2 import Http2Server, Reply, Request
 
 Serve = Callable[[Callable[[Request], Reply]], tuple[Http2Server, Http2Client]]

@@ -4,7 +4,37 @@ A name is resolved once, and what is connected to is the address that was looked
 means something else a moment later leads nowhere.
 """
 
+from envoi.outgoing.account import (
+    AccountSettings,
+    Address,
+    Seconds,
+    Secret,
+    Sender,
+    WebAccount,
+    WebConnection,
+    by_status,
+)
 from envoi.outgoing.addresses import allow_private, connect, is_public
+from envoi.outgoing.exchange import Client, Request, Result, Unanswered, judged
 from envoi.outgoing.http import Answer, HttpClient
 
-__all__ = ["Answer", "HttpClient", "allow_private", "connect", "is_public"]
+__all__ = [
+    "AccountSettings",
+    "Address",
+    "Answer",
+    "Client",
+    "HttpClient",
+    "Request",
+    "Result",
+    "Seconds",
+    "Secret",
+    "Sender",
+    "Unanswered",
+    "WebAccount",
+    "WebConnection",
+    "allow_private",
+    "by_status",
+    "connect",
+    "is_public",
+    "judged",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError, UnansweredError
@@ -39,6 +40,15 @@ class Answer:
     def text(self) -> str:
         """The body as text; what is no UTF-8 is shown as such."""
         return self.body.decode(errors="replace")
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def raw(self) -> str:

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Http2Client, Request, Result, judged
+from envoi.http2 import Http2Client
+from envoi.outgoing import Answer, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
 from envoi_provider_apns.settings import ApnsSettings, key_of
 
@@ -84,7 +85,7 @@ class ApnsProvider:
         found = _parsed(raw)
         reason = str(found.get("reason", ""))
         if reason in _BUSY or answer.status == 503:
-            wait = answer.retry_after()
+            wait = answer.retry_after
             self._rests_until = max(self._rests_until, time.monotonic() + (wait or 0))
             words = "APNs takes no more messages at the moment."
             raise TemporaryProviderError(words, raw=raw, retry_after=wait)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from envoi.http2 import Request
+from envoi.outgoing import Request
 from envoi.types import Outgoing
 
 FORMATS = {"fcm": "FcmV1", "apns": "apple"}

@@ -11,7 +11,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.http1 import Http1Client
-from envoi.http2 import Answer, Result, judged
+from envoi.outgoing import Answer, Result, judged
 from envoi.types import Connection, Device, Outgoing, SendResult, SendStatus
 from envoi_provider_azure.messages import FORMATS, written
 from envoi_provider_azure.settings import AzureSettings
@@ -78,7 +78,7 @@ class AzureProvider:
                 status=SendStatus.ACCEPTED, code=status, provider_id=name, raw=f"{raw} {name}"
             )
         if status in (429, 503):
-            wait = answer.retry_after()
+            wait = answer.retry_after
             self._rests_until = max(self._rests_until, time.monotonic() + (wait or 0))
             words = "Azure takes no more messages at the moment."
             raise TemporaryProviderError(words, raw=raw, retry_after=wait)

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from envoi.access import granted
-from envoi.http2 import Http2Client, Request
+from envoi.http2 import Http2Client
+from envoi.outgoing import Request
 from envoi_provider_fcm.settings import KeyFile
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"

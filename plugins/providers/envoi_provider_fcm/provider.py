@@ -10,7 +10,8 @@ from typing import Any
 
 from envoi.access import AccessToken
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Http2Client, Request, Result, judged
+from envoi.http2 import Http2Client
+from envoi.outgoing import Answer, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
 from envoi_provider_fcm.access import ask_for_token
 from envoi_provider_fcm.settings import FcmSettings
@@ -76,7 +77,7 @@ class FcmProvider:
         code, fields = _error(found)
         raw = raw[:_MOST_RAW]
         if answer.status in (429, 503):
-            wait = answer.retry_after()
+            wait = answer.retry_after
             if wait is None and answer.status == 429:
                 wait = QUOTA_SECONDS
             self._rests_until = max(self._rests_until, monotonic() + (wait or 0))

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from envoi.access import granted
 from envoi.http1 import Http1Client
-from envoi.http2 import Request
+from envoi.outgoing import Request
 from envoi_provider_hms.settings import HmsSettings
 
 PATH = "/oauth2/v3/token"

@@ -11,7 +11,7 @@ from typing import Any
 from envoi.access import AccessToken
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.http1 import Http1Client
-from envoi.http2 import Answer, Request, Result, judged
+from envoi.outgoing import Answer, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
 from envoi_provider_hms.access import ask_for_token
 from envoi_provider_hms.settings import HmsSettings
@@ -83,7 +83,7 @@ class HmsProvider:
         raw, found = _read(answer)
         code = str(found.get("code", ""))
         if answer.status == 503:
-            wait = answer.retry_after()
+            wait = answer.retry_after
             self._rests_until = max(self._rests_until, monotonic() + (wait or 0))
             words = "Huawei takes no more messages at the moment."
             raise TemporaryProviderError(words, raw=raw, retry_after=wait)

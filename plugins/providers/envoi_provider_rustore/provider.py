@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http2 import Answer, Http2Client, Request, Result, judged
+from envoi.http2 import Http2Client
+from envoi.outgoing import Answer, Request, Result, judged
 from envoi.types import Connection, Outgoing, SendResult, SendStatus
 from envoi_provider_rustore.settings import RuStoreSettings
 
@@ -66,7 +67,7 @@ class RuStoreProvider:
         raw = answer.body.decode("utf-8", "replace")[:_MOST_RAW]
         code = _code(answer.body)
         if answer.status in (429, 503):
-            wait = answer.retry_after()
+            wait = answer.retry_after
             if wait is None and answer.status == 429:
                 wait = QUOTA_SECONDS
             self._rests_until = max(self._rests_until, monotonic() + (wait or 0))

@@ -16,14 +16,15 @@ from envoi.content.kit import Kit
 from envoi.errors import ValidationFailedError
 from envoi.testing import ChannelContract
 from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner
-from envoi.tracking.urls import UrlMaker
+from envoi.tracking.urls import UrlMaker, example_urls
 from envoi.types import ChannelSpec, CompiledContent, Envelope, Recipient
 from envoi_channel_sms import register_channels
 
 [SMS] = register_channels()
 ENVELOPE = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
 REF = MessageRef(tenant_id=1, run_id=2, customer_id=3, launched_on=date(2026, 11, 22))
-URLS = UrlMaker("https://go.shop.test", TokenSigner(["k" * 40])).message(REF)
+URLS = UrlMaker("https://go.shop.test", TokenSigner(["k" * 40]), short=SMS.short_links).message(REF)
+EXAMPLES = example_urls("https://go.shop.test", REF.tenant_id, REF.customer_id, short=True)
 PHONE = "+4915123456789"
 
 
@@ -102,8 +103,8 @@ def test_the_counter_counts_what_is_sent(
     fields = {"text": text, "transliterate": transliterate, "track_links": track_links}
     content = SMS.content_schema.model_validate(fields, context={"draft": True})
     assert SMS.length is not None
-    person = {**variables(name), "unsubscribe_url": URLS.of(TokenKind.UNSUBSCRIBE)}
-    counted = SMS.length(content, Kit(), person)
+    person = {**variables(name), "unsubscribe_url": EXAMPLES.of(TokenKind.UNSUBSCRIBE)}
+    counted = SMS.length(content, Kit(), person, EXAMPLES.click)
     try:
         made = SMS.compile(content, ENVELOPE, Kit()).render(reader(name))
     except ValidationFailedError:
@@ -117,7 +118,7 @@ def test_the_counter_counts_what_is_sent(
 def test_a_tracked_link_is_as_long_as_is_said() -> None:
     content = compiled("https://shop.test/sale", track_links=True)
     assert content.links == ("https://shop.test/sale",)
-    assert len(said(content)) == len("https://go.shop.test") + 63 == 83
+    assert len(said(content)) == len("https://go.shop.test") + 23 == 43
 
 
 def test_links_are_found_where_they_end() -> None:
@@ -130,7 +131,7 @@ def test_links_are_found_where_they_end() -> None:
         "https://b.test",
         "HTTP://c.test/{{ a.b }}/d",
     )
-    assert said(content).startswith("See (https://go.shop.test/c/")
+    assert said(content).startswith("See (https://go.shop.test/s/")
     assert said(content).endswith("?to=HTTP%3A%2F%2Fc.test%2F%2Fd.")
 
 

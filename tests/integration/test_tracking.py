@@ -101,6 +101,22 @@ def test_a_click_implies_an_open_and_leads_to_the_frozen_link(
     assert row.clicked_at == row.opened_at == row.delivered_at is not None
 
 
+def test_a_short_link_is_the_same_click(
+    app: TrackingApp, signer: TokenSigner, database: Database, run: LedgerRun, customers: list[int]
+) -> None:
+    path = UrlMaker("", signer, short=True).message(run.ref(customers[0])).click(0, "")
+    assert len(path) == len("/s/") + 20
+    answer = get(app, path)
+    assert answer.headers["Location"] == "https://shop.test/coffee?a=1&b=%C3%BC"
+    assert get(app, path[:-1] + ("0" if path[-1] != "0" else "1")).status_code == 404
+    unknown = run.ref(customers[0])._replace(run_id=run.run_id + 1_000)
+    nowhere = UrlMaker("", signer, short=True).message(unknown).click(0, "")
+    assert get(app, nowhere).status_code == 404
+    app.close()
+    row = facts(database, run, customers[0])
+    assert row.clicked_at == row.opened_at == row.delivered_at is not None
+
+
 def test_a_personal_target_travels_under_the_signature(
     app: TrackingApp, signer: TokenSigner, run: LedgerRun, customers: list[int]
 ) -> None:

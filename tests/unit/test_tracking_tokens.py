@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envoi.errors import ConfigurationError, NotFoundError
+from envoi.tracking.codes import LENGTH, ShortClick
 from envoi.tracking.tokens import InvalidTokenError, MessageRef, Token, TokenKind, TokenSigner
-from envoi.tracking.urls import UrlMaker
+from envoi.tracking.urls import UrlMaker, example_urls
 
 SIGNER = TokenSigner(["a secret"])
 REF = MessageRef(
@@ -188,3 +189,88 @@ def test_urls_hold_token_and_target() -> None:
     token, _, target = urls.click(2, "https://a.test/?b=c&d").rpartition("/c/")[2].partition("?to=")
     assert target == "https%3A%2F%2Fa.test%2F%3Fb%3Dc%26d"
     assert SIGNER.read(token, "https://a.test/?b=c&d").kind is TokenKind.CLICK
+
+
+clicks = st.builds(
+    ShortClick,
+    tenant_id=st.integers(1, 2**14 - 1),
+    run_id=st.integers(1, 2**24 - 1),
+    customer_id=st.integers(1, 2**29 - 1),
+    step=st.integers(0, 7),
+    variant=st.integers(0, 15),
+    link=st.integers(0, 31),
+)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def code_of(signer: TokenSigner, click: ShortClick) -> str | None:
+    who = (click.tenant_id, click.run_id, click.customer_id)
+    ref = MessageRef(*who, date(2026, 5, 17), click.step, click.variant)
+    return signer.message(ref).code(click.link)
+
+
+@given(clicks)
+def test_short_codes_read_back_and_are_all_as_long(click: ShortClick) -> None:
+    code = code_of(SIGNER, click)
+    assert code is not None
+    assert (len(code), SIGNER.read_code(code)) == (LENGTH, click)
+    assert set(code) <= set(LETTERS)
+
+
+@given(clicks, st.sampled_from(ShortClick._fields))
+def test_what_has_no_room_in_a_code_gets_the_long_address(click: ShortClick, field: str) -> None:
+    widths = {"tenant_id": 14, "run_id": 24, "customer_id": 29, "step": 3, "variant": 4, "link": 5}
+    large = click._replace(**{field: 1 << widths[field]})
+    if field == "step":
+        large = large._replace(variant=0)
+    assert code_of(SIGNER, large) is None
+
+
+def test_every_other_character_of_a_code_is_refused() -> None:
+    code = code_of(SIGNER, ShortClick(7, 12345, 98765432, 2, 3, 4)) or ""
+    for place in range(LENGTH):
+        for other in set(LETTERS) - {code[place]}:
+            with pytest.raises(InvalidTokenError):
+                SIGNER.read_code(code[:place] + other + code[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "code", ["", "x" * 19, "x" * 21, "z" * 20, "é" * 20, "0" * 20, "A" * 20 + "\n", "-" * 20]
+)
+def test_what_is_no_code_is_refused_alike(code: str) -> None:
+    with pytest.raises(NotFoundError, match=r"The link is not valid."):
+        SIGNER.read_code(code)
+
+
+def test_guessed_signatures_of_codes_are_refused() -> None:
+    draw = Random(7)
+    genuine = code_of(SIGNER, ShortClick(1, 2, 3, 1, 1, 0)) or ""
+    for _ in range(50_000):
+        guess = genuine[:12] + "".join(draw.choices(LETTERS, k=8))
+        if guess != genuine:
+            with pytest.raises(InvalidTokenError):
+                SIGNER.read_code(guess)
+
+
+def test_codes_of_former_keys_lead_on_and_foreign_ones_nowhere() -> None:
+    click = ShortClick(1, 2, 3, 1, 1, 0)
+    code = code_of(TokenSigner(["one"]), click) or ""
+    assert TokenSigner(["two", "one"]).read_code(code) == click
+    for foreign in (TokenSigner(["two"]), SIGNER):
+        with pytest.raises(InvalidTokenError):
+            foreign.read_code(code)
+
+
+def test_short_urls_are_short_but_for_targets_of_their_own() -> None:
+    ref = REF._replace(customer_id=98765432)
+    urls = UrlMaker("https://t.shop.test/", SIGNER, short=True).message(ref)
+    assert urls.click(1, "") == f"https://t.shop.test/s/{SIGNER.message(ref).code(1)}"
+    assert urls.click(1, "https://a.test/").startswith("https://t.shop.test/c/")
+    assert (
+        UrlMaker("https://t.test", SIGNER, short=True)
+        .message(REF)
+        .click(1, "")
+        .startswith("https://t.test/c/")
+    )
+    example = example_urls("https://t.shop.test", ref.tenant_id, ref.customer_id, short=True)
+    assert len(example.click(1, "")) == len(urls.click(1, ""))

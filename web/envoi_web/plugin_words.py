@@ -27,7 +27,7 @@ PLUGIN_WORDS = (
         " those with an emoji, stay as they are."
     ),
     _("Track clicks on links"),
-    _("A tracked address is about 85 characters long; they are counted."),
+    _("Tracked addresses are short; the counter includes them."),
     _(
         "Phones show a name of at most 11 Latin letters and digits, or a phone number. Enter"
         " one as it is registered with the provider."

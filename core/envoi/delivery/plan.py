@@ -52,6 +52,7 @@ from envoi.types import (
 )
 
 KEPT_PLANS = 256
+MOST_PARTS = 1_000
 PLAN_SECONDS = 300.0
 """A plan is made anew after a while: the zones' clocks change. What a route holds is compared
 for every block."""
@@ -116,6 +117,8 @@ class Plan:
     def ready(self, message: ClaimedMessage, person: Person) -> Ready:
         """Make one message with its price; raise what the content raises."""
         outgoing = self.render(message, person)
+        if not 0 <= outgoing.parts <= MOST_PARTS:
+            raise ValueError(f"a message cannot have {outgoing.parts!r:.50} parts")
         parts = outgoing.parts if self.prices or self.counts_parts else 0
         amount = self.prices.of(outgoing.address) * parts
         on_wire = OnWire(message.customer_id, message.step, parts, amount)
@@ -258,7 +261,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         people=PeopleQuery(tenant_id, spec.address_kind, wanted),
         contents=contents,
         signer=signer,
-        urls=UrlMaker(frozen.links_url or settings.links_url, signer),
+        urls=UrlMaker(frozen.links_url or settings.links_url, signer, short=spec.short_links),
         rates=rates,
         macros=macros,
         observers=observers,

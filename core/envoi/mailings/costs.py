@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import sqrt
 from statistics import fmean, pstdev
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Integer, Label, case, cast, func, literal, select
 from sqlalchemy.orm import Session
@@ -33,12 +32,13 @@ from envoi.library.files import Library
 from envoi.mailings.audience import audience_request
 from envoi.mailings.cascade import channels_of, following
 from envoi.mailings.content import CHECKED_WITH, final_content
-from envoi.mailings.lengths import links_as_long
+from envoi.mailings.lengths import addresses
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import variants_of
 from envoi.mailings.variants import validate_content
 from envoi.plugins import Plugins
 from envoi.segments.rows import ALL_BUCKETS
+from envoi.tracking.urls import example_urls
 from envoi.types import AddressKind, CompiledContent, Recipient
 
 SAMPLE = 500
@@ -229,8 +229,10 @@ def _made(
     contents = _contents(session, plugins, mailing, step)
     people = PeopleQuery(mailing.tenant_id, spec.address_kind, Wanted())
     found = people.fetch(session.connection(), numbers)
-    shown, links = examples(plugins), links_as_long(links_url)
+    shown = examples(plugins)
     for place, (number, person) in enumerate(found.items()):
+        urls = example_urls(links_url, mailing.tenant_id, number, short=spec.short_links)
+        links = addresses(urls)
         recipient = Recipient(
             address=person.address or "",
             name=person.name,
@@ -238,7 +240,7 @@ def _made(
             message_key="",
             one_click_url=links["unsubscribe_url"],
             open_url=links["unsubscribe_url"],
-            click=_click(links["unsubscribe_url"]),
+            click=urls.click,
             **links,
         )
         try:
@@ -262,13 +264,6 @@ def _contents(
         compiled = spec.compile(content, CHECKED_WITH, kit)
         found += [compiled] * max(1, round(variant.share))
     return found
-
-
-def _click(example: str) -> Callable[[int, str], str]:
-    def click(_number: int, target: str) -> str:
-        return f"{example}?to={quote(target, safe='')}" if target else example
-
-    return click
 
 
 def _moved_on(session: Session, mailing: Mailing) -> list[_Share]:

@@ -18,13 +18,11 @@ from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.variants import validate_content
 from envoi.plugins import Plugins, fence
 from envoi.tracking.tokens import TokenKind
-from envoi.tracking.urls import PATHS
+from envoi.tracking.urls import MessageUrls, example_urls
 from envoi.types import Length
 
 SAMPLE = 50
 """Customers who are looked at: enough to meet a long name, few enough for every pause in typing."""
-
-_TOKEN = "x" * 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +64,16 @@ def lengths_of(
     found = people.fetch(session.connection(), list(names))
     nobody: Mapping[str, Any] = {}
     readers = {number: person.variables for number, person in found.items()} or {0: nobody}
-    links = links_as_long(links_url)
     try:
         final = final_content(session, plugins, mailing, variant, step)
         content = validate_content(plugins, spec.name, final, draft=True)
         measure = partial(spec.length, content, Kit())
-        readings = [
-            Reading(
-                customer_id=number,
-                name=names.get(number, ""),
-                length=fence(
-                    plugins, "channel", spec.name, partial(measure, {**variables, **links})
-                ),
-            )
-            for number, variables in sorted(readers.items())
-        ]
+        readings = []
+        for number, variables in sorted(readers.items()):
+            urls = example_urls(links_url, mailing.tenant_id, number, short=spec.short_links)
+            made = partial(measure, {**variables, **addresses(urls)}, urls.click)
+            length = fence(plugins, "channel", spec.name, made)
+            readings.append(Reading(customer_id=number, name=names.get(number, ""), length=length))
     except EnvoiError:
         return None
     return Lengths(
@@ -88,13 +81,12 @@ def lengths_of(
     )
 
 
-def links_as_long(links_url: str) -> Mapping[str, Any]:
-    """Addresses that are as long as those of every message, and lead nowhere."""
-    base = links_url.rstrip("/")
+def addresses(urls: MessageUrls) -> Mapping[str, Any]:
+    """The addresses that a content may show, by the names of their variables."""
     return {
-        "unsubscribe_url": f"{base}{PATHS[TokenKind.UNSUBSCRIBE]}{_TOKEN}",
-        "preferences_url": f"{base}{PATHS[TokenKind.PREFERENCES]}{_TOKEN}",
-        "view_url": f"{base}{PATHS[TokenKind.VIEW]}{_TOKEN}",
+        "unsubscribe_url": urls.of(TokenKind.UNSUBSCRIBE),
+        "preferences_url": urls.of(TokenKind.PREFERENCES),
+        "view_url": urls.of(TokenKind.VIEW),
     }
 
 

@@ -78,7 +78,7 @@ class ChannelContract(Contract):
         """Whether a channel that counts parts counts too many."""
         if spec.length is None:
             return False
-        counted = spec.length(parsed, Kit(), recipient.variables)
+        counted = spec.length(parsed, Kit(), recipient.variables, recipient.click)
         return counted.parts > counted.most_parts
 
     def test_schema_refuses_what_it_does_not_know(

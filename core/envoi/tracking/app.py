@@ -54,7 +54,7 @@ from envoi.tracking.preferences import Preferences
 from envoi.tracking.public_pages import PublicPages
 from envoi.tracking.tokens import InvalidTokenError, Token, TokenKind, TokenSigner, signer_of
 from envoi.tracking.unsubscribe import Unsubscribing
-from envoi.tracking.urls import PATHS, TARGET_PARAMETER
+from envoi.tracking.urls import PATHS, SHORT_PATH, TARGET_PARAMETER
 from envoi.tracking.web_version import WebVersions
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class TrackingApp:
         self._reading: dict[str, _Handler] = {
             PATHS[TokenKind.OPEN]: self._open,
             PATHS[TokenKind.CLICK]: self._click,
+            SHORT_PATH: self._short_click,
             PATHS[TokenKind.VIEW]: self._view,
             PATH: lambda _, rest: self._pictures(rest),
         }
@@ -156,8 +157,15 @@ class TrackingApp:
         query = environ.get("QUERY_STRING")
         personal = parse_qs(query).get(TARGET_PARAMETER, [""])[0] if query else ""
         token = self._read(text, TokenKind.CLICK, personal)
-        ref = token.message
-        found = lead_to(personal) if personal else self._links.answer(ref, token.link)
+        return self._follow(environ, token, personal)
+
+    def _short_click(self, environ: Environ, code: str) -> Answer:
+        click = self._signer.read_code(code)
+        message = self._links.message(click)
+        return self._follow(environ, Token(TokenKind.CLICK, message, click.link))
+
+    def _follow(self, environ: Environ, token: Token, personal: str = "") -> Answer:
+        found = lead_to(personal) if personal else self._links.answer(token.message, token.link)
         if found is not NOTHING_HERE:
             self._add(environ, token, EventKind.CLICK, token.link)
         return found

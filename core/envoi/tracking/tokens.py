@@ -16,6 +16,7 @@ from typing import NamedTuple
 from envoi.errors import ConfigurationError, NotFoundError
 from envoi.secrets import secret_keys
 from envoi.settings import Settings
+from envoi.tracking import codes
 
 _HEAD = Struct(">BIQQBH")
 """Key id, tenant, run, customer, step and variant in one byte, launch day: 24 bytes."""
@@ -75,10 +76,12 @@ class Token(NamedTuple):
 class MessageTokens:
     """Makes all tokens of one message; what they share is signed and encoded once."""
 
-    __slots__ = ("_encoded", "_mac")
+    __slots__ = ("_encoded", "_key", "_mac", "_ref")
 
-    def __init__(self, mac: blake2b, head: bytes) -> None:
-        self._mac = mac.copy()
+    def __init__(self, key: _Key, ref: MessageRef) -> None:
+        head = key.head(ref)
+        self._key, self._ref = key, ref
+        self._mac = key.link_mac.copy()
         self._mac.update(head)
         self._encoded = _encode(head)
 
@@ -88,6 +91,17 @@ class MessageTokens:
         mac = self._mac.copy()
         mac.update(tail + target.encode() if target else tail)
         return self._encoded + _encode(tail + mac.digest())
+
+    def code(self, link: int) -> str | None:
+        """The short form of a click's token; None where its numbers have no room in it."""
+        ref = self._ref
+        where = (ref.tenant_id, ref.run_id, ref.customer_id, ref.step, ref.variant)
+        packed = codes.packed(codes.ShortClick(*where, link))
+        if packed is None:
+            return None
+        mac = self._key.code_mac.copy()
+        mac.update(packed)
+        return codes.spelled(packed + mac.digest())
 
 
 class TokenSigner:
@@ -103,11 +117,11 @@ class TokenSigner:
         self._ring = [_Key(secret) for secret in secrets]
         self._link_macs = [key.link_mac for key in self._ring]
         self._message_macs = [key.message_mac for key in self._ring]
+        self._code_macs = [key.code_mac for key in self._ring]
 
     def message(self, ref: MessageRef) -> MessageTokens:
         """A maker of this message's tokens."""
-        key = self._ring[0]
-        return MessageTokens(key.link_mac, key.head(ref))
+        return MessageTokens(self._ring[0], ref)
 
     def sign(self, ref: MessageRef, kind: TokenKind, link: int = 0, target: str = "") -> str:
         """One token; for several of one message, `message` is cheaper."""
@@ -129,6 +143,14 @@ class TokenSigner:
         if kind is None:
             raise InvalidTokenError
         return Token(kind, _message(tenant_id, run_id, customer_id, place, day), link)
+
+    def read_code(self, code: str) -> codes.ShortClick:
+        """What a genuine short code says; raise `InvalidTokenError` for any other."""
+        found = codes.read(code)
+        if found is None:
+            raise InvalidTokenError
+        self._verify(self._code_macs, *found)
+        return codes.unpacked(found[0])
 
     def message_key(self, ref: MessageRef) -> str:
         """A key for return paths and Message-IDs: 56 of a-z and 2-7, whatever their case."""
@@ -169,13 +191,15 @@ def signer_of(settings: Settings) -> TokenSigner:
 
 
 class _Key:
-    """One secret of the ring, made into a key for links and one for message keys."""
+    """One secret of the ring, made into a key for links, one for codes and one for messages."""
 
     def __init__(self, secret: str) -> None:
         link = blake2b(secret.encode(), person=b"envoi-links").digest()
         message = blake2b(secret.encode(), person=b"envoi-msgkey").digest()
+        code = blake2b(secret.encode(), person=b"envoi-codes").digest()
         self._shared = blake2b(secret.encode(), person=b"envoi-shared").digest()
         self.link_mac = blake2b(key=link, digest_size=_MAC_BYTES)
+        self.code_mac = blake2b(key=code, digest_size=codes.MAC_BYTES)
         self.message_mac = blake2b(key=message, digest_size=_KEY_MAC_BYTES)
         self._id = blake2b(link, digest_size=1, person=b"envoi-key-id").digest()[0]
 

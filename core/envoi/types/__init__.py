@@ -8,6 +8,7 @@ from envoi.types.base import AddressKind, Descriptor
 from envoi.types.content import (
     Attachment,
     ChannelSpec,
+    Click,
     CompiledContent,
     ContentKit,
     Envelope,
@@ -60,6 +61,7 @@ __all__ = [
     "Catalogue",
     "ChannelSpec",
     "Choice",
+    "Click",
     "CompiledContent",
     "Connection",
     "ContentKit",

@@ -14,6 +14,9 @@ from envoi.types.sending import Device, Outgoing
 if TYPE_CHECKING:
     from envoi.blocks import Block, Style
 
+Click = Callable[[int, str], str]
+"""Makes the tracked address of a link, see `Recipient`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipient:
@@ -32,7 +35,7 @@ class Recipient:
     unsubscribe_url: str
     one_click_url: str
     open_url: str
-    click: Callable[[int, str], str]
+    click: Click
     preferences_url: str = ""
     """Given where the content speaks of it, as the next one."""
     view_url: str = ""
@@ -57,7 +60,7 @@ class NumberedLinks(Protocol):
     def targets(self) -> tuple[str, ...]:
         """The links' targets as written, templates included."""
 
-    def fill(self, rendered: str, click: Callable[[int, str], str], *, html: bool) -> str:
+    def fill(self, rendered: str, click: Click, *, html: bool) -> str:
         """Put `click(number, target)` into every slot of a rendered text, see `Recipient`."""
 
 
@@ -144,8 +147,8 @@ class Length:
 class ChannelSpec(Descriptor):
     """A channel: what a marketer fills in, and how that becomes messages.
 
-    `length` measures the message that these variables make, by the code that sends; None where
-    a channel's messages are not counted in parts.
+    `length` measures the message that these variables make, by the code that sends, with `click`
+    as a `Recipient` has it; None where a channel's messages are not counted in parts.
     """
 
     address_kind: AddressKind
@@ -156,7 +159,9 @@ class ChannelSpec(Descriptor):
     editor_template: str
     icon: str = "mail"
     order: int = 100
-    length: Callable[[BaseModel, ContentKit, Mapping[str, Any]], Length] | None = None
+    length: Callable[[BaseModel, ContentKit, Mapping[str, Any], Click], Length] | None = None
+    short_links: bool = False
+    """Tracked addresses are made short, because every character is paid for."""
     resends_unconfirmed: bool = False
     """What is done with a message of unknown outcome where a company has not chosen: sent again,
     so that nobody is left out, or held, so that nobody gets it twice."""

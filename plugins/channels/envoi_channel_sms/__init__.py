@@ -22,6 +22,7 @@ def register_channels() -> Iterable[ChannelSpec]:
             compile=compile_sms,
             preview=preview_sms,
             length=length_sms,
+            short_links=True,
             editor_template="",
             icon="message-2",
             order=20,

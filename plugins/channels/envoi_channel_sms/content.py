@@ -64,7 +64,7 @@ class SmsContent(BaseModel):
     track_links: bool = Field(
         False,
         title="Track clicks on links",
-        description="A tracked address is about 85 characters long; they are counted.",
+        description="Tracked addresses are short; the counter includes them.",
     )
     utm: Mapping[str, str] = Field(default_factory=dict, max_length=20, title="UTM")
     """Query parameters for tracked links; the core fills in what company and mailing set."""

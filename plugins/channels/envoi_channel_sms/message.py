@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from envoi import gsm
 from envoi.errors import Problem, TemplateError, ValidationFailedError
-from envoi.types import ContentKit, Envelope, Length, NumberedLinks, Outgoing, Recipient, Template
+from envoi.types import (
+    Click,
+    ContentKit,
+    Envelope,
+    Length,
+    NumberedLinks,
+    Outgoing,
+    Recipient,
+    Template,
+)
 from envoi_channel_sms.content import MOST_PARTS, SmsContent
 
 _PHONE = re.compile(r"\+[1-9][0-9]{4,14}")
@@ -39,11 +47,12 @@ def preview_sms(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any
     return compiled.text(variables, lambda number, target: target or targets[number])
 
 
-def length_sms(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any]) -> Length:
+def length_sms(
+    content: BaseModel, kit: ContentKit, variables: Mapping[str, Any], click: Click
+) -> Length:
     """How long the message is that these variables make, tracked addresses included."""
     assert isinstance(content, SmsContent)
-    compiled = _compiled(content, kit)
-    found = gsm.measure(compiled.text(variables, _as_long_as(variables, compiled.links)))
+    found = gsm.measure(_compiled(content, kit).text(variables, click))
     return Length(
         characters=found.characters,
         parts=found.parts,
@@ -67,7 +76,7 @@ class CompiledSms:
         """The targets of the tracked links by number, as written."""
         return self.numbered.targets
 
-    def text(self, variables: Mapping[str, Any], click: Callable[[int, str], str]) -> str:
+    def text(self, variables: Mapping[str, Any], click: Click) -> str:
         """What the phone shows."""
         filled = self.numbered.fill(self.template.render(variables), click, html=False)
         cleaned = _clean(filled)
@@ -138,17 +147,3 @@ def _refused(field: str, sentence: str) -> ValidationFailedError:
 
 def _as_written(_number: int, target: str) -> str:
     return target
-
-
-def _as_long_as(
-    variables: Mapping[str, Any], targets: tuple[str, ...]
-) -> Callable[[int, str], str]:
-    """All addresses of a message are as long as the one for unsubscribing, besides their target."""
-    example = str(variables.get("unsubscribe_url", ""))
-
-    def click(number: int, target: str) -> str:
-        if not example:
-            return target or targets[number]
-        return f"{example}?to={quote(target, safe='')}" if target else example
-
-    return click

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape, unescape
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from envoi.errors import Problem, ValidationFailedError
 from envoi.types import (
+    Click,
     CompiledContent,
     ContentKit,
     Envelope,
@@ -60,9 +61,7 @@ class CompiledViber:
             payload=json.dumps({**fields, "category": self.category}).encode(),
         )
 
-    def filled(
-        self, variables: Mapping[str, Any], click: Callable[[int, str], str]
-    ) -> dict[str, str]:
+    def filled(self, variables: Mapping[str, Any], click: Click) -> dict[str, str]:
         """The fields of the message for these variables."""
         fields = {name: _clean(text.render(variables)) for name, text in self.texts.items()}
         filled = self.numbered.fill(self.link.render(variables), click, html=True)
@@ -82,7 +81,12 @@ def preview_viber(content: BaseModel, kit: ContentKit, variables: Mapping[str, A
     return _shown(content, kit, variables)["text"]
 
 
-def length_viber(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any]) -> Length:
+def length_viber(
+    content: BaseModel,
+    kit: ContentKit,
+    variables: Mapping[str, Any],
+    click: Click,  # noqa: ARG001 (only the button has one, whose length nobody counts)
+) -> Length:
     """How long the text is; a message counts as one."""
     assert isinstance(content, ViberContent)
     characters = len(_shown(content, kit, variables)["text"])

@@ -10,13 +10,18 @@ from flask.testing import FlaskClient
 
 from envoi.db import Database, table
 from envoi.delivery.models import Gateway
+from envoi.library.service import store_picture
 from envoi.mailings import service, variants
 from envoi.mailings.cascade import channels_of
 from envoi.mailings.models import Mailing
+from factories.companies import a_picture
 from pages import SignIn, token
 
 SAVED_BY_ITSELF = {"HX-Request": "true", "HX-Target": "what-state"}
 BUTTON = {"HX-Request": "true", "HX-Target": "what-editor"}
+
+
+GATEWAYS = {"sms": "devino_sms", "viber": "devino_viber", "email": "smtp"}
 
 
 class Desk:
@@ -38,22 +43,26 @@ class Desk:
             variant = variants.get_variant(session, mailing, 1)
             return mailing, [variant.content, *variant.steps]
 
-    def post(self, headers: Any = None, **fields: Any) -> Any:
+    def post(self, headers: Any = None, step: int = 1, **fields: Any) -> Any:
+        """Press a button, or save by itself, with a step shown."""
         mailing, _ = self.mailing()
-        seen = {"version": mailing.version, "mode": "plain", "variant": 1}
-        form = {"csrf_token": self.token, "channel": mailing.channel, **seen}
+        seen = {"version": mailing.version, "mode": "plain", "variant": 1, "step": step}
+        form = {"csrf_token": self.token, "chain": ",".join(channels_of(mailing)), **seen}
         return self.browser.post(self.url, data={**form, **fields}, headers=headers)
+
+    def shown(self, step: int = 1) -> str:
+        return self.browser.get(self.url, query_string={"step": step}).text
 
 
 @pytest.fixture
 def desk(signed_in: SignIn, database: Database, tenant_id: int) -> Desk:
     with database.tenant_session(tenant_id) as session:
-        for channel in ("sms", "viber"):
+        for channel, provider in GATEWAYS.items():
             session.add(
                 Gateway(
                     tenant_id=tenant_id,
                     channel=channel,
-                    provider=f"devino_{channel}",
+                    provider=provider,
                     name=channel,
                     secrets=b"",
                 )
@@ -65,79 +74,143 @@ def desk(signed_in: SignIn, database: Database, tenant_id: int) -> Desk:
 
 def test_viber_goes_before_an_sms(desk: Desk) -> None:
     desk.post(text="By SMS")
-    assert "Viber, then SMS" in desk.browser.get(desk.url).text
-    answer = desk.post(BUTTON, text="By SMS", do="cascade-before:viber")
+    assert "Viber, then SMS" in desk.shown()
+    answer = desk.post(BUTTON, text="By SMS", do="step-before:viber")
     assert answer.headers["HX-Redirect"].startswith(desk.url), "the page is another one now"
     mailing, contents = desk.mailing()
     assert channels_of(mailing) == ["viber", "sms"]
     assert contents == [{}, {"text": "By SMS"}]
-    shown = desk.browser.get(desk.url).text
-    assert '<label class="form-label" for="button">Button text</label>' in shown
-    assert re.search(r'<textarea[^>]* id="step2.text"[^>]*>By SMS</textarea>', shown)
-    assert "Viber, then SMS" not in shown
+    first, second = desk.shown(), desk.shown(2)
+    assert '<label class="form-label" for="button">Button text</label>' in first
+    assert re.search(r'<textarea[^>]* id="text"[^>]*>By SMS</textarea>', second)
+    assert "Viber, then SMS" not in first
 
 
 def test_what_is_typed_for_a_step_is_saved_by_itself(desk: Desk) -> None:
-    desk.post(do="cascade-before:viber")
-    course = {"step2.wait_minutes": "30", "step2.success": "read"}
-    answer = desk.post(
-        SAVED_BY_ITSELF, text="By Viber", **course, **{"step2.text": "By SMS, later"}
-    )
-    assert answer.status_code == 200
+    desk.post(do="step-before:viber")
+    desk.post(SAVED_BY_ITSELF, text="By Viber")
+    typed = {"step.wait_minutes": "30", "step.success": "read", "text": "By SMS, later"}
+    assert desk.post(SAVED_BY_ITSELF, 2, **typed).status_code == 200
     mailing, contents = desk.mailing()
     assert mailing.cascade == [{"channel": "sms", "wait_minutes": 30, "success": "read"}]
     assert [content.get("text") for content in contents] == ["By Viber", "By SMS, later"]
     version = mailing.version
-    desk.post(SAVED_BY_ITSELF, text="By Viber", **course, **{"step2.text": "By SMS, later"})
+    desk.post(SAVED_BY_ITSELF, 2, **typed)
     assert desk.mailing()[0].version == version, "the same again changes nothing"
 
 
 @pytest.mark.parametrize("wait", ["0", "1441", "soon", ""])
 def test_a_wait_that_is_none_is_said_at_its_field(desk: Desk, wait: str) -> None:
-    desk.post(do="cascade-before:viber")
-    given = {"step2.wait_minutes": wait, "step2.success": "delivered", "step2.text": "Kept"}
-    answer = desk.post(text="By Viber", do="save", **given)
+    desk.post(do="step-before:viber", text="")
+    given = {"step.wait_minutes": wait, "step.success": "delivered", "text": "Kept"}
+    answer = desk.post(None, 2, do="save", **given)
     assert answer.status_code == 422
-    assert 'id="step2.wait_minutes-error"' in answer.text
+    assert 'id="step.wait_minutes-error"' in answer.text
+    assert "A step waits from 1 to 1,440 whole minutes. Enter such a number." in answer.text
+    assert f'name="step.wait_minutes" value="{wait}"' in answer.text, "what was typed stays"
     mailing, contents = desk.mailing()
     assert mailing.cascade[0]["wait_minutes"] == 10
     assert contents[1]["text"] == "Kept"
 
 
 def test_two_people_at_a_step_are_a_conflict(desk: Desk) -> None:
-    desk.post(do="cascade-before:viber")
+    desk.post(do="step-before:viber")
     stale = desk.mailing()[0].version
-    given = {"step2.wait_minutes": "10", "step2.success": "delivered"}
-    desk.post(SAVED_BY_ITSELF, **given, **{"step2.text": "Mine"})
-    late = desk.post(SAVED_BY_ITSELF, version=stale, **given, **{"step2.text": "Theirs"})
+    given = {"step.wait_minutes": "10", "step.success": "delivered"}
+    desk.post(SAVED_BY_ITSELF, 2, text="Mine", **given)
+    late = desk.post(SAVED_BY_ITSELF, 2, version=stale, text="Theirs", **given)
     assert late.status_code == 409
     assert desk.mailing()[1][1]["text"] == "Mine"
 
 
-def test_removing_a_step_leaves_the_other_as_it_was(desk: Desk) -> None:
-    desk.post(text="By SMS", do="cascade-before:viber")
-    desk.post(text="By Viber", do="cascade-remove:1")
+def test_a_text_never_lands_in_a_step_that_has_moved_meanwhile(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="By SMS")
+    late = desk.post(SAVED_BY_ITSELF, 2, chain="sms,viber", text="For Viber")
+    assert late.status_code == 409
+    assert desk.mailing()[1] == [{}, {"text": "By SMS"}]
+    gone = desk.post(SAVED_BY_ITSELF, 3, text="For nobody")
+    assert gone.status_code == 404
+
+
+def test_adding_moving_and_removing_keep_what_was_typed(desk: Desk) -> None:
+    desk.post(text="By SMS", do="step-before:viber")
+    course = {"step.wait_minutes": "30", "step.success": "read"}
+    desk.post(text="By Viber", do="step-add:email")
     mailing, contents = desk.mailing()
-    assert (channels_of(mailing), contents) == (["sms"], [{"text": "By SMS"}])
-    desk.post(do="cascade-add:viber", text="By SMS")
+    assert channels_of(mailing) == ["viber", "sms", "email"]
+    answer = desk.post(BUTTON, 2, text="By SMS, changed", do="step-move:2", **course)
+    assert "step" not in answer.headers["HX-Redirect"], "the SMS is still shown, as the first"
     mailing, contents = desk.mailing()
-    assert (channels_of(mailing), contents) == (["sms", "viber"], [{"text": "By SMS"}, {}])
-    desk.post(do="cascade-remove:2", text="By SMS")
-    assert channels_of(desk.mailing()[0]) == ["sms"]
+    assert channels_of(mailing) == ["sms", "viber", "email"]
+    assert [content.get("text") for content in contents] == ["By SMS, changed", "By Viber", None]
+    assert mailing.cascade[0] == {"channel": "viber", "wait_minutes": 30, "success": "read"}
+    desk.post(text="By SMS, again", do="step-remove:1")
+    mailing, contents = desk.mailing()
+    assert channels_of(mailing) == ["viber", "email"]
+    assert contents[0] == {"text": "By Viber"}
+    desk.post(None, 2, mode="blocks", do="step-remove:2")
+    assert channels_of(desk.mailing()[0]) == ["viber"]
+    desk.post(do="step-remove:1")
+    assert channels_of(desk.mailing()[0]) == ["viber"], "one channel always stays"
+
+
+def test_an_email_has_its_own_editor_in_a_cascade(desk: Desk) -> None:
+    desk.post(text="By SMS", do="step-add:email")
+    shown = desk.shown(2)
+    assert 'id="subject"' in shown
+    assert 'id="blocks-title"' in shown
+    typed = {"subject": "Double points", "mode": "blocks", "block": ""}
+    desk.post(BUTTON, 2, do="add:text", **typed)
+    contents = desk.mailing()[1]
+    assert contents[0] == {"text": "By SMS"}
+    assert contents[1]["subject"] == "Double points"
+    assert [block["type"] for block in contents[1]["blocks"]] == ["text"]
+    desk.post(BUTTON, 2, do="step-move:2", **typed)
+    assert channels_of(desk.mailing()[0]) == ["email", "sms"]
+    assert "the mail server took it and did not return it" in desk.shown(2)
+
+
+def test_a_later_step_has_its_preview_and_its_length(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="By SMS")
+    desk.post(text="By Viber")
+    preview = f"/mailings/{desk.draft}/preview?variant=1&step="
+    assert "By Viber" in desk.browser.get(f"{preview}1").text
+    assert "By SMS" in desk.browser.get(f"{preview}2").text
+    assert "The cascade has no such step." in desk.browser.get(f"{preview}3").text
+    for step in (1, 2):
+        shown = desk.shown(step)
+        assert shown.count('data-ev-step="') == 2, "a phone for each channel"
+        assert [number in shown for number in ("1. Viber</fig", "2. SMS</fig")] == [True, True]
+    form = {"csrf_token": desk.token, "variant": 1, "step": 2, "text": "x" * 200}
+    counted = desk.browser.post(f"/mailings/{desk.draft}/length", data=form).text
+    assert "200 characters, 2 parts" in counted
+
+
+def test_a_picture_is_put_into_the_step_it_was_chosen_for(desk: Desk) -> None:
+    desk.post(do="step-add:viber", text="By SMS")
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        picture = store_picture(
+            session, desk.tenant_id, name="tea.png", data=a_picture(), alt="Tea"
+        )
+        number = picture.id
+    desk.post(BUTTON, 2, do=f"picture-address:{number}:Tea", text="By Viber")
+    contents = desk.mailing()[1]
+    assert contents[0] == {"text": "By SMS"}
+    assert contents[1]["image"].startswith("http")
 
 
 def test_without_a_gateway_there_is_no_switch(desk: Desk) -> None:
     with desk.database.tenant_session(desk.tenant_id) as session:
         theirs = table(Gateway).c.tenant_id == desk.tenant_id
         session.execute(table(Gateway).delete().where(theirs))
-    assert "cascade-title" not in desk.browser.get(desk.url).text
-    answer = desk.post(do="cascade-add:viber")
+    assert "add-step" not in desk.shown()
+    answer = desk.post(do="step-add:viber")
     assert answer.status_code == 422
     assert channels_of(desk.mailing()[0]) == ["sms"]
 
 
 def test_a_copy_and_another_variant_have_the_whole_chain(desk: Desk) -> None:
-    desk.post(text="By SMS", do="cascade-before:viber")
+    desk.post(text="By SMS", do="step-before:viber")
     desk.post(text="By Viber", do="add-variant")
     with desk.database.tenant_session(desk.tenant_id) as session:
         copy = service.copy_mailing(session, desk.tenant_id, desk.draft)
@@ -149,11 +222,13 @@ def test_a_copy_and_another_variant_have_the_whole_chain(desk: Desk) -> None:
 
 
 def test_the_review_asks_for_every_step(desk: Desk) -> None:
-    desk.post(do="cascade-before:viber", text="By SMS")
-    given = {"step2.wait_minutes": "1440", "step2.success": "delivered", "step2.text": ""}
-    desk.post(SAVED_BY_ITSELF, text="By Viber", **given)
+    desk.post(do="step-before:viber", text="By SMS")
+    desk.post(SAVED_BY_ITSELF, text="By Viber")
+    given = {"step.wait_minutes": "1440", "step.success": "delivered", "text": ""}
+    desk.post(SAVED_BY_ITSELF, 2, **given)
     with desk.database.tenant_session(desk.tenant_id) as session:
         service.get_mailing(session, desk.tenant_id, desk.draft).lifetime_minutes = 60
+    assert "The cascade may wait for 1,440 minutes" in desk.shown(2)
     shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
     assert "The cascade may wait for 1,440 minutes" in shown
     assert "The message is empty. Write it." in shown

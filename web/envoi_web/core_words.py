@@ -281,6 +281,8 @@ CORE_WORDS = (
     _("There is no such picture. It may have been deleted."),
     _("There is no file. Choose one."),
     _("This block was deleted meanwhile. Load the page again to go on."),
+    _("The channels of the mailing were changed meanwhile. Load the page again to go on."),
+    _("A step waits from 1 to 1,440 whole minutes. Enter such a number."),
     # Segments.
     _("A segment can use at most 50 other segments."),
     _("Enter at most 1000 characters."),

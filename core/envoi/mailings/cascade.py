@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +14,8 @@ from envoi.errors import NotFoundError, Problem, ValidationFailedError, problems
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import editable_draft, refuse_stale, touch, variants_of
 from envoi.plugins import Plugins
+
+_SAID = {"wait_minutes": "A step waits from 1 to 1,440 whole minutes. Enter such a number."}
 
 
 class Following(BaseModel):
@@ -156,7 +159,8 @@ def set_step(
     try:
         changed = Following.model_validate({**mailing.cascade[place], **changes})
     except ValidationError as error:
-        raise ValidationFailedError(problems_of(error)) from None
+        found = (replace(p, message=_SAID.get(p.field, p.message)) for p in problems_of(error))
+        raise ValidationFailedError(list(found)) from None
     if changed.model_dump(mode="json") == mailing.cascade[place]:
         return mailing
     refuse_stale(mailing, version)

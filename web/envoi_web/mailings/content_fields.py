@@ -39,11 +39,10 @@ def content_fields(
     schema: type[BaseModel],
     content: Mapping[str, Any],
     errors: Mapping[str, str],
-    prefix: str = "",
 ) -> list[ContentField]:
     """Describe what a marketer fills in, with what was typed and what is wrong with it."""
     names = list(schema.model_fields)
-    made = zip(names, fields_of(schema, content, prefix, {}), strict=True)
+    made = zip(names, fields_of(schema, content, "", {}), strict=True)
     return [
         _content_field(schema.model_fields[name], field, content.get(name), errors.get(name, ""))
         for name, field in made
@@ -52,21 +51,18 @@ def content_fields(
 
 
 def typed_content(
-    schema: type[BaseModel], form: MultiDict[str, str], stored: Mapping[str, Any], prefix: str = ""
+    schema: type[BaseModel], form: MultiDict[str, str], stored: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return stored content with the fields that the form has shown as they were typed.
 
     A check that is off is not in a form: the form lists by name what it has `shown`. What
     nobody has filled in is the same as what is not there.
     """
-    path = f"{prefix}." if prefix else ""
     typed: dict[str, Any] = {
-        name: form[path + name].replace("\r\n", "\n")
-        for name in schema.model_fields
-        if path + name in form
+        name: form[name].replace("\r\n", "\n") for name in schema.model_fields if name in form
     }
-    shown = {name.removeprefix(path) for name in form.getlist("shown")}
-    others = read_settings(schema, form, prefix)
+    shown = set(form.getlist("shown"))
+    others = read_settings(schema, form, "")
     typed |= {
         name: read_lines(typed.get(name, "")) if isinstance(others[name], dict) else others[name]
         for name in shown & others.keys()

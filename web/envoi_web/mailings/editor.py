@@ -24,8 +24,8 @@ SIMPLE = ("heading", "text", "image", "button", "divider", "spacer", "product")
 class Draft:
     """A variant's content as it is being edited, and the block whose form is shown.
 
-    `undo` gives the block deleted last, where it stood, as a signed text; `focus` says that
-    the form of another block was opened.
+    `step` is the one of the mailing whose content it is. `undo` gives the block deleted last,
+    where it stood, as a signed text; `focus` says that the form of another block was opened.
     """
 
     content: dict[str, Any]
@@ -34,6 +34,7 @@ class Draft:
     undo: str = ""
     focus: bool = False
     name: str = ""
+    step: int = 1
 
 
 def typed(form: Form, stored: Mapping[str, Any], schema: type[BaseModel]) -> Draft:
@@ -49,8 +50,8 @@ def typed(form: Form, stored: Mapping[str, Any], schema: type[BaseModel]) -> Dra
     if "block.shown" in form and block_id:
         block = variants.find_block(content, block_id)
         content = variants.update_block(content, block_id, read_block(form, block))
-    number = form.get("variant", 1, type=int)
-    return Draft(content, number, block_id, name=form.get("name", "").strip()[:200])
+    number, step = form.get("variant", 1, type=int), form.get("step", 1, type=int)
+    return Draft(content, number, block_id, name=form.get("name", "").strip()[:200], step=step)
 
 
 def utm_of(form: Form, stored: Mapping[str, str]) -> dict[str, str]:

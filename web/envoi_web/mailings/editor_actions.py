@@ -25,21 +25,29 @@ from envoi.library.templates import (
     use_template,
 )
 from envoi.mailings import service, variants
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.models import Mailing
 from envoi.receipts.models import Product
 from envoi.webkit import current, require, toast
 from envoi.webkit.formats import money
-from envoi_web.mailings.cascade import add_step, put_before, remove_step
+from envoi_web.mailings.cascade import (
+    add_step,
+    move_step,
+    put_before,
+    remove_step,
+    show_step,
+    shown_at,
+)
 from envoi_web.mailings.content_fields import picture_fields
 from envoi_web.mailings.editor import Draft
 
 Action = Callable[[Session, Mailing, Draft, str], Draft]
 
 
-def _variant(session: Session, mailing: Mailing, _draft: Draft, argument: str) -> Draft:
-    """Show another variant."""
+def _variant(session: Session, mailing: Mailing, draft: Draft, argument: str) -> Draft:
+    """Show another variant, in the same step."""
     number = int(argument) if argument.isdecimal() and len(argument) < 4 else 1
-    return Draft(dict(variants.get_variant(session, mailing, number).content), number)
+    return shown_at(session, mailing, number, draft.step)
 
 
 def _add_variant(session: Session, mailing: Mailing, draft: Draft, _argument: str) -> Draft:
@@ -53,7 +61,7 @@ def _delete_variant(session: Session, mailing: Mailing, draft: Draft, argument: 
     number = int(argument) if argument.isdecimal() and len(argument) < 4 else draft.number
     variants.delete_variant(session, mailing.tenant_id, mailing.id, mailing.version, number)
     left = min(number, len(service.variants_of(session, mailing)))
-    return Draft(dict(variants.get_variant(session, mailing, left).content), left)
+    return shown_at(session, mailing, left, draft.step)
 
 
 def _equal_shares(session: Session, mailing: Mailing, draft: Draft, _argument: str) -> Draft:
@@ -86,7 +94,7 @@ def _product(session: Session, mailing: Mailing, draft: Draft, external_id: str)
 def _picture_address(session: Session, mailing: Mailing, draft: Draft, argument: str) -> Draft:
     """Put the public address of a picture of the library into the message's field for one."""
     number = argument.partition(":")[0]
-    schema = current.plugins.channels[mailing.channel].content_schema
+    schema = current.plugins.channels[channel_at(mailing, draft.step)].content_schema
     if not number.isdecimal() or len(number) > 18 or not picture_fields(schema):
         raise NotFoundError("There is no such picture. It may have been deleted.")
     library = Library(session, mailing.tenant_id, current.settings.links_url)
@@ -116,7 +124,7 @@ def _mjml(session: Session, mailing: Mailing, draft: Draft) -> str:
     if draft.content.get("body"):
         return str(draft.content["body"])
     checked: Any = variants.validate_content(
-        current.plugins, mailing.channel, draft.content, draft=True
+        current.plugins, channel_at(mailing, draft.step), draft.content, draft=True
     )
     kit = Kit(Library(session, mailing.tenant_id, current.settings.links_url))
     return kit.blocks_mjml(checked.blocks, checked.style)
@@ -130,7 +138,8 @@ def _use_template(session: Session, mailing: Mailing, draft: Draft, argument: st
         )
     else:
         source = starting_template(argument, str(get_locale() or "en"))
-    use_template(session, mailing.tenant_id, mailing.id, mailing.version, source, draft.number)
+    where = (session, mailing.tenant_id, mailing.id, mailing.version)
+    use_template(*where, source, draft.number, draft.step)
     toast(_("The template is in the message."))
     return _variant(session, mailing, draft, str(draft.number))
 
@@ -146,6 +155,7 @@ def _save_template(session: Session, mailing: Mailing, draft: Draft, _argument: 
             name=request.form.get("template.name", ""),
             folder=request.form.get("template.folder", ""),
             account_id=current.account_id,
+            step=draft.step,
         )
     except ValidationFailedError as error:
         problems = [Problem(f"template.{p.field}", p.message) for p in error.problems]
@@ -155,9 +165,8 @@ def _save_template(session: Session, mailing: Mailing, draft: Draft, _argument: 
 
 
 def _saved(session: Session, mailing: Mailing, draft: Draft) -> Draft:
-    variants.save_content(
-        session, mailing.tenant_id, mailing.id, mailing.version, draft.content, draft.number
-    )
+    where = (session, mailing.tenant_id, mailing.id, mailing.version)
+    variants.save_content(*where, draft.content, draft.number, step=draft.step)
     return draft
 
 
@@ -172,7 +181,9 @@ MAILING_ACTIONS: dict[str, Action] = {
     "generate-text": _generate_text,
     "template": _use_template,
     "save-template": _save_template,
-    "cascade-add": add_step,
-    "cascade-before": put_before,
-    "cascade-remove": remove_step,
+    "step": show_step,
+    "step-add": add_step,
+    "step-before": put_before,
+    "step-move": move_step,
+    "step-remove": remove_step,
 }

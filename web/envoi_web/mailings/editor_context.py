@@ -19,6 +19,7 @@ from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedErr
 from envoi.library.files import Library
 from envoi.library.queries import files_by_id
 from envoi.mailings import service, variants
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.content import (
     content_warnings,
     rendered,
@@ -27,11 +28,12 @@ from envoi.mailings.content import (
 from envoi.mailings.models import Mailing
 from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import tenant_settings
+from envoi.types import ChannelSpec
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import number, translated
 from envoi_web.mailings.block_fields import Field, block_fields, style_fields
 from envoi_web.mailings.block_words import TYPES, summary_of, type_of
-from envoi_web.mailings.cascade import cascade_form
+from envoi_web.mailings.cascade import cascade_form, chain_of
 from envoi_web.mailings.content_fields import content_fields
 from envoi_web.mailings.context import Step, channel_label
 from envoi_web.mailings.editing import common
@@ -95,7 +97,7 @@ def what_context(
 ) -> dict[str, Any]:
     """Make everything that the second step is given."""
     settings = tenant_settings(session, mailing.tenant_id)
-    spec = current.plugins.channels[mailing.channel]
+    spec = spec_of(mailing, draft)
     found = faults_of(session, mailing, draft)
     parts, total = shares(session, mailing)
     errors = {**found.errors, **{p.field: p.message for p in problems}}
@@ -108,7 +110,7 @@ def what_context(
         "editor": spec.editor_template or PLAIN_EDITOR,
         "fields": content_fields(spec.content_schema, draft.content, errors),
         "measured": length,
-        "cascade": cascade_form(session, mailing, draft.number, errors),
+        "cascade": cascade_form(session, mailing, draft, errors),
         "edit": _edit(session, mailing, draft, settings, found, version or mailing.version),
         "reads": reads(session, mailing, draft, preview["customer"]),
         "parts": parts,
@@ -130,18 +132,19 @@ def _counting(step: Step, count: int) -> Step:
 
 def faults_of(session: Session, mailing: Mailing, draft: Draft) -> Found:
     """Check the content as a draft: what is not filled in yet is no fault."""
-    written = _WRITTEN if mode_of(mailing, draft.content) == "plain" else ("body", "blocks")
+    written = _WRITTEN if mode_of(mailing, draft) == "plain" else ("body", "blocks")
     if not any(draft.content.get(name) for name in written):
         return Found()
     library = library_of(session)
     try:
-        html = rendered(current.plugins, mailing.channel, draft.content, library, {})
+        channel = spec_of(mailing, draft).name
+        html = rendered(current.plugins, channel, draft.content, library, {})
     except ValidationFailedError as error:
         line = error.line if isinstance(error, TemplateError) else None
         return replace(_placed(draft, error.problems), line=line)
     except EnvoiError as error:
         return Found(faults=[Fault("", str(error))])
-    if mode_of(mailing, draft.content) == "plain":
+    if mode_of(mailing, draft) == "plain":
         return Found()
     return Found(size=round(len(html.encode()) / 1024, 1))
 
@@ -201,15 +204,22 @@ def shares(session: Session, mailing: Mailing) -> tuple[list[dict[str, Any]], in
 
 
 def address_of(mailing: Mailing, draft: Draft) -> str:
-    """Return the address that shows this variant with this block open."""
-    block = draft.block_id or None
-    return url_for("mailings.what", mailing_id=mailing.id, variant=draft.number, block=block)
+    """Return the address that shows this variant and step with this block open."""
+    step, block = draft.step if draft.step > 1 else None, draft.block_id or None
+    return url_for(
+        "mailings.what", mailing_id=mailing.id, variant=draft.number, step=step, block=block
+    )
 
 
-def mode_of(mailing: Mailing, content: Mapping[str, Any]) -> str:
+def spec_of(mailing: Mailing, draft: Draft) -> ChannelSpec:
+    """Return the channel of the step that is edited."""
+    return current.plugins.channels[channel_at(mailing, draft.step)]
+
+
+def mode_of(mailing: Mailing, draft: Draft) -> str:
     """Say how the message is written; "plain" for channels without blocks."""
-    fields = current.plugins.channels[mailing.channel].content_schema.model_fields
-    if "blocks" not in fields:
+    content = draft.content
+    if "blocks" not in spec_of(mailing, draft).content_schema.model_fields:
         return "plain"
     written = str(content.get("body_format") or ("mjml" if content.get("body") else "blocks"))
     return written if written in _MODES else "blocks"
@@ -228,9 +238,11 @@ def _edit(
         "number": draft.number,
         "letter": LETTERS[draft.number - 1],
         "version": version,
-        "mode": mode_of(mailing, draft.content),
+        "step": draft.step,
+        "chain": chain_of(mailing),
+        "mode": mode_of(mailing, draft),
         "channel_label": channel_label(mailing.channel),
-        "schema": current.plugins.channels[mailing.channel].content_schema.model_fields,
+        "schema": spec_of(mailing, draft).content_schema.model_fields,
         "most_variants": variants.MAX_VARIANTS,
         "control_share": mailing.control_share,
         "address": address_of(mailing, draft),
@@ -272,7 +284,7 @@ def reads(session: Session, mailing: Mailing, draft: Draft, customer: int | None
     return {
         name: _reading(str(draft.content.get(name, "")), variables)
         for name in ("subject", "preheader")
-        if name in current.plugins.channels[mailing.channel].content_schema.model_fields
+        if name in spec_of(mailing, draft).content_schema.model_fields
     }
 
 

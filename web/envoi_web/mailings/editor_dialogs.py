@@ -31,9 +31,11 @@ from envoi.library.service import (
 )
 from envoi.library.templates import list_templates, starting_templates
 from envoi.mailings import service, variants
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.content import sample_variables
 from envoi.mailings.models import Mailing
 from envoi.receipts.models import Product
+from envoi.types import ChannelSpec
 from envoi.webkit import allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
 from envoi_web.mailings.blueprint import mailings
@@ -147,11 +149,12 @@ def choose_template(mailing_id: int) -> Response:
     text = request.args.get("q", "").strip()[:100]
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        own, total = list_templates(session, mailing.tenant_id, text=text, channel=mailing.channel)
+        channel = _channel(mailing)
+        own, total = list_templates(session, mailing.tenant_id, text=text, channel=channel.name)
         built_in = [
             template
             for template in starting_templates(str(get_locale() or "en"))
-            if template.channel == mailing.channel and text.lower() in template.name.lower()
+            if template.channel == channel.name and text.lower() in template.name.lower()
         ]
         return _dialog(
             mailing,
@@ -167,19 +170,19 @@ def choose_template(mailing_id: int) -> Response:
 @mailings.post("/<int:mailing_id>/attachments")
 @permission("mailings.content")
 def attach(mailing_id: int) -> Response:
-    """Attach an uploaded file to a variant."""
-    number = request.form.get("variant", 1, type=int)
+    """Attach an uploaded file to a variant's step."""
+    number, step = request.form.get("variant", 1, type=int), request.form.get("step", 1, type=int)
     with current.session() as session:
         mailing = service.editable_draft(session, current.tenant_id, mailing_id)
-        content = variants.get_variant(session, mailing, number).content
         try:
-            _attached(session, mailing, number, content)
+            _attached(session, mailing, number, step)
         except ValidationFailedError as error:
             toast(translated(str(error)))
-    return see_other(url_for("mailings.what", mailing_id=mailing_id, variant=number))
+    return see_other(url_for("mailings.what", mailing_id=mailing_id, variant=number, step=step))
 
 
-def _attached(session: Session, mailing: Mailing, number: int, content: Mapping[str, Any]) -> None:
+def _attached(session: Session, mailing: Mailing, number: int, step: int) -> None:
+    content = variants.content_at(variants.get_variant(session, mailing, number), step)
     upload = _uploaded()
     with session.begin_nested():
         stored = store_attachment(
@@ -199,6 +202,7 @@ def _attached(session: Session, mailing: Mailing, number: int, content: Mapping[
         {"attachments": attached},
         number,
         current.account_id,
+        step=step,
     )
     toast(_("Attached: %(name)s", name=stored.name))
 
@@ -227,12 +231,19 @@ def _find_products(session: Session, tenant_id: int, text: str) -> list[Product]
     return list(session.scalars(query.order_by(c.id).limit(_MOST_OFFERED)))
 
 
+def _channel(mailing: Mailing) -> ChannelSpec:
+    """The channel of the step that the dialog is for."""
+    return current.plugins.channels[channel_at(mailing, request.values.get("step", 1, type=int))]
+
+
 def _dialog(mailing: Mailing, block: str, **context: Any) -> Response:
     return page(
         "mailings/what/offers.html",
         fragments=_OFFERS,
         mailing=mailing,
         shown=block,
+        step=request.values.get("step", 1, type=int),
+        schema=_channel(mailing).content_schema.model_fields,
         crumbs=crumbs(mailing.name, mailing.channel),
         **context,
     )

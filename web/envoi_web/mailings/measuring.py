@@ -10,6 +10,7 @@ from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
 from envoi.mailings import service, variants
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.lengths import Lengths, lengths_of
 from envoi.mailings.models import Mailing, Variant
 from envoi.types import Length
@@ -40,21 +41,28 @@ def measure(mailing_id: int) -> Response:
     """Measure what is being typed."""
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        stored = variants.get_variant(session, mailing, request.form.get("variant", 1, type=int))
-        schema = current.plugins.channels[mailing.channel].content_schema
-        found = measured(session, mailing, typed(request.form, stored.content, schema))
+        form = request.form
+        stored = variants.get_variant(session, mailing, form.get("variant", 1, type=int))
+        step = form.get("step", 1, type=int)
+        schema = current.plugins.channels[channel_at(mailing, step)].content_schema
+        draft = typed(form, variants.content_at(stored, step), schema)
+        found = measured(session, mailing, draft)
         return fragment("mailings/what/length.html", "counter", measured=found)
 
 
 def measured(session: Session, mailing: Mailing, draft: Draft) -> Measured | None:
     """Measure a draft for some customers; None where the channel counts no parts."""
+    unread: list[variants.Content] = [{}] * (draft.step - 1)
+    content, *steps = [*unread, draft.content]
     variant = Variant(
         tenant_id=mailing.tenant_id,
         mailing_id=mailing.id,
         number=draft.number,
-        content=draft.content,
+        content=content,
+        steps=steps,
     )
-    found = lengths_of(session, current.plugins, mailing, variant, current.settings.links_url)
+    links_url = current.settings.links_url
+    found = lengths_of(session, current.plugins, mailing, variant, links_url, draft.step)
     if found is None:
         return None
     longest = found.longest.length

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from envoi.content.kit import Kit
 from envoi.errors import EnvoiError, ValidationFailedError
 from envoi.mailings import service
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.content import preview, sample_variables
 from envoi.mailings.models import Mailing
-from envoi.mailings.variants import get_variant
+from envoi.mailings.variants import content_at, get_variant
 from envoi.types import AddressKind
 from envoi.webkit import allowed, current, permission, require
 from envoi.webkit.formats import translated
@@ -96,25 +97,26 @@ def document(channel: str, shown: str, content: Mapping[str, Any]) -> str:
 
 
 def _shown(session: Session, mailing: Mailing, customer: int | None) -> str:
-    number = request.args.get("variant", 1, type=int)
+    number, step = request.args.get("variant", 1, type=int), request.args.get("step", 1, type=int)
+    written = content_at(get_variant(session, mailing, number), step)
     html = preview(
         session,
         current.plugins,
         mailing,
         customer,
         number,
+        step=step,
         contacts=allowed("customers.contacts"),
         links_url=current.settings.links_url,
     )
     if "text" in request.args:
-        return _PLAIN.format(_text(session, mailing, customer, number, html))
-    html = document(mailing.channel, html, get_variant(session, mailing, number).content)
+        return _PLAIN.format(_text(session, mailing, customer, str(written.get("text", "")), html))
+    html = document(channel_at(mailing, step), html, written)
     return _darkened(html) if "dark" in request.args else html
 
 
-def _text(session: Session, mailing: Mailing, customer: int | None, number: int, html: str) -> str:
+def _text(session: Session, mailing: Mailing, customer: int | None, written: str, html: str) -> str:
     """The text part: the one that was written, or the one made of the message."""
-    written = str(get_variant(session, mailing, number).content.get("text", ""))
     if not written:
         return Kit().plain_text(html)
     contacts = allowed("customers.contacts")

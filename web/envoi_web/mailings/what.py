@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request, url_for
@@ -12,12 +13,13 @@ from sqlalchemy.orm import Session
 from envoi.accounts.models import Account
 from envoi.errors import ConflictError, NotFoundError, Problem, ValidationFailedError
 from envoi.mailings import service, variants
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.models import Mailing
 from envoi.webkit import current, fragment, page, parts, permission, respond, see_other, toast
 from envoi.webkit.htmx import is_fragment, target
 from envoi_web.mailings import forms
 from envoi_web.mailings.blueprint import mailings
-from envoi_web.mailings.cascade import has_changes, save_cascade
+from envoi_web.mailings.cascade import chain_of, course_changes, save_course, shown_at
 from envoi_web.mailings.editing import not_a_draft
 from envoi_web.mailings.editor import Draft, changed, shares_of, typed, utm_of
 from envoi_web.mailings.editor_actions import MAILING_ACTIONS
@@ -60,24 +62,31 @@ def save_what(mailing_id: int) -> Response:
 
 
 def _asked(session: Session, mailing: Mailing) -> Draft:
-    """Return the variant and block that the address names, or the first variant."""
-    number = request.args.get("variant", 1, type=int)
-    found = {variant.number: variant for variant in service.variants_of(session, mailing)}
-    variant = found.get(number) or found[1]
+    """Return the variant, step and block that the address names, or the first ones."""
+    number, step = request.args.get("variant", 1, type=int), request.args.get("step", 1, type=int)
     block_id = request.args.get("block", "")
     try:
-        variants.find_block(variant.content, block_id)
+        draft = shown_at(session, mailing, number, step)
     except NotFoundError:
-        block_id = ""
-    return Draft(dict(variant.content), variant.number, block_id)
+        return shown_at(session, mailing, 1, 1)
+    try:
+        variants.find_block(draft.content, block_id)
+    except NotFoundError:
+        return draft
+    return replace(draft, block_id=block_id)
 
 
 def _typed(session: Session, mailing: Mailing) -> Draft:
-    number = request.form.get("variant", 1, type=int)
+    form = request.form
+    number, step = form.get("variant", 1, type=int), form.get("step", 1, type=int)
     stored = variants.get_variant(session, mailing, number)
-    schema = current.plugins.channels[mailing.channel].content_schema
+    if form.get("chain", chain_of(mailing)) != chain_of(mailing):
+        raise ConflictError(
+            "The channels of the mailing were changed meanwhile. Load the page again to go on."
+        )
+    schema = current.plugins.channels[channel_at(mailing, step)].content_schema
     try:
-        return typed(request.form, stored.content, schema)
+        return typed(form, variants.content_at(stored, step), schema)
     except NotFoundError:
         raise ConflictError(
             "This block was deleted meanwhile. Load the page again to go on."
@@ -92,7 +101,7 @@ def _saved(session: Session, mailing: Mailing, draft: Draft) -> tuple[Draft, lis
     """
     _refuse_stale(session, mailing, draft)
     problems = _settings_saved(session, mailing, draft)
-    problems += save_cascade(session, mailing, draft.number)
+    problems += save_course(session, mailing, draft)
     name, _, argument = request.form.get("do", "").partition(":")
     try:
         if act := MAILING_ACTIONS.get(name):
@@ -122,9 +131,9 @@ def _refuse_stale(session: Session, mailing: Mailing, draft: Draft) -> None:
     version = forms.version_of(request.form)
     if action == "keep" and argument.isdecimal() and len(argument) <= 9:
         version = int(argument)
-    stored = variants.get_variant(session, mailing, draft.number)
-    changes = draft.content != stored.content or action not in ("", "save", "keep", "open")
-    if changes or _settings(mailing, draft) or has_changes(session, mailing, draft.number):
+    stored = shown_at(session, mailing, draft.number, draft.step)
+    changes = draft.content != stored.content or action not in ("", "save", "keep", "open", "step")
+    if changes or _settings(mailing, draft) or course_changes(mailing, draft):
         service.refuse_stale(mailing, version)
 
 
@@ -153,9 +162,8 @@ def _change(session: Session, mailing: Mailing, changes: Mapping[str, Any]) -> N
 
 
 def _store(session: Session, mailing: Mailing, draft: Draft) -> None:
-    variants.save_content(
-        session, mailing.tenant_id, mailing.id, mailing.version, draft.content, draft.number
-    )
+    where = (session, mailing.tenant_id, mailing.id, mailing.version)
+    variants.save_content(*where, draft.content, draft.number, step=draft.step)
 
 
 def _answer(session: Session, mailing: Mailing, draft: Draft, problems: list[Problem]) -> Response:
@@ -165,8 +173,7 @@ def _answer(session: Session, mailing: Mailing, draft: Draft, problems: list[Pro
             return see_other(address_of(mailing, draft))
         context = what_context(session, mailing, draft, problems=problems)
         return page(_PAGE, status=422 if problems else 200, **context)
-    began_with = request.form.get("channel", mailing.channel)
-    if mode_of(mailing, draft.content) != request.form.get("mode") or began_with != mailing.channel:
+    if _is_another_page(mailing, draft):
         return see_other(address_of(mailing, draft))
     context = what_context(session, mailing, draft, problems=problems)
     whole = target() == "what-editor"
@@ -174,9 +181,16 @@ def _answer(session: Session, mailing: Mailing, draft: Draft, problems: list[Pro
     return parts(_PAGE, blocks, status=422 if problems else 200, **context)
 
 
+def _is_another_page(mailing: Mailing, draft: Draft) -> bool:
+    """Whether another step is shown now, or the same one is written in another way."""
+    form, chain = request.form, chain_of(mailing)
+    shown = form.get("step", 1, type=int), form.get("chain", chain), form.get("mode")
+    return shown != (draft.step, chain, mode_of(mailing, draft))
+
+
 def _conflict(session: Session, mailing: Mailing, draft: Draft) -> Response:
     """Show both; what was typed stays in the fields, the version stays the one it was."""
-    stored = variants.get_variant(session, mailing, draft.number)
+    stored = shown_at(session, mailing, draft.number, draft.step)
     author = session.get(Account, mailing.updated_by) if mailing.updated_by else None
     context = what_context(
         session,

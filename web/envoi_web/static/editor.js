@@ -6,6 +6,7 @@
 //   data-ev-insert="path"   inserts the variable, with the fallback typed beside it
 //   data-ev-customer="7"    shows the preview as that customer sees it
 //   data-ev-reader="7"      on a frame of the preview: always this customer's message
+//   data-ev-step="2"        on a frame of the preview: this step of the mailing
 //   data-ev-lines           on a textarea: line numbers; data-ev-line="3" on a button goes to one
 {
   const TYPING_MS = 2000;
@@ -65,12 +66,14 @@
     if (!choice || state.dataset.evBroken) return;
     const query = new URLSearchParams(new FormData(choice));
     query.set("variant", form().elements.variant.value);
+    query.set("step", form().elements.step.value);
     query.set("v", state.dataset.evVersion);
     for (const frame of document.querySelectorAll("iframe[name^=preview]")) showFrame(frame, choice, query);
   }
   function showFrame(frame, choice, asked) {
     const query = new URLSearchParams(asked);
     if (frame.dataset.evReader) query.set("customer", frame.dataset.evReader);
+    if (frame.dataset.evStep) query.set("step", frame.dataset.evStep);
     const next = frame.cloneNode();
     next.classList.add("ev-coming");
     next.removeAttribute("name");

@@ -163,3 +163,24 @@ class ReceiverSign(SQLModel, table=True):
     def is_alive(self, seconds: float) -> bool:
         """Whether the process that holds the connection has said so lately."""
         return _is_fresh(self.looked_at, seconds)
+
+
+class Reply(SQLModel, table=True):
+    """What somebody answered by a gateway; a stop asked for no more messages of its channel.
+
+    Whose it is, the address tells: it may be nobody's, or several customers'.
+    """
+
+    __tablename__ = "reply"
+    __table_args__ = (
+        Index(None, "tenant_id", "address", "at"),
+        Index(None, "tenant_id", "gateway_id", "at"),
+    )
+    tenant_id: int = tenant_key()
+    id: int = identity_key()
+    gateway_id: int = big()
+    at: datetime = moment(nullable=False)
+    channel: str = words(None)
+    address: str = words(None)
+    text: str = words()
+    is_stop: bool = yes_no()

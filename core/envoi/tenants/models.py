@@ -50,7 +50,8 @@ class TenantSettings(SQLModel, table=True):
     `{"date": ..., "name": ...}`; `design` is a `Design` document of the public pages. Above
     `approval_from` recipients a senior starts a mailing, `approval_always` a second person.
     `unconfirmed_resend` tells by channel whether messages of unknown outcome are sent again; a
-    channel that is not there keeps its own contract.
+    channel that is not there keeps its own contract. `sender_names` are by channel, for messages
+    whose mailing and gateway name no sender; `stop_words` mean an opt-out besides the usual ones.
     """
 
     __tablename__ = "tenant_settings"
@@ -86,6 +87,8 @@ class TenantSettings(SQLModel, table=True):
     pause_bounce_share: float = share(5.0)
     pause_complaint_share: float = share(0.3)
     pause_after: int = whole(200)
+    sender_names: dict[str, str] = document()
+    stop_words: list[str] = document("[]")
 
 
 class WatcherGroup(SQLModel, table=True):

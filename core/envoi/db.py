@@ -123,6 +123,11 @@ class Database:
         connection.execute(_ENTER, parameters)
 
 
+def storable(text: str) -> str:
+    """A text without what a database cannot hold, such as halves of characters from outside."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+
+
 def one_at_a_time(session: Session | Connection, what: str) -> None:
     """Let transactions that name the same follow each other: the next waits for this one's end."""
     lock = func.pg_advisory_xact_lock(func.hashtextextended(what, 0))

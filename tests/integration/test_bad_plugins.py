@@ -27,7 +27,7 @@ from envoi.plugin_tables import migrate_plugins
 from envoi.plugins import Plugins, load_plugins
 from envoi.sending import MacroRequest
 from envoi.tenants.service import create_tenant
-from envoi.types import MacroSpec, Outgoing, ProviderSpec, SendResult, SendStatus
+from envoi.types import MacroSpec, Outgoing, ProviderSpec, SendResult, SendStatus, Submission
 from factories.delivery import a_run, a_run_through, an_installation, email_content, states
 from smtp_sink import SmtpSink
 
@@ -50,6 +50,8 @@ class Bad:
     def connect(self) -> Bad:
         if self._settings.fault == "connecting":
             raise RuntimeError("connecting went wrong")
+        if self._settings.fault in _CONNECTIONS:
+            return _CONNECTIONS[self._settings.fault](self._settings)
         return self
 
     def test(self) -> str:
@@ -64,8 +66,32 @@ class Bad:
         raise RuntimeError("closing went wrong as well")
 
 
+class Uncounted(Bad):
+    """Does not know how many messages it takes at once."""
+
+    batch_size = "many"
+
+    def send_batch(self, messages: object) -> Any:
+        raise AssertionError(messages)
+
+
+class Deaf(Bad):
+    """Wants to hear nothing of where reports go."""
+
+    def deliver_to(self, report: object) -> None:
+        raise RuntimeError("reports go nowhere")
+
+
+_CONNECTIONS = {"uncounted": Uncounted, "deaf": Deaf}
+
+
 def _raise(password: str) -> Any:
     raise RuntimeError(f"refused with {password}")
+
+
+def _in_part(**odd: Any) -> SendResult:
+    part = Submission(**{"number": 1, "status": SendStatus.ACCEPTED, **odd})
+    return SendResult(status=SendStatus.ACCEPTED, submissions=(part,))
 
 
 _FAULTS: Mapping[str, Callable[[str], Any]] = {
@@ -74,6 +100,10 @@ _FAULTS: Mapping[str, Callable[[str], Any]] = {
     "words": lambda _: "accepted",
     "no status": lambda _: SendResult(status="taken"),  # type: ignore[arg-type]
     "no code": lambda _: SendResult(status=SendStatus.REFUSED, code="x", raw=None),  # type: ignore[arg-type]
+    "odd parts": lambda _: SendResult(status=SendStatus.ACCEPTED, submissions=("x",)),  # type: ignore[arg-type]
+    "odd part": lambda _: _in_part(status="taken"),
+    "odd name": lambda _: _in_part(provider_id=None),
+    "high number": lambda _: _in_part(number=2**63),
     "leaking": lambda password: SendResult(status=SendStatus.REFUSED, code=500, raw=password),
 }
 
@@ -127,7 +157,7 @@ def send(installation: Installation) -> Iterator[Callable[[Run], None]]:
         engine.connections.close_idle(0)
 
 
-@pytest.mark.parametrize("fault", ["connecting", *_FAULTS])
+@pytest.mark.parametrize("fault", ["connecting", *_CONNECTIONS, *_FAULTS])
 def test_a_bad_provider_harms_its_own_mailing_alone(
     installation: Installation,
     database: Database,

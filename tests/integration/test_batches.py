@@ -14,7 +14,15 @@ import pytest
 from sqlalchemy import func, select, update
 
 from envoi.db import Database, table
-from envoi.delivery.models import Message, MessageState, Run, RunBlock, Submission, SubmissionState
+from envoi.delivery.models import (
+    Circuit,
+    Message,
+    MessageState,
+    Run,
+    RunBlock,
+    Submission,
+    SubmissionState,
+)
 from envoi.delivery.reconcile import reconcile
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
@@ -203,6 +211,43 @@ def test_nonsense_instead_of_answers_leaves_the_batch_unconfirmed_and_names_the_
     with database.tenant_session(tenant_id) as session:
         reason = session.get_one(Run, (tenant_id, run.id)).pause_reason
     assert "sms" in reason
+
+
+def test_halves_of_characters_in_an_answer_are_replaced(
+    installation: Installation, database: Database, tenant_id: int, script: Script
+) -> None:
+    """JSON may hold them, and a server of a company's own may answer anything."""
+
+    def answer(message: Outgoing) -> SendResult:
+        name = f"id-{message.address}\ud800\0"
+        refused = message.address.endswith("7")
+        status = SendStatus.REFUSED if refused else SendStatus.ACCEPTED
+        return SendResult(status=status, code=3, provider_id=name, raw="bad \udfff\0 luck")
+
+    script.answer = answer
+    run = sms_run(installation, tenant_id, 20)
+    send_through(installation, run)
+    assert is_sent(database, run)
+    assert {s.provider_id[-1] for s in submissions(database, run)} == {"?"}
+    assert "bad ? luck" in column(database, run, "detail")
+
+
+def test_a_gateway_that_fails_with_halves_of_characters_rests(
+    installation: Installation, database: Database, tenant_id: int, script: Script
+) -> None:
+    def fail(messages: object) -> None:
+        raise TemporaryProviderError("down \ud800", raw="\0\ud800", retry_after=float("inf"))
+
+    script.before = fail
+    run = sms_run(installation, tenant_id, 5)
+    send_through(installation, run)
+    with database.tenant_session(tenant_id) as session:
+        circuit = session.scalars(select(Circuit)).one()
+        rests = session.scalar(select(table(Circuit).c.next_try_at - func.now()))
+    assert (circuit.error, circuit.answer) == ("down ?", "?")
+    assert rests is not None
+    assert rests.total_seconds() <= 3600
+    assert set(column(database, run, "state")) == {MessageState.READY}
 
 
 def test_parts_make_the_outcome_of_a_message(

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from envoi.delivery.circuit import GatewayKey
-from envoi.types import BatchConnection, Connection, Outgoing, SendResult, SendStatus
+from envoi.types import (
+    BatchConnection,
+    Connection,
+    Outgoing,
+    SendResult,
+    SendStatus,
+    Submission,
+)
 
 BATCH_SECONDS = 1.5
 """A batch is so large that it is over about so soon."""
 
 LARGEST = 500
 _SMALLEST = 16
+_NUMBERS = 2**63
 
 
 class BatchSizes:
@@ -59,12 +68,25 @@ def sent(connection: Connection, messages: Sequence[Outgoing]) -> Sequence[SendR
 
 def _is_answer(result: object) -> bool:
     """Whether it is what it says, so that taking it down cannot fail."""
-    if not isinstance(result, SendResult):
-        return False
-    said = (result.raw, result.provider_id)
     return (
-        isinstance(result.status, SendStatus)
-        and isinstance(result.code, int)
-        and all(isinstance(words, str) for words in said)
+        isinstance(result, SendResult)
+        and _is_sound(result)
         and isinstance(result.submissions, tuple)
+        and all(isinstance(s, Submission) and _is_sound(s) for s in result.submissions)
+        and all(_is_number(s.number) for s in result.submissions)
     )
+
+
+def _is_sound(said: SendResult | Submission) -> bool:
+    return (
+        isinstance(said.status, SendStatus)
+        and isinstance(said.code, int)
+        and isinstance(said.raw, str)
+        and isinstance(said.provider_id, str)
+        and isinstance(said.address_gone, bool)
+        and isinstance(said.gone_since, datetime | None)
+    )
+
+
+def _is_number(number: object) -> bool:
+    return isinstance(number, int) and -_NUMBERS <= number < _NUMBERS

@@ -14,13 +14,15 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from envoi.db import table
+from envoi.db import storable, table
 from envoi.delivery.models import Circuit, Gateway
 from envoi.errors import PermanentProviderError, ProviderError
 from envoi.jobs import Work, announce
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
+LONGEST_ASKED = 3600.0
+"""A provider that asks for a longer pause is asked again by then."""
 FAILURES_TO_OPEN = 5
 TRIAL_SECONDS = 10.0
 """For so long a sender may try a gateway alone; if it dies meanwhile, another one does."""
@@ -40,7 +42,7 @@ class BackOff:
     def after(self, failures: int, retry_after: float | None = None) -> timedelta:
         """Return the pause after so many failures, or what the provider asks for if longer."""
         pause = min(self.first * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
-        return timedelta(seconds=max(pause, retry_after or 0))
+        return timedelta(seconds=max(pause, min(retry_after or 0, LONGEST_ASKED)))
 
 
 BACK_OFF = BackOff()
@@ -69,8 +71,8 @@ def failed(
         circuit.failures = max(circuit.failures + 1, least)
         circuit.next_try_at = now + back_off.after(circuit.failures, error.retry_after)
         circuit.failed_at = now
-        circuit.error = str(error).replace("\0", "")[:MAX_WORDS]
-        circuit.answer = error.raw.replace("\0", "")[:MAX_WORDS]
+        circuit.error = storable(str(error))[:MAX_WORDS]
+        circuit.answer = storable(error.raw)[:MAX_WORDS]
     if circuit.failures >= back_off.failures:
         circuit.opened_at = circuit.opened_at or now
         announce(session, gateway[0], Work.PROBE, gateway[1], circuit.next_try_at)

@@ -53,6 +53,7 @@ from envoi.types import (
 
 KEPT_PLANS = 256
 MOST_PARTS = 1_000
+MOST_PARTS = 1_000
 PLAN_SECONDS = 300.0
 """A plan is made anew after a while: the zones' clocks change. What a route holds is compared
 for every block."""
@@ -117,7 +118,9 @@ class Plan:
     def ready(self, message: ClaimedMessage, person: Person) -> Ready:
         """Make one message with its price; raise what the content raises."""
         outgoing = self.render(message, person)
-        if not 0 <= outgoing.parts <= MOST_PARTS:
+        if not isinstance(outgoing.parts, int) or not 0 <= outgoing.parts <= MOST_PARTS:
+            raise ValueError(f"a message cannot have {outgoing.parts!r:.50} parts")
+        if not isinstance(outgoing.parts, int) or not 0 <= outgoing.parts <= MOST_PARTS:
             raise ValueError(f"a message cannot have {outgoing.parts!r:.50} parts")
         parts = outgoing.parts if self.prices or self.counts_parts else 0
         amount = self.prices.of(outgoing.address) * parts

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
+from envoi.db import storable
 from envoi.delivery.batches import BATCH_SECONDS, BatchSizes, most_at_once, sent
 from envoi.delivery.blocks import is_due
 from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
@@ -254,7 +255,8 @@ class Engine:
         stop: Callable[[], bool],
     ) -> None:
         """Hand a block over as far as time and limits allow."""
-        most = most_at_once(connection)
+        ask = partial(most_at_once, connection)
+        most: int = fence(self._plugins, "provider", plan.provider_name, ask)
         until = monotonic() + _seconds_for(claim, BATCH_SECONDS if most > 1 else 0)
 
         def ended() -> bool:
@@ -271,14 +273,13 @@ class Engine:
         sheet.rest_due_at = tempo.rests_until() or outflow.opens_at
 
     def _connect(self, plan: Plan) -> Connection:
-        def connect() -> Connection:
-            opened: Connection = fence(
-                self._plugins, "provider", plan.provider_name, plan.provider.connect
-            )
-            if isinstance(opened, ReportingConnection):
-                opened.deliver_to(reporter(self._database, plan.signer, *plan.gateway))
-            return opened
+        def opened() -> Connection:
+            connection = plan.provider.connect()
+            if isinstance(connection, ReportingConnection):
+                connection.deliver_to(reporter(self._database, plan.signer, *plan.gateway))
+            return connection
 
+        connect = partial(fence, self._plugins, "provider", plan.provider_name, opened)
         return self.connections.take(plan.pool, connect)
 
     def _close(self, plan: Plan, connection: Connection | None) -> None:
@@ -411,7 +412,7 @@ class Engine:
             quota.give_back(connection, domains, claim.began_at)
 
     def _pause(self, tenant_id: int, run_id: int, reason: str) -> None:
-        reason = without_secrets(reason)
+        reason = storable(without_secrets(reason))
         log.warning("run_paused", tenant=tenant_id, run=run_id, reason=reason)
         # Somebody may have paused or cancelled it meanwhile.
         with suppress(ConflictError), self._database.tenant_session(tenant_id) as session:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from envoi.db import storable
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.models import MessageState
 from envoi.delivery.outcomes import Outcome
@@ -110,4 +111,4 @@ class Sheet:
 
 def _shortened(detail: str) -> str:
     # What a provider says may hold what it was given to sign in with.
-    return without_secrets(detail)[:MAX_DETAIL].replace("\0", "") if detail else ""
+    return storable(without_secrets(detail)[:MAX_DETAIL]) if detail else ""

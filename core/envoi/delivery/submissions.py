@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.customers.devices import drop
-from envoi.db import Database, table
+from envoi.db import Database, storable, table
 from envoi.delivery.blocks import BlockKey, rows
 from envoi.delivery.models import SUBMISSION_DAYS, SubmissionState
 from envoi.delivery.models import Submission as Row
@@ -90,7 +90,7 @@ def packed(submissions: Sequence[Submission], room: int) -> bytes:
     """Write as many submissions as fit for the flight recorder."""
     found = b""
     for s in submissions:
-        name = s.provider_id.encode()[:LONGEST_ID]
+        name = _id(s).encode()[:LONGEST_ID]
         # There is no room for the moment; without it a device that was named since would go.
         is_gone = s.address_gone and s.gone_since is None
         head = _HEAD.pack(s.number, within(s.code), _ORDER.index(s.status), is_gone, len(name))
@@ -154,7 +154,7 @@ def note_submissions(
 
 
 def _id(submission: Submission) -> str:
-    return submission.provider_id.replace("\0", "")[:LONGEST_ID]
+    return storable(submission.provider_id)[:LONGEST_ID]
 
 
 def _state(submission: Submission) -> SubmissionState:

@@ -13,9 +13,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from envoi.db import table
+from envoi.db import storable, table
 from envoi.feedback.models import Door, Inbound, InboundState
-from envoi.feedback.parts import storable
 from envoi.feedback.reading import MOST_BYTES
 
 AWAY = (OperationalError, InterfaceError, PoolTimeoutError)

@@ -11,6 +11,8 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 
+from envoi.db import storable
+
 _REPORTS = {
     "message/delivery-status",
     "message/global-delivery-status",
@@ -91,8 +93,3 @@ def _text(message: Message) -> str:
     except (LookupError, ValueError):
         text = data.decode("utf-8", "replace")
     return storable(text)[:LONGEST_PART]
-
-
-def storable(text: str) -> str:
-    """A text without what a database cannot hold: some charsets make halves of characters."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")

@@ -16,13 +16,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from envoi.db import Database, table
+from envoi.db import Database, storable, table
 from envoi.delivery.models import Submission, SubmissionState
 from envoi.feedback import ledger
 from envoi.feedback.keeping import AWAY, FAILED, Fate, keep, quarantined, settle
 from envoi.feedback.matching import by_key, last_message_to
 from envoi.feedback.models import Door, Inbound, InboundState, WaitingReport
-from envoi.feedback.parts import storable
 from envoi.feedback.references import LONGEST, Named, by_reference, unconfirmed_to
 from envoi.jobs import Work, announce, withdraw
 from envoi.tracking.tokens import TokenSigner

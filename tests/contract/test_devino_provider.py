@@ -111,7 +111,7 @@ OK = {"code": "OK", "messageId": 1}
         (results(OK, OK), SendStatus.ACCEPTED),
         (results(OK), SendStatus.UNKNOWN),
         (results(OK, OK, OK), SendStatus.UNKNOWN),
-        (results(OK, {"code": "OK"}), SendStatus.UNKNOWN),
+        (results({"code": "OK"}, {}), SendStatus.UNKNOWN),
         (results({"code": "REJECTED"}, {"code": "SOLD"}), SendStatus.REFUSED),
         (Reply(body=b"<html>"), SendStatus.UNKNOWN),
         (Reply(body=b"[]"), SendStatus.UNKNOWN),
@@ -124,6 +124,11 @@ OK = {"code": "OK", "messageId": 1}
 )
 def test_what_answers_mean(reply: Reply, status: SendStatus) -> None:
     assert answered(reply) == [status] * 2
+
+
+def test_a_part_that_cannot_be_read_leaves_the_others_what_they_are() -> None:
+    found = answered(results(OK, {"code": "OK"}, {"code": "REJECTED"}), count=3)
+    assert found == [SendStatus.ACCEPTED, SendStatus.UNKNOWN, SendStatus.REFUSED]
 
 
 @pytest.mark.parametrize("status", [429, 503])

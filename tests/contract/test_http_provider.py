@@ -20,7 +20,7 @@ from envoi.errors import (
 )
 from envoi.testing import ProviderContract
 from envoi.types import Outgoing, Provider, SendResult, SendStatus, WebhookRequest
-from envoi_provider_http.provider import HttpProvider
+from envoi_provider_http.provider import HttpAccount
 from envoi_provider_http.reports import read_report
 from envoi_provider_http.settings import HttpSettings
 from envoi_simulators.http_sms import HttpSms
@@ -58,7 +58,7 @@ class TestHttpProvider(WebAccounts, ProviderContract):
             yield made
 
     def account(self, url: str) -> Provider:
-        return HttpProvider(settings(url))
+        return HttpAccount(settings(url))
 
     def message(self, n: int) -> Outgoing:
         return message(n)
@@ -80,7 +80,7 @@ class TestHttpProvider(WebAccounts, ProviderContract):
             sent(provider, message())
 
     def test_the_same_key_arrives_once(self, service: HttpSms) -> None:
-        provider = HttpProvider(settings(service.url, key_header="Idempotency-Key"))
+        provider = HttpAccount(settings(service.url, key_header="Idempotency-Key"))
         assert len({sent(provider, message()).provider_id for _ in range(3)}) == 1
         assert len(service.taken) == 1
 
@@ -92,7 +92,7 @@ def sent(provider: Provider, outgoing: Outgoing) -> SendResult:
 
 def answered(reply: Reply, **changes: Any) -> SendResult:
     with WebSink(lambda _: reply) as sink:
-        return sent(HttpProvider(settings(sink.url, **changes)), message())
+        return sent(HttpAccount(settings(sink.url, **changes)), message())
 
 
 def said(**values: Any) -> Reply:
@@ -174,14 +174,14 @@ def test_values_are_escaped_for_where_they_stand() -> None:
 
 def requested(text: str, url: str = "/send", **changes: Any) -> Asked:
     with WebSink(lambda _: said(id=1, status="sent")) as sink:
-        account = HttpProvider(settings(sink.url, **changes, url=f"{sink.url}{url}"))
+        account = HttpAccount(settings(sink.url, **changes, url=f"{sink.url}{url}"))
         sent(account, message(text=text))
         return sink.asked[-1]
 
 
 def test_the_usual_sender_stands_in() -> None:
     with HttpSms() as service:
-        account = HttpProvider(settings(service.url, sender="Usual"))
+        account = HttpAccount(settings(service.url, sender="Usual"))
         sent(account, message(sender=""))
     assert service.taken[0].sender == "Usual"
 

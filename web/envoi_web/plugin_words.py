@@ -93,6 +93,10 @@ PLUGIN_WORDS = (
     _("Medium, for advertising"),
     _("High, for service messages"),
     _("At once, for transactions"),
+    # What to check where a web service refuses an account.
+    _("Check the API key."),
+    _("Check the gateway's settings."),
+    _("Check user name, password and balance."),
     # SmsTraffic.
     _(
         "Chosen by you. Give SmsTraffic the webhook of this gateway with ?secret= and the secret"

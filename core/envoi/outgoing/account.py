@@ -22,8 +22,15 @@ TEST_SECONDS = 10.0
 _STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What reading an answer raises that is not as documented."""
 
-Address = Annotated[
-    str, Field(pattern=r"^https?://[^\s?#@]*[^\s?#@/]$", max_length=200, title="Address")
+Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+$", max_length=200, title="Address")]
+TestAddress = Annotated[
+    str,
+    Field(
+        pattern=r"^(https?://[^\s/?#@]+)?$",
+        max_length=200,
+        title="Address of the service",
+        description="Leave it empty; only a test server has one.",
+    ),
 ]
 Secret = Annotated[SecretStr, Field(max_length=500, json_schema_extra={"sent_to": "url"})]
 Sender = Annotated[
@@ -53,9 +60,9 @@ class WebAccount(ABC):
         seconds: How long an answer may take.
     """
 
-    name: ClassVar[str]
+    name: str
     """The service, as sentences call it."""
-    advice: ClassVar[str]
+    advice: str
     """What to check where it refuses the account: a sentence such as "Check the API key."."""
     batch_size: ClassVar[int] = 1
     """How many messages are handed over at once."""
@@ -88,7 +95,7 @@ class WebAccount(ABC):
 
     def is_well(self, answer: Answer) -> bool:
         """Whether the answer to the question shows that the account is good."""
-        return answer.status < 300
+        return answer.status < 300 and not self.is_refused(answer)
 
     def is_refused(self, answer: Answer) -> bool:
         """Whether an answer refuses the account, whatever message it was given for."""
@@ -114,11 +121,11 @@ class WebAccount(ABC):
             [answer] = self.exchange(client, [self.question()])
         if not isinstance(answer, Answer):
             raise TemporaryProviderError(words_of(answer))
+        if self.is_well(answer):
+            return f"{self.name} answered as it should: {answer.raw}"
         self._require_account(answer)
-        if not self.is_well(answer):
-            words = f"{self.name} does not answer as it should. Check the address, or try later."
-            raise TemporaryProviderError(words, raw=answer.raw)
-        return f"{self.name} lets us in and says: {answer.raw}"
+        words = f"{self.name} does not answer as it should. Check the address, or try again later."
+        raise TemporaryProviderError(words, raw=answer.raw)
 
     def hand_over(self, client: Client, messages: Sequence[Outgoing]) -> Sequence[SendResult]:
         """Hand messages over, each by a request of its own; see `envoi.types.BatchConnection`."""

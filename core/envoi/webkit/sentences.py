@@ -24,20 +24,10 @@ WITH_VALUES = (
         " settings of the gateway."
     ),
     _("{server} has not answered: {words}"),
-    _(
-        "The provider refuses the account or the address (HTTP {status}). Check the"
-        " gateway's settings."
-    ),
-    _("The provider asks us to wait (HTTP {status})."),
-    _("Devino refuses the account or the address (HTTP {status}). Check the API key."),
-    _("Devino asks us to wait (HTTP {status})."),
-    _("SmsTraffic refuses the account or the address (HTTP {status}). Check the API key."),
-    _("SmsTraffic asks us to wait (HTTP {status})."),
-    _(
-        "Stream Telecom refuses the account or the address (HTTP {status}). Check user name,"
-        " password and balance."
-    ),
-    _("Stream Telecom asks us to wait (HTTP {status})."),
+    _("{server} asks us to wait (HTTP {status})."),
+    _("{server} asked us to wait."),
+    _("{server} does not answer as it should. Check the address, or try again later."),
+    _("{server} answered as it should: {words}"),
     _(
         "The text makes {count} parts ({alphabet}), and at most {most} are sent to one"
         " customer. Shorten it."
@@ -248,7 +238,11 @@ WITH_VALUES = (
         " it."
     ),
     _("{address} is no address that could be sent to. Mend or remove it."),
-    _("The plugin {name} belongs to Envoi and is always on."),
+    _("The plugin {name} is a part of Envoi itself and is always on."),
+    _(
+        "The settings of {name} are missing, or no longer suit this version of it. Enter them in"
+        " Settings, Plugins."
+    ),
     _(
         "The plugin {name} is used by the policies {names}. Take its rules out of them, then"
         " switch it off."
@@ -283,6 +277,7 @@ WITH_VALUES = (
     _("The macro {macro} cannot be used: {sentence}"),
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
+    _("{server} refuses the account or the address (HTTP {status}). {sentence}"),
 )
 _SENTENCES = {"sentence", "period", "then"}
 """Values that are words of the core themselves."""

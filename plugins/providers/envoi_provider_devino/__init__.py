@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
+from envoi_provider_devino.client import DevinoSettings
 from envoi_provider_devino.reports import read_report
-from envoi_provider_devino.sms import SmsSettings, sms_provider
-from envoi_provider_devino.social import SocialSettings, social_provider
-from envoi_provider_devino.viber import ViberSettings, viber_provider
+from envoi_provider_devino.sms import SmsAccount, SmsSettings
+from envoi_provider_devino.social import SocialAccount
+from envoi_provider_devino.viber import ViberAccount
 
 NOT_TRIED = "Written from the public documentation; not tried against the live service."
 
@@ -23,7 +24,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Devino Telecom, SMS",
             channel="sms",
             settings=SmsSettings,
-            factory=sms_provider,
+            factory=SmsAccount,
             capabilities=frozenset({"webhook", "delivery_reports", "batch"}),
             webhook=read_report,
             note=NOT_TRIED,
@@ -32,8 +33,8 @@ def register_providers() -> Iterable[ProviderSpec]:
             name="devino_viber",
             label="Devino Telecom, Viber",
             channel="viber",
-            settings=ViberSettings,
-            factory=viber_provider,
+            settings=DevinoSettings,
+            factory=ViberAccount,
             capabilities=frozenset(
                 {"webhook", "delivery_reports", "read_reports", "batch", "images", "buttons"}
             ),
@@ -44,8 +45,8 @@ def register_providers() -> Iterable[ProviderSpec]:
             name="devino_social",
             label="Devino Telecom, social networks",
             channel="social",
-            settings=SocialSettings,
-            factory=social_provider,
+            settings=DevinoSettings,
+            factory=SocialAccount,
             capabilities=frozenset({"webhook", "delivery_reports", "read_reports", "batch"}),
             webhook=read_report,
             note=NOT_TRIED,

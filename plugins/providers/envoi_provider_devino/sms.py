@@ -9,9 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from envoi.types import Outgoing
-from envoi_provider_devino.client import DevinoProvider, DevinoSettings
-
-PATH = "/sms/messages"
+from envoi_provider_devino.client import DevinoAccount, DevinoSettings
 
 
 class Priority(StrEnum):
@@ -39,10 +37,15 @@ class SmsSettings(DevinoSettings):
     priority: Priority = Field(Priority.MEDIUM, title="Priority")
 
 
-def sms_provider(settings: SmsSettings) -> DevinoProvider:
-    """Open an account for SMS."""
+class SmsAccount(DevinoAccount):
+    """An account for SMS."""
 
-    def entry(message: Outgoing) -> Mapping[str, Any]:
-        return {"text": message.payload.decode(), "priority": settings.priority}
+    path = "/sms/messages"
 
-    return DevinoProvider(settings, PATH, entry)
+    def __init__(self, settings: SmsSettings) -> None:
+        super().__init__(settings)
+        self._priority = settings.priority
+
+    def entry(self, message: Outgoing) -> Mapping[str, Any]:
+        """Write the text, and how urgent it is."""
+        return {"text": message.payload.decode(), "priority": self._priority}

@@ -7,21 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from envoi.types import Outgoing
-from envoi_provider_devino.client import DevinoProvider, DevinoSettings
-
-PATH = "/social/messages"
+from envoi_provider_devino.client import DevinoAccount
 
 
-class SocialSettings(DevinoSettings):
+class SocialAccount(DevinoAccount):
     """An account for social networks."""
 
+    path = "/social/messages"
 
-def social_provider(settings: SocialSettings) -> DevinoProvider:
-    """Open an account for social networks."""
-    return DevinoProvider(settings, PATH, _entry)
-
-
-def _entry(message: Outgoing) -> Mapping[str, Any]:
-    fields = json.loads(message.payload)
-    entry = {"text": fields["text"]}
-    return {**entry, "template": fields["template"]} if fields["template"] else entry
+    def entry(self, message: Outgoing) -> Mapping[str, Any]:
+        """Write the text, and its approved template where it is named."""
+        fields = json.loads(message.payload)
+        return {name: fields[name] for name in ("text", "template") if fields[name]}

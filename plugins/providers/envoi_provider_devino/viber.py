@@ -7,30 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from envoi.types import Outgoing
-from envoi_provider_devino.client import DevinoProvider, DevinoSettings
+from envoi_provider_devino.client import DevinoAccount
 
-PATH = "/viber/messages"
 SHORTEST_LIFE, LONGEST_LIFE = 15, 1_209_600
 """In seconds; what is shorter or longer is refused."""
 _PRIORITY = {"promotional": 1, "transactional": 3}
 _NAMES = {"text": "text", "image": "image", "button": "caption", "url": "action"}
 
 
-class ViberSettings(DevinoSettings):
+class ViberAccount(DevinoAccount):
     """An account for Viber."""
 
+    path = "/viber/messages"
 
-def viber_provider(settings: ViberSettings) -> DevinoProvider:
-    """Open an account for Viber."""
-    return DevinoProvider(settings, PATH, _entry)
-
-
-def _entry(message: Outgoing) -> Mapping[str, Any]:
-    fields = json.loads(message.payload)
-    entry: dict[str, Any] = {
-        theirs: fields[ours] for ours, theirs in _NAMES.items() if fields[ours]
-    }
-    entry["priority"] = _PRIORITY[fields["category"]]
-    if message.lifetime_seconds:
-        entry["validity"] = min(max(message.lifetime_seconds, SHORTEST_LIFE), LONGEST_LIFE)
-    return entry
+    def entry(self, message: Outgoing) -> Mapping[str, Any]:
+        """Write what the message shows, and what kind of traffic it is."""
+        fields = json.loads(message.payload)
+        entry: dict[str, Any] = {
+            theirs: fields[ours] for ours, theirs in _NAMES.items() if fields[ours]
+        }
+        entry["priority"] = _PRIORITY[fields["category"]]
+        if message.lifetime_seconds:
+            entry["validity"] = min(max(message.lifetime_seconds, SHORTEST_LIFE), LONGEST_LIFE)
+        return entry

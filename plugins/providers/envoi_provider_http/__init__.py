@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_http.provider import HttpProvider
+from envoi_provider_http.provider import HttpAccount
 from envoi_provider_http.reports import read_report
 from envoi_provider_http.settings import HttpSettings
 
@@ -20,7 +20,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Any HTTP interface",
             channel="sms",
             settings=HttpSettings,
-            factory=HttpProvider,
+            factory=HttpAccount,
             capabilities=frozenset({"webhook", "delivery_reports"}),
             webhook=read_report,
             note="What it can do is what its provider can; try it with a few messages first.",

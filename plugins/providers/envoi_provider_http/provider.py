@@ -4,74 +4,78 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from envoi.errors import PermanentProviderError, TemporaryProviderError, UnansweredError
-from envoi.outgoing import Answer, HttpClient
+from envoi.outgoing import Answer, Request, WebAccount, by_status
 from envoi.types import Outgoing, SendResult, SendStatus
 from envoi_provider_http.filling import Kind, filled, found_at, tree_of
 from envoi_provider_http.settings import HttpSettings, Method
 
-TEST_SECONDS = 10.0
-_ACCOUNT = (401, 402, 403, 404, 405, 407)
-"""Answers that concern the account or its settings, whatever message they were given for."""
 
+class HttpAccount(WebAccount):
+    """A configured account; sentences call it by the name of its server."""
 
-class HttpProvider:
-    """A configured account."""
+    advice = "Check the gateway's settings."
 
     def __init__(self, settings: HttpSettings) -> None:
+        found = urlsplit(settings.url)
+        self._root = f"{found.scheme}://{found.netloc}"
+        super().__init__(self._root, settings.timeout)
+        self.name = found.hostname or ""
         self._settings = settings
+        self._secret = {"secret": settings.secret.get_secret_value()}
 
-    def connect(self) -> HttpConnection:
-        """Open a connection; raise `ProviderError` when that fails."""
-        return HttpConnection(self._settings)
+    def question(self) -> Request:
+        """Ask the address to test, or the server alone."""
+        path = self._path(self._settings.test_url or f"{self._root}/", {})
+        return Request(method="GET", path=path, headers=self._headers({}))
 
-    def test(self) -> str:
-        """Ask the address to test, or the server alone, and return its own words."""
-        client = HttpClient(timeout=min(self._settings.timeout, TEST_SECONDS))
-        try:
-            asked = self._settings.test_url or _root(self._settings.url)
-            answer = client.request(
-                "GET", _url(asked, self._settings, {}), headers=_headers(self._settings, {})
-            )
-        except UnansweredError as error:
-            raise TemporaryProviderError(str(error)) from error
-        finally:
-            client.close()
-        if self._settings.test_url and answer.status >= 300:
-            raise _not_this_account(answer)
-        return answer.raw
-
-
-class HttpConnection:
-    """A kept connection, for one message at a time."""
-
-    def __init__(self, settings: HttpSettings) -> None:
-        self._settings = settings
-        self._client = HttpClient(timeout=settings.timeout, connections=1)
-        self._client.reach(settings.url)
-
-    def send(self, message: Outgoing) -> SendResult:
-        """Hand one message over; see `envoi.types.Connection`."""
+    def written(self, message: Outgoing) -> Request:
+        """Write the request as the settings describe it."""
         settings = self._settings
         values = _values(message, settings)
         body = "" if settings.method is Method.GET else settings.body
-        headers = _headers(settings, values)
-        if body:
-            headers.append(("Content-Type", settings.kind.media_type))
-        try:
-            answer = self._client.request(
-                settings.method,
-                _url(settings.url, settings, values),
-                headers=headers,
-                content=filled(body, values, settings.kind).encode(),
-            )
-        except UnansweredError as error:
-            return SendResult(status=SendStatus.UNKNOWN, raw=str(error))
-        return _judged(answer, settings)
+        media = {"content-type": settings.kind.media_type} if body else {}
+        return Request(
+            method=settings.method,
+            path=self._path(settings.url, values),
+            headers=media | self._headers(values),
+            body=filled(body, values, settings.kind).encode(),
+        )
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    def is_well(self, answer: Answer) -> bool:
+        """Whether the address to test says so; without one, that the server answers is enough."""
+        return not self._settings.test_url or super().is_well(answer)
+
+    def is_refused(self, answer: Answer) -> bool:
+        """Whether the account is refused, or a proxy refuses us."""
+        return answer.status == 407 or super().is_refused(answer)
+
+    def is_busy(self, answer: Answer) -> bool:
+        """Whether to wait, as after any error where the key lets a message arrive only once."""
+        may_repeat = answer.status >= 500 and self._settings.key_header
+        return bool(may_repeat) or super().is_busy(answer)
+
+    def meaning(self, answer: Answer) -> SendResult:
+        """Say what stands in an answer where the settings look."""
+        if answer.status >= 500 or answer.status == 429:
+            return by_status(answer)
+        said = _Said(answer, self._settings)
+        return SendResult(
+            status=said.status,
+            code=said.code or answer.status,
+            provider_id=said.number or "",
+            raw=answer.raw,
+        )
+
+    def _path(self, url: str, values: dict[str, str]) -> str:
+        return filled(url, values | self._secret, Kind.FORM).removeprefix(self._root)
+
+    def _headers(self, values: dict[str, str]) -> dict[str, str]:
+        known = dict.fromkeys(("phone", "digits", "key"), "") | values | self._secret
+        lines = self._settings.header_lines
+        headers = {name.lower(): filled(value, known, Kind.TEXT) for name, value in lines}
+        if self._settings.key_header and "key" in values:
+            headers[self._settings.key_header.lower()] = values["key"]
+        return headers
 
 
 def _values(message: Outgoing, settings: HttpSettings) -> dict[str, str]:
@@ -84,48 +88,6 @@ def _values(message: Outgoing, settings: HttpSettings) -> dict[str, str]:
         "parts": str(message.parts),
         "lifetime": str(message.lifetime_seconds),
     }
-
-
-def _headers(settings: HttpSettings, values: dict[str, str]) -> list[tuple[str, str]]:
-    known = dict.fromkeys(("phone", "digits", "key"), "") | values | _secret(settings)
-    headers = [(name, filled(value, known, Kind.TEXT)) for name, value in settings.header_lines]
-    if settings.key_header and "key" in values:
-        headers.append((settings.key_header, values["key"]))
-    return headers
-
-
-def _url(url: str, settings: HttpSettings, values: dict[str, str]) -> str:
-    return filled(url, values | _secret(settings), Kind.FORM)
-
-
-def _secret(settings: HttpSettings) -> dict[str, str]:
-    return {"secret": settings.secret.get_secret_value()}
-
-
-def _root(url: str) -> str:
-    found = urlsplit(url)
-    return f"{found.scheme}://{found.netloc}/"
-
-
-def _judged(answer: Answer, settings: HttpSettings) -> SendResult:
-    status, raw = answer.status, answer.raw
-    if status in _ACCOUNT or 300 <= status < 400:
-        raise _not_this_account(answer)
-    may_repeat = status >= 500 and settings.key_header
-    if status == 503 or may_repeat or (status == 429 and answer.retry_after):
-        raise TemporaryProviderError(
-            f"The provider asks us to wait (HTTP {status}).",
-            raw=raw,
-            retry_after=answer.retry_after,
-        )
-    if status == 429:
-        return SendResult(status=SendStatus.THROTTLED, code=status, raw=raw)
-    if status >= 500:
-        return SendResult(status=SendStatus.UNKNOWN, code=status, raw=raw)
-    said = _Said(answer, settings)
-    return SendResult(
-        status=said.status, code=said.code or status, provider_id=said.number or "", raw=raw
-    )
 
 
 class _Said:
@@ -162,11 +124,3 @@ class _Said:
 
 def _words(typed: str) -> set[str]:
     return {word.strip().casefold() for word in typed.split(",")}
-
-
-def _not_this_account(answer: Answer) -> PermanentProviderError:
-    return PermanentProviderError(
-        f"The provider refuses the account or the address (HTTP {answer.status}). Check the"
-        " gateway's settings.",
-        raw=answer.raw,
-    )

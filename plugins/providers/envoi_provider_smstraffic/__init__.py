@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_smstraffic.provider import SmsTrafficProvider, SmsTrafficSettings
+from envoi_provider_smstraffic.provider import SmsTrafficAccount, SmsTrafficSettings
 from envoi_provider_smstraffic.reports import read_report
 
 
@@ -19,7 +19,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="SmsTraffic",
             channel="sms",
             settings=SmsTrafficSettings,
-            factory=SmsTrafficProvider,
+            factory=SmsTrafficAccount,
             capabilities=frozenset({"webhook", "delivery_reports"}),
             webhook=read_report,
             note="Written from the public documentation; not tried against the live service.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_streamtelecom.provider import StreamTelecomProvider, StreamTelecomSettings
+from envoi_provider_streamtelecom.provider import StreamTelecomAccount, StreamTelecomSettings
 
 
 @hookimpl
@@ -18,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Stream Telecom",
             channel="sms",
             settings=StreamTelecomSettings,
-            factory=StreamTelecomProvider,
+            factory=StreamTelecomAccount,
             note="Written from the public documentation; not tried against the live service.",
         )
     ]

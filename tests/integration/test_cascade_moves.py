@@ -98,10 +98,10 @@ def naive(chain: Chain, messages: Sequence[Sent]) -> int | None:
         return None
     wait, success = chain.waits[last.step - 1], chain.success[last.step - 1]
     read = last.opened
-    if read or (success is Success.DELIVERED and last.delivered):
+    if read or (success is not Success.READ and last.delivered):
         return None
     kept_out = last.state is _S.BLOCKED and last.stage is not Stage.POLICY
-    late = last.accepted is not None and last.accepted >= wait
+    late = last.accepted is not None and last.accepted >= wait and success is not Success.TAKEN
     if last.state is _S.FAILED or last.bounced or kept_out or late:
         return last.step + 1
     return None

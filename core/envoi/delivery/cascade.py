@@ -130,7 +130,8 @@ def _to_follow(
     if not numbers:
         return []
     m, next_one = table(Message).c, table(Message).alias("next_one").c
-    overdue = and_(m.state == MessageState.ACCEPTED, m.accepted_at <= now - then.wait)
+    taken = and_(m.state == MessageState.ACCEPTED, literal(then.is_reported))
+    overdue = and_(taken, m.accepted_at <= now - then.wait)
     follows = select(literal(1)).where(
         next_one.tenant_id == run.tenant_id,
         next_one.run_id == run.id,

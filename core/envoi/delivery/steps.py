@@ -17,15 +17,21 @@ MOST_STEPS = 5
 
 
 class Success(StrEnum):
-    """What of a message makes the next step needless."""
+    """What of a message makes the next step needless.
+
+    Mail servers do not report what they deliver: `TAKEN` is what `DELIVERED` means for an email
+    in a run, that it was taken and not returned in time.
+    """
 
     DELIVERED = "delivered"
     READ = "read"
+    TAKEN = "taken"
 
 
 _SIGNS = {
     Success.DELIVERED: ("delivered_at", "opened_at", "clicked_at"),
     Success.READ: ("opened_at", "clicked_at"),
+    Success.TAKEN: ("delivered_at", "opened_at", "clicked_at"),
 }
 
 
@@ -54,6 +60,11 @@ class StepContent(BaseModel):
         """The condition on `message` that makes this step needless."""
         m = table(Message).c
         return or_(*(m[sign].is_not(None) for sign in _SIGNS[self.success]))
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether a message that nothing was heard of in time has not succeeded."""
+        return self.success is not Success.TAKEN
 
 
 def channels_of(run: Run) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
@@ -29,7 +29,7 @@ class Following(BaseModel):
 
     channel: str
     wait_minutes: int = Field(10, ge=1, le=1440)
-    success: Success = Success.DELIVERED
+    success: Literal[Success.DELIVERED, Success.READ] = Success.DELIVERED
 
 
 def following(mailing: Mailing) -> list[Following]:

@@ -21,7 +21,7 @@ from envoi.delivery.runs import (
     pause_run,
     resume_run,
 )
-from envoi.delivery.steps import StepContent
+from envoi.delivery.steps import StepContent, Success
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.failpoints import Place, hit
 from envoi.installation import Installation
@@ -44,6 +44,7 @@ from envoi.plugins import Plugins
 from envoi.settings import Settings
 from envoi.subscriptions.models import MailingCategory
 from envoi.tenants.service import tenant_settings
+from envoi.types import AddressKind
 
 SMALLEST_BLOCK = 5
 BLOCK_SECONDS = 2
@@ -364,13 +365,20 @@ def _steps(
 ) -> list[StepContent]:
     """Freeze the cascade's further steps with their gateways and contents."""
     frozen = []
+    before = plugins.channels[mailing.channel]
     for number, step in enumerate(following(mailing), start=2):
+        success = Success(step.success)
+        if success is Success.DELIVERED and before.address_kind is AddressKind.EMAIL:
+            success = Success.TAKEN
+        before = plugins.channels[step.channel]
         gateway = default_gateway(session, mailing.tenant_id, step.channel)
         frozen.append(
             StepContent(
-                **step.model_dump(),
+                channel=step.channel,
+                wait_minutes=step.wait_minutes,
+                success=success,
                 gateway_id=gateway.id if gateway else None,
-                resends_unconfirmed=plugins.channels[step.channel].resends_unconfirmed,
+                resends_unconfirmed=before.resends_unconfirmed,
                 contents=[final_content(session, plugins, mailing, v, number) for v in variants],
             )
         )

@@ -40,6 +40,7 @@ from sqlalchemy.orm import Session
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.blocks import rows
+from envoi.plugin_settings import plugin_settings
 
 __all__ = [
     "JSONB",
@@ -63,6 +64,7 @@ __all__ = [
     "insert",
     "literal",
     "or_",
+    "plugin_settings",
     "rows",
     "select",
     "tenant_table",

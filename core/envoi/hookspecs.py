@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -15,6 +15,7 @@ from envoi.types import (
     ProviderSpec,
     RuleKindSpec,
     SegmentSourceSpec,
+    SettingsSpec,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ def register_macros() -> Iterable[MacroSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_migrations() -> Iterable[Path]:  # type: ignore[empty-body]
     """Bring SQL files that make a module's own tables, in the order in which they are run."""
+
+
+@hookspec
+def register_settings() -> Iterable[SettingsSpec[Any]]:  # type: ignore[empty-body]
+    """Bring what a company can set of the plugin, as a form on the plugin's page."""
 
 
 @hookspec

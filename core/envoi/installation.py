@@ -9,6 +9,7 @@ from envoi.errors import ConfigurationError
 from envoi.jobs import Broker, connect_broker
 from envoi.logs import hide
 from envoi.outgoing import allow_private
+from envoi.plugin_settings import open_with
 from envoi.plugins import Plugins, load_plugins
 from envoi.settings import Settings
 
@@ -27,6 +28,7 @@ def open_installation(settings: Settings, *, pool_size: int = 10) -> Installatio
     """Connect to the servers that the settings name; raise `ConfigurationError` without them."""
     hide(*settings.secrets())
     allow_private(settings.private_servers)
+    open_with(settings)
     url = database_url(settings)
     database = connect(url, app_role=settings.app_role, pool_size=pool_size)
     return Installation(

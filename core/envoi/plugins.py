@@ -33,6 +33,7 @@ from envoi.types import (
     RuleKindSpec,
     SegmentSourceSpec,
 )
+    SettingsSpec,
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -42,9 +43,9 @@ log = structlog.get_logger()
 
 GROUP = "envoi"
 BUILT_IN = "envoi"
-"""The distribution whose plugins are always on."""
+"""The distribution whose plugins are on until a company switches them off."""
 UNPACKAGED = "unpackaged"
-"""Stands for the distribution of plugin objects that are given, not installed; always on."""
+"""Stands for the distribution of plugin objects that are given, not installed; on like ours."""
 
 D = TypeVar("D", bound=Descriptor)
 Key = tuple[str, str]
@@ -59,6 +60,7 @@ KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
     "macro": ("register_macros", MacroSpec),
     "menu item": ("register_menu_items", MenuItem),
 }
+    "settings": ("register_settings", SettingsSpec),
 """Each kind of descriptor with the hook that brings it."""
 
 
@@ -76,10 +78,15 @@ class PluginInfo:
     provides: tuple[str, ...] = ()
 
     @property
-    def always_on(self) -> bool:
+    def starts_on(self) -> bool:
         """True for plugins that no company has to switch on."""
         return self.distribution in (BUILT_IN, UNPACKAGED)
 
+
+    @property
+    def always_on(self) -> bool:
+        """True for the pages and the work of Envoi itself: they bring nothing one could choose."""
+        return self.starts_on and not self.provides
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -105,6 +112,7 @@ class Plugins:
     macros: Mapping[str, MacroSpec] = field(default_factory=dict)
     menu_items: Mapping[str, MenuItem] = field(default_factory=dict)
     owners: Mapping[Key, str] = field(default_factory=dict)
+    settings: Mapping[str, SettingsSpec[Any]] = field(default_factory=dict)
 
     @property
     def push_services(self) -> frozenset[str]:
@@ -116,11 +124,18 @@ class Plugins:
         return self.owners[kind, name]
 
     def enabled(self, session: Session, tenant_id: int) -> frozenset[str]:
-        """Return the names of the plugins that are on for a tenant; ours always are."""
+        """Return the names of the plugins that are on for a tenant."""
         plugin = table(EnabledPlugin).c
-        query = select(plugin.name).where(plugin.tenant_id == tenant_id)
-        chosen = set(session.scalars(query))
-        return frozenset(n for n, info in self.infos.items() if info.always_on or n in chosen)
+        query = select(plugin.name, plugin.is_on).where(plugin.tenant_id == tenant_id)
+        return self.on({row.name: row.is_on for row in session.execute(query)})
+
+    def on(self, switched: Mapping[str, bool]) -> frozenset[str]:
+        """Return the names of the plugins that are on where these were switched on or off."""
+        return frozenset(
+            name
+            for name, info in self.infos.items()
+            if info.always_on or switched.get(name, info.starts_on)
+        )
 
     def for_tenant(self, session: Session, tenant_id: int) -> Plugins:
         """Return the view of a tenant: only what its enabled plugins bring."""
@@ -139,6 +154,7 @@ class Plugins:
             macros=visible("macro", self.macros),
             menu_items=visible("menu item", self.menu_items),
         )
+            settings=visible("settings", self.settings),
 
     def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
         """Return every plugin's pages, ours first; a partner's broken ones are left out."""
@@ -253,6 +269,7 @@ class _Loader:
             macros=_of_kind("macro", found),
             menu_items=_of_kind("menu item", found),
             owners=MappingProxyType(owners),
+            settings=_of_kind("settings", found),
         )
 
     def _brought_by(self, info: PluginInfo, owners: Mapping[Key, str]) -> dict[Key, Descriptor]:

@@ -74,7 +74,7 @@ def seal(box: SecretBox, values: BaseModel, place: str) -> Kept:
     """Take settings apart for being stored."""
     secret = {n: v.get_secret_value() for n, v in values if isinstance(v, SecretStr)}
     plain = values.model_dump(mode="json", exclude=set(secret))
-    return Kept(plain, box.seal(json.dumps(secret).encode(), place), place)
+    return Kept(plain, box.seal(json.dumps(secret).encode(), place) if secret else b"", place)
 
 
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:

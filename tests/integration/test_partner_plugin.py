@@ -22,7 +22,7 @@ from envoi.installation import Installation
 from envoi.plugin_tables import migrate_plugins
 from envoi.plugins import Plugins, load_plugins
 from envoi.tenants.models import PluginMigration
-from envoi.tenants.plugins import enable_plugin
+from envoi.tenants.plugins import switch_plugin
 from pages import TEST_SETTINGS, SignIn, app, client, employee, sign_in, signed_in
 
 __all__ = ["SignIn", "app", "client", "employee", "signed_in"]
@@ -122,7 +122,7 @@ def test_its_page_is_there_for_who_may_see_it(
     assert browser.get("/fieldpost/").status_code == 404
     assert 'href="/fieldpost/"' not in browser.get("/mailings/").get_data(as_text=True)
     with database.tenant_session(tenant_id) as session:
-        enable_plugin(session, with_partner, tenant_id, "fieldpost")
+        switch_plugin(session, with_partner, tenant_id, "fieldpost", on=True)
     page = browser.get("/fieldpost/").get_data(as_text=True)
     assert "Notices of Fieldmarket are rehearsed" in page
     assert 'href="/fieldpost/"' in page
@@ -137,7 +137,7 @@ def test_what_it_brings_exists_only_where_it_is_on(
 ) -> None:
     with database.tenant_session(tenant_id) as session:
         before = with_partner.for_tenant(session, tenant_id)
-        enable_plugin(session, with_partner, tenant_id, "fieldpost")
+        switch_plugin(session, with_partner, tenant_id, "fieldpost", on=True)
         after = with_partner.for_tenant(session, tenant_id)
     assert after.channels.keys() - before.channels.keys() == {"fieldpost_notice"}
     assert after.providers.keys() - before.providers.keys() == {"fieldpost_rehearsal"}

@@ -107,13 +107,16 @@ def test_who_may_only_look_cannot_save(
     assert post(analyst, f"/settings/policies/{policy.id}", name="X", version="1")[0] == 403
 
 
-def test_plugins_are_listed_and_ours_stay_on(browser: FlaskClient, app: Flask) -> None:
+def test_plugins_are_listed_and_those_of_a_policy_stay_on(browser: FlaskClient, app: Flask) -> None:
     page = browser.get("/settings/plugins/").get_data(as_text=True)
     for name in app.extensions["envoi"].plugins.infos:
         assert name in page
     assert "always on" in page
+    assert post(browser, "/settings/plugins/web/disable")[0] == 409
+    post(browser, "/settings/policies/new", name="Gentle", **RULE)
     status, page = post(browser, "/settings/plugins/policy-frequency-cap/disable")
     assert status == 409
+    assert "used by the policies Gentle" in page
     assert post(browser, "/settings/plugins/no-such/enable")[0] == 404
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flask import current_app, g, request, url_for
+from flask import current_app, request, url_for
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _
 
@@ -18,7 +18,7 @@ from envoi.webkit.formats import translated
 class Entry:
     """A page of the menu by its endpoint; the view itself declares who may see it.
 
-    `plugin` is the one that a company must have switched on; "" for those that always are.
+    `plugin` is the one that a company must have on; "" for pages of Envoi itself.
     """
 
     label: LazyString | str
@@ -157,8 +157,7 @@ def _sections() -> list[Section]:
     """The menu with the items of plugins below those of Envoi, by label."""
     more: dict[str, list[Entry]] = {}
     for name, item in current.plugins.menu_items.items():
-        info = current.plugins.infos[current.plugins.owner("menu item", name)]
-        plugin = "" if info.always_on else info.name
+        plugin = current.plugins.owner("menu item", name)
         entry = Entry(translated(item.label), item.endpoint, plugin)
         more.setdefault(item.section, []).append(entry)
     return [
@@ -173,20 +172,12 @@ def _label(entry: Entry) -> str:
     return str(entry.label).casefold()
 
 
-def _switched_on(plugin: str) -> bool:
-    """Whether the company has a partner's plugin on; asked once a request, and only for those."""
-    if "enabled_plugins" not in g:
-        with current.session() as session:
-            g.enabled_plugins = current.plugins.enabled(session, current.tenant_id)
-    return plugin in g.enabled_plugins
-
-
 def _visible(entry: Entry) -> bool:
     if entry.endpoint not in current_app.view_functions:
         return False
     if entry.endpoint.startswith("demo.") and not current.settings.demo:
         return False
-    if entry.plugin and not _switched_on(entry.plugin):
+    if entry.plugin and not current.has_plugin(entry.plugin):
         return False
     access = access_of(current_app, entry.endpoint)
     return access == PUBLIC or (access is not None and allowed(access))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,13 @@ from sqlalchemy.orm import Session
 from envoi.accounts.models import Account, Membership
 from envoi.accounts.permissions import Role
 from envoi.db import Database, table
-from envoi.tenants.models import Tenant, TenantSettings
+from envoi.tenants.models import EnabledPlugin, Tenant, TenantSettings
 
 _account = table(Account).c
 _membership = table(Membership).c
 _tenant = table(Tenant).c
 _settings = table(TenantSettings).c
+_plugin = table(EnabledPlugin).c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class Company:
     name: str
     time_zone: str
     currency: str
+    switched: Mapping[str, bool] = field(default_factory=dict)
+    """The plugins that it has switched on or off."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -114,10 +118,18 @@ def employee(database: Database, account: Account, tenant_id: int | None) -> Emp
 
 def company(database: Database, tenant_id: int) -> Company:
     """Load a company with the settings that pages need."""
+    switched = select(func.jsonb_object_agg(_plugin.name, _plugin.is_on))
+    mine = switched.where(_plugin.tenant_id == tenant_id).scalar_subquery().label("switched")
     with database.tenant_session(tenant_id) as session:
         row = session.execute(
-            select(_tenant.name, _settings.time_zone, _settings.currency)
+            select(_tenant.name, _settings.time_zone, _settings.currency, mine)
             .join_from(table(Tenant), table(TenantSettings), _settings.tenant_id == _tenant.id)
             .where(_tenant.id == tenant_id)
         ).one()
-    return Company(id=tenant_id, name=row.name, time_zone=row.time_zone, currency=row.currency)
+    return Company(
+        id=tenant_id,
+        name=row.name,
+        time_zone=row.time_zone,
+        currency=row.currency,
+        switched=row.switched or {},
+    )

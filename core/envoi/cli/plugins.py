@@ -9,8 +9,8 @@ import click
 from envoi.cli.context import in_tenant, tenant_option, write_json
 from envoi.cli.plugin_checks import check_plugin, plugin_of
 from envoi.cli.scaffold import KINDS, write_plugin
-from envoi.plugins import load_plugins
-from envoi.tenants.plugins import disable_plugin, enable_plugin
+from envoi.plugins import PluginInfo, load_plugins
+from envoi.tenants.plugins import switch_plugin
 
 
 @click.group()
@@ -27,12 +27,17 @@ def list_plugins(as_json: bool) -> None:
         write_json({"plugins": list(found.infos.values()), "left_out": list(found.left_out)})
         return
     for info in sorted(found.infos.values(), key=lambda info: info.name):
-        always = "always on" if info.always_on else "switched on by each company"
-        click.secho(f"{info.name}  {info.distribution} {info.version}, {always}", bold=True)
+        click.secho(f"{info.name}  {info.distribution} {info.version}, {_use(info)}", bold=True)
         click.echo(f"    {', '.join(info.provides) or 'pages or background work'}")
     for left in found.left_out:
         click.secho(f"{left.name}  {left.distribution}, left out", bold=True, fg="red")
         click.echo(f"    {left.reason}")
+
+
+def _use(info: PluginInfo) -> str:
+    if info.always_on:
+        return "always on"
+    return f"{'on' if info.starts_on else 'off'} until a company switches it"
 
 
 @plugin.command("check")
@@ -74,7 +79,7 @@ def new(name: str, kind: str, directory: Path) -> None:
 def enable(name: str, tenant: str) -> None:
     """Switch a plugin on for a company."""
     with in_tenant(tenant) as (installation, session, tenant_id):
-        enable_plugin(session, installation.plugins, tenant_id, name)
+        switch_plugin(session, installation.plugins, tenant_id, name, on=True)
 
 
 @plugin.command("disable")
@@ -83,4 +88,4 @@ def enable(name: str, tenant: str) -> None:
 def disable(name: str, tenant: str) -> None:
     """Switch a plugin off for a company."""
     with in_tenant(tenant) as (installation, session, tenant_id):
-        disable_plugin(session, installation.plugins, tenant_id, name)
+        switch_plugin(session, installation.plugins, tenant_id, name, on=False)

@@ -43,7 +43,7 @@ class Route:
 
     gateway_id: int
     version: int
-    plugins: str
+    plugins: tuple[tuple[str, bool], ...]
     most_connections: int = 0
     services: tuple[tuple[int, int], ...] = ()
     alone: bool = field(default=False, compare=False)
@@ -116,7 +116,7 @@ def _route(
     return Route(
         chosen.id,
         chosen.version,
-        chosen.plugins or "",
+        tuple(sorted((chosen.switched or {}).items())),
         chosen.most_connections,
         _services(plugins, chosen, usable),
         alone,
@@ -149,7 +149,8 @@ def _candidates(tenant_id: int, run_id: int, step: int = 1) -> Any:
         or_(is_own, gateway.may_stand_in),
     )
     troubles = and_(circuit.tenant_id == gateway.tenant_id, circuit.gateway_id == gateway.id)
-    enabled = select(func.string_agg(plugin.name, ",")).where(plugin.tenant_id == tenant_id)
+    switched = select(func.jsonb_object_agg(plugin.name, plugin.is_on))
+    mine_switched = switched.where(plugin.tenant_id == tenant_id)
     columns = (gateway.id, gateway.name, gateway.provider, gateway.version)
     return (
         select(
@@ -162,7 +163,7 @@ def _candidates(tenant_id: int, run_id: int, step: int = 1) -> Any:
             circuit.next_try_at,
             circuit.error,
             func.now().label("now"),
-            enabled.scalar_subquery().label("plugins"),
+            mine_switched.scalar_subquery().label("switched"),
         )
         .select_from(table(Run).outerjoin(table(Gateway), mine).outerjoin(table(Circuit), troubles))
         .where(run.tenant_id == tenant_id, run.id == run_id)
@@ -185,17 +186,12 @@ def _usable(plugins: Plugins, found: Sequence[Any]) -> list[Any]:
         raise ConfigurationError(
             f"There is no gateway for {found[0].channel}. Set one up in Settings, then resume."
         )
-    enabled = set((named[0].plugins or "").split(","))
-    usable = [gateway for gateway in named if _is_enabled(plugins, gateway.provider, enabled)]
+    on = plugins.on(named[0].switched or {})
+    usable = [g for g in named if plugins.owners.get(("provider", g.provider)) in on]
     if not usable:
         reason = "no enabled plugin brings this provider. Enable one in Settings, Plugins."
         raise PluginError(named[0].provider, reason)
     return usable
-
-
-def _is_enabled(plugins: Plugins, provider: str, enabled: set[str]) -> bool:
-    owner = plugins.owners.get(("provider", provider))
-    return owner is not None and (plugins.infos[owner].always_on or owner in enabled)
 
 
 def _let_wait(session: Session, tenant_id: int, run_id: int, gateways: Sequence[Any]) -> None:

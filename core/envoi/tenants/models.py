@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -106,13 +107,27 @@ class WatcherGroup(SQLModel, table=True):
 
 
 class EnabledPlugin(SQLModel, table=True):
-    """A plugin switched on for a tenant; `name` is the entry point's name."""
+    """A plugin switched on or off for a tenant; `name` is the entry point's name.
+
+    Without a row ours are on and those of partners are off.
+    """
 
     __tablename__ = "enabled_plugin"
     tenant_id: int = tenant_key()
     name: str = text_key()
-    settings: dict[str, Any] = document()
+    is_on: bool = yes_no(default=True)
     enabled_at: datetime = moment(nullable=False, now=True)
+
+
+class PluginSettings(SQLModel, table=True):
+    """What a tenant has set of a plugin, by the name of its `SettingsSpec`."""
+
+    __tablename__ = "plugin_settings"
+    tenant_id: int = tenant_key()
+    name: str = text_key()
+    settings: dict[str, Any] = document()
+    secrets: bytes = Field(b"", sa_column=Column(LargeBinary, nullable=False))
+    changed_at: datetime = moment(nullable=False, now=True)
 
 
 class PluginMigration(SQLModel, table=True):

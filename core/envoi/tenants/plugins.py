@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
 from envoi.errors import ConflictError, NotFoundError
-from envoi.plugins import BUILT_IN, Plugins
-from envoi.policies.models import Policy
+from envoi.plugins import PluginInfo, Plugins
 from envoi.tenants.models import EnabledPlugin
+from envoi.tenants.plugin_uses import uses_of
 
 
 class PluginState(StrEnum):
     """How a plugin stands with a company."""
 
-    BUILT_IN = "built_in"
+    ALWAYS_ON = "always_on"
     ENABLED = "enabled"
     OFF = "off"
     LEFT_OUT = "left_out"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the company has the plugin."""
+        return self in (PluginState.ALWAYS_ON, PluginState.ENABLED)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def list_plugins(session: Session, plugins: Plugins, tenant_id: int) -> list[Ins
             name=name,
             distribution=info.distribution,
             version=info.version,
-            state=_state(info.distribution, name in enabled),
+            state=_state(info, name in enabled),
             provides=info.provides,
         )
         for name, info in plugins.infos.items()
@@ -64,47 +68,35 @@ def list_plugins(session: Session, plugins: Plugins, tenant_id: int) -> list[Ins
     return sorted([*working, *broken], key=lambda plugin: plugin.name)
 
 
-def enable_plugin(session: Session, plugins: Plugins, tenant_id: int, name: str) -> None:
-    """Switch a plugin on for a company; doing it twice changes nothing."""
-    _known(plugins, name)
-    row = insert(table(EnabledPlugin)).values(tenant_id=tenant_id, name=name)
-    session.execute(row.on_conflict_do_nothing())
+def switch_plugin(
+    session: Session, plugins: Plugins, tenant_id: int, name: str, *, on: bool
+) -> None:
+    """Switch a plugin on or off for a company; doing it twice changes nothing.
 
-
-def disable_plugin(session: Session, plugins: Plugins, tenant_id: int, name: str) -> None:
-    """Switch a plugin off; raise `ConflictError` for ours and for one that a policy uses."""
-    if _known(plugins, name) == BUILT_IN:
-        raise ConflictError(f"The plugin {name} belongs to Envoi and is always on.")
-    kinds = {
-        kind
-        for (what, kind), owner in plugins.owners.items()
-        if what == "rule kind" and owner == name
-    }
-    using = [policy.name for policy in _policies_with(session, tenant_id, kinds)]
-    if using:
-        raise ConflictError(
-            f"The plugin {name} is used by the policies {', '.join(using)}. Take its rules out"
-            " of them, then switch it off."
-        )
-    c = table(EnabledPlugin).c
-    mine = (c.tenant_id == tenant_id, c.name == name)
-    session.execute(table(EnabledPlugin).delete().where(*mine))
-
-
-def _known(plugins: Plugins, name: str) -> str:
+    Raises:
+        ConflictError: It is a part of Envoi itself, or a policy uses it.
+    """
     info = plugins.infos.get(name)
     if info is None:
         raise NotFoundError(f"There is no working plugin {name}.")
-    return info.distribution
+    if not on:
+        _refuse_needed(session, plugins, tenant_id, info)
+    row = {"is_on": on, "enabled_at": func.now()}
+    into = insert(table(EnabledPlugin)).values(tenant_id=tenant_id, name=name, **row)
+    session.execute(into.on_conflict_do_update(index_elements=["tenant_id", "name"], set_=row))
 
 
-def _state(distribution: str, enabled: bool) -> PluginState:
-    if distribution == BUILT_IN:
-        return PluginState.BUILT_IN
+def _refuse_needed(session: Session, plugins: Plugins, tenant_id: int, info: PluginInfo) -> None:
+    if info.always_on:
+        raise ConflictError(f"The plugin {info.name} is a part of Envoi itself and is always on.")
+    if using := uses_of(session, plugins, tenant_id, info.name).policies:
+        raise ConflictError(
+            f"The plugin {info.name} is used by the policies {', '.join(using)}. Take its rules"
+            " out of them, then switch it off."
+        )
+
+
+def _state(info: PluginInfo, enabled: bool) -> PluginState:
+    if info.always_on:
+        return PluginState.ALWAYS_ON
     return PluginState.ENABLED if enabled else PluginState.OFF
-
-
-def _policies_with(session: Session, tenant_id: int, kinds: set[str]) -> Iterable[Policy]:
-    policy = table(Policy).c
-    found = session.scalars(select(Policy).where(policy.tenant_id == tenant_id))
-    return [p for p in found if kinds & {rule.get("kind") for rule in p.rules}]

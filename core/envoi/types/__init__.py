@@ -17,7 +17,7 @@ from envoi.types.content import (
     Recipient,
     Template,
 )
-from envoi.types.modules import MacroSpec, MenuItem
+from envoi.types.modules import MacroSpec, MenuItem, SettingsSpec
 from envoi.types.policies import Need, NeedRequest, Rule, RuleKindSpec
 from envoi.types.segments import (
     Catalogue,
@@ -99,4 +99,5 @@ __all__ = [
     "Suggestions",
     "Template",
     "WebhookRequest",
+    "SettingsSpec",
 ]

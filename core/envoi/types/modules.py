@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from envoi.types.base import Descriptor
 
@@ -34,6 +36,21 @@ class MacroSpec(Descriptor):
     """Says what keeps an argument from being used, before a mailing starts; "" if nothing does."""
     hint: str = ""
     """A sentence for marketers: what it gives, and what the argument is."""
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsSpec(Descriptor, Generic[M]):
+    """What a company can set of a plugin: `settings` makes the form on the plugin's page.
+
+    Titles and descriptions of its fields are labels and hints; `SecretStr` fields are encrypted
+    before they are stored and never shown again. Fields without a default have to be entered
+    before `envoi.data.plugin_settings` can be read.
+    """
+
+    settings: type[M]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,10 @@ class Current:
         """The number of the company."""
         return self.company.id
 
+    def has_plugin(self, name: str) -> bool:
+        """Tell whether a plugin is on for the company; nothing is asked of the database."""
+        return name in self.plugins.on(self.company.switched)
+
     def session(self) -> AbstractContextManager[Session]:
         """Open a transaction that sees and changes this company only."""
         return self.database.tenant_session(self.tenant_id)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
 from envoi.delivery.gateway_list import list_gateways
-from envoi.errors import NotFoundError
-from envoi.tenants.plugins import PluginState, disable_plugin, enable_plugin, list_plugins
-from envoi.types import CAPABILITIES, Descriptor, ProviderSpec
+from envoi.errors import ConfigurationError, NotFoundError, Problem, ValidationFailedError
+from envoi.plugin_settings import kept_settings, known_of, plugin_settings, save_settings
+from envoi.tenants.plugin_uses import uses_of
+from envoi.tenants.plugins import PluginState, list_plugins, switch_plugin
+from envoi.types import CAPABILITIES, Descriptor, ProviderSpec, SettingsSpec
 from envoi.webkit import Blueprint, current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
+from envoi_web.model_forms import Field, kept_fields, read_settings
 
 plugins_page = Blueprint("plugins_page", __name__, url_prefix="/settings/plugins")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of settings: its fields, and a sentence where what is stored cannot be used."""
+
+    spec: SettingsSpec[Any]
+    fields: Sequence[Field]
+    unusable: str = ""
 
 
 @plugins_page.get("/")
@@ -37,12 +52,38 @@ def index() -> Response:
 @plugins_page.get("/<name>")
 @permission("settings.plugins")
 def show(name: str) -> Response:
-    """Show what a plugin brings, what its providers can do, and how their accounts fare."""
+    """Show what a plugin brings, what is set of it, what its providers can do."""
+    return _plugin(name)
+
+
+@plugins_page.post("/<name>/settings/<form>")
+@permission("settings.plugins")
+def save(name: str, form: str) -> Response:
+    """Store what a company sets of a plugin."""
+    try:
+        with current.session() as session:
+            own = current.plugins.for_tenant(session, current.tenant_id)
+            spec = own.settings.get(form)
+            if spec is None or own.owner("settings", form) != name:
+                raise NotFoundError("There is no such plugin.")
+            values = read_settings(spec.settings, request.form, spec.name)
+            save_settings(session, current.settings, current.tenant_id, spec, values)
+    except ValidationFailedError as error:
+        placed = [Problem(f"{form}.{p.field}".rstrip("."), p.message) for p in error.problems]
+        return _plugin(name, placed)
+    toast(_("Settings saved."))
+    return see_other(url_for("plugins_page.show", name=name))
+
+
+def _plugin(name: str, problems: Sequence[Problem] = ()) -> Response:
     with current.session() as session:
         found = {p.name: p for p in list_plugins(session, current.plugins, current.tenant_id)}
         if name not in found:
             raise NotFoundError("There is no such plugin.")
         gateways = list_gateways(session, current.tenant_id)
+        forms = _forms(session, name) if found[name].state.is_on else []
+        is_asked = found[name].state is PluginState.ENABLED
+        uses = uses_of(session, current.plugins, current.tenant_id, name) if is_asked else None
     providers = [
         provider
         for provider in current.plugins.providers.values()
@@ -51,6 +92,11 @@ def show(name: str) -> Response:
     names = {provider.name for provider in providers}
     return page(
         "plugins_page/plugin.html",
+        status=422 if problems else 200,
+        forms=forms,
+        uses=uses,
+        problems=problems,
+        errors={problem.field: problem.message for problem in problems},
         plugin=found[name],
         parts=[(_kind_words(what), _words(what)) for what in found[name].provides],
         providers=[(provider, _capabilities(provider)) for provider in providers],
@@ -68,7 +114,7 @@ def show(name: str) -> Response:
 def enable(name: str) -> Response:
     """Switch a plugin on."""
     with current.session() as session:
-        enable_plugin(session, current.plugins, current.tenant_id, name)
+        switch_plugin(session, current.plugins, current.tenant_id, name, on=True)
     toast(_("Plugin %(name)s is on.", name=name))
     return see_other(url_for("plugins_page.index"))
 
@@ -78,9 +124,33 @@ def enable(name: str) -> Response:
 def disable(name: str) -> Response:
     """Switch a plugin off."""
     with current.session() as session:
-        disable_plugin(session, current.plugins, current.tenant_id, name)
+        switch_plugin(session, current.plugins, current.tenant_id, name, on=False)
     toast(_("Plugin %(name)s is off.", name=name))
     return see_other(url_for("plugins_page.index"))
+
+
+def _forms(session: Session, name: str) -> list[Form]:
+    """The forms of a plugin's settings: as typed if this one was sent, or else as stored."""
+    plugins = current.plugins
+    return [
+        _form(session, spec)
+        for spec in plugins.settings.values()
+        if plugins.owner("settings", spec.name) == name
+    ]
+
+
+def _form(session: Session, spec: SettingsSpec[Any]) -> Form:
+    kept = kept_settings(session, current.tenant_id, spec)
+    if (request.view_args or {}).get("form") == spec.name:
+        values = read_settings(spec.settings, request.form, spec.name)
+        return Form(spec, kept_fields(spec.settings, values, kept, spec.name))
+    values = known_of(spec, kept)
+    fields = kept_fields(spec.settings, values, kept, spec.name)
+    try:
+        plugin_settings(session, current.tenant_id, spec)
+    except ConfigurationError as error:
+        return Form(spec, fields, str(error))
+    return Form(spec, fields)
 
 
 def _words(what: str) -> str:
@@ -94,6 +164,7 @@ def _words(what: str) -> str:
         "limit": plugins.limits,
         "macro": plugins.macros,
         "menu item": plugins.menu_items,
+        "settings": plugins.settings,
     }
     for kind, found in kinds.items():
         name = what.removeprefix(f"{kind} ")
@@ -112,6 +183,7 @@ def _kind_words(what: str) -> str:
         "limit": _("Limit of gateways"),
         "macro": _("Macro of messages"),
         "menu item": _("Page"),
+        "settings": _("Settings"),
     }
     return str(kinds.get(what.rpartition(" ")[0], what))
 

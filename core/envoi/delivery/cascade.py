@@ -1,6 +1,7 @@
 """Moving on: the message of the next step, where the one before failed or nobody got it in time.
 
-A message of unknown outcome is never followed. Every block of a step that has another one
+A message of unknown outcome is never followed, nor one whose provider goes on by itself
+(`envoi.delivery.handover`). Every block of a step that has another one
 behind it knows when to look at its messages again (`run_block.moves_at`), so a look reads no
 more of the ledger than it must. The run's row is locked meanwhile, and the ledger's key allows
 one message for each step: whatever happens twice, or half, happens once.
@@ -91,6 +92,7 @@ def look_again(session: Session, ref: MessageRef) -> None:
         m.customer_id == ref.customer_id,
         m.step == ref.step,
         m.launched_on == ref.launched_on,
+        ~m.handed_over,
     )
     chained = select(literal(1)).where(
         run.tenant_id == ref.tenant_id,
@@ -115,11 +117,17 @@ def _due_blocks(session: Session, run: Run, now: datetime) -> Sequence[Row[int, 
     return session.execute(chosen.with_for_update(skip_locked=True)).all()
 
 
+def _out() -> ColumnElement[bool]:
+    """Whether a provider has a message and does not go on from it by itself."""
+    m = table(Message).c
+    return and_(m.state == MessageState.ACCEPTED, ~m.handed_over)
+
+
 def _failed() -> ColumnElement[bool]:
     """Whether a message will not arrive; a policy speaks for the next step as well."""
     m = table(Message).c
     kept_out = and_(m.state == MessageState.BLOCKED, m.stage != Stage.POLICY)
-    reported = and_(m.state == MessageState.ACCEPTED, m.bounced_at.is_not(None))
+    reported = and_(_out(), m.bounced_at.is_not(None))
     return or_(m.state == MessageState.FAILED, reported, kept_out)
 
 
@@ -130,8 +138,7 @@ def _to_follow(
     if not numbers:
         return []
     m, next_one = table(Message).c, table(Message).alias("next_one").c
-    taken = and_(m.state == MessageState.ACCEPTED, literal(then.is_reported))
-    overdue = and_(taken, m.accepted_at <= now - then.wait)
+    overdue = and_(_out(), m.accepted_at <= now - then.wait)
     follows = select(literal(1)).where(
         next_one.tenant_id == run.tenant_id,
         next_one.run_id == run.id,
@@ -205,11 +212,12 @@ def _look_again(
     An unknown outcome is waited for as long as an answer: a report may still tell it.
     """
     m, block = table(Message).c, table(RunBlock)
-    in_time = and_(m.state == MessageState.ACCEPTED, m.bounced_at.is_(None), ~then.succeeded())
+    in_time = and_(_out(), m.bounced_at.is_(None), ~then.succeeded())
+    unknown = and_(m.state == MessageState.UNCONFIRMED, ~m.handed_over)
     at = case(
         (m.state.in_(sorted(OPEN_STATES)), run.expires_at),
         (in_time, m.accepted_at + then.wait),
-        (m.state == MessageState.UNCONFIRMED, block.c.claimed_at + then.wait),
+        (unknown, block.c.claimed_at + then.wait),
     )
     next_at = select(func.min(at).filter(at > now)).where(
         messages_of_run(run), m.block == block.c.number

@@ -74,12 +74,15 @@ def claim_block(
     recheck: Recheck,
     pace: Pace | None = None,
     step: int = 1,
+    *,
+    handed_over: bool = False,
 ) -> Claim | None:
     """Take the longest due block of a step, or None when none is due or the run does not send.
 
     Messages whose lifetime is over expire, those excluded meanwhile are blocked, deferred
     ones go to a later block. With a `pace` no more blocks are taken than it allows, also after
-    a time in which nobody could send. The caller commits before it sends.
+    a time in which nobody could send. With `handed_over` the gateway goes on to the further steps
+    by itself, so these messages are never followed by us. The caller commits before it sends.
     """
     began_at = datetime.now(UTC)
     if pace is not None:
@@ -95,7 +98,8 @@ def claim_block(
         verdicts = recheck(connection, _waiting(connection, key))
         _sort_out(connection, key, verdicts, found.expires_at)
     c = table(Message).c
-    claimed = move(MessageState.READY, MessageState.CLAIMED).where(messages_of(key))
+    claimed = move(MessageState.READY, MessageState.CLAIMED, handed_over=handed_over)
+    claimed = claimed.where(messages_of(key))
     returned = connection.execute(claimed.returning(c.customer_id, c.step, c.variant, c.attempt))
     messages = [ClaimedMessage(*row) for row in returned]
     if not messages:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey
 from envoi.delivery.models import Run, RunCost
 from envoi.delivery.prices import UNITS
 from envoi.errors import EnvoiError
-
-if TYPE_CHECKING:
-    from envoi.delivery.outcomes import Outcome
 
 
 class BudgetSpentError(EnvoiError):
@@ -27,19 +23,35 @@ class BudgetSpentError(EnvoiError):
         super().__init__(f"The budget of {budget / UNITS:,.2f} is used up. Raise it, then resume.")
 
 
+class Charged(Protocol):
+    """A message that costs something."""
+
+    @property
+    def step(self) -> int:
+        """Its step."""
+
+    @property
+    def parts(self) -> int:
+        """How many messages a provider counts it as; 0 costs nothing."""
+
+    @property
+    def amount(self) -> int:
+        """What they cost."""
+
+
 def note_cost(
-    session: Session, key: BlockKey, gateway_id: int, outcomes: Sequence[Outcome]
+    session: Session, tenant_id: int, run_id: int, gateway_id: int, messages: Sequence[Charged]
 ) -> None:
-    """Add what the messages of a block cost; said late, since all senders of a run meet here."""
+    """Add what messages of a run cost; said late, since all senders of a run meet here."""
     parts: dict[int, int] = defaultdict(int)
     amounts: dict[int, int] = defaultdict(int)
-    for outcome in outcomes:
-        if outcome.parts:
-            parts[outcome.step] += outcome.parts
-            amounts[outcome.step] += outcome.amount
+    for message in messages:
+        if message.parts:
+            parts[message.step] += message.parts
+            amounts[message.step] += message.amount
     if not parts:
         return
-    mine = {"tenant_id": key.tenant_id, "run_id": key.run_id, "gateway_id": gateway_id}
+    mine = {"tenant_id": tenant_id, "run_id": run_id, "gateway_id": gateway_id}
     new = insert(table(RunCost)).values(
         [{**mine, "step": s, "parts": parts[s], "amount": amounts[s]} for s in sorted(parts)]
     )

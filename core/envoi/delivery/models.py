@@ -294,6 +294,25 @@ class Submission(SQLModel, table=True):
     )
 
 
+class HandedOver(SQLModel, table=True):
+    """A further step that a message's provider goes on to by itself, and what it costs then.
+
+    `amount` is in 1/10,000 of the currency's unit, `charged` once it is part of the run's cost.
+    Kept for `SUBMISSION_DAYS`.
+    """
+
+    __tablename__ = "handed_over"
+    __table_args__ = (Index(None, "tenant_id", "at"),)
+    tenant_id: int = tenant_key()
+    run_id: int = big_key()
+    customer_id: int = big_key()
+    step: int = small_key()
+    parts: int = whole()
+    amount: int = Field(0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    charged: bool = yes_no()
+    at: datetime = moment(nullable=False, now=True)
+
+
 class RunBlock(SQLModel, table=True):
     """A slice of a run's messages that a sender claims as a whole; retries form new blocks.
 
@@ -348,7 +367,7 @@ class Message(SQLModel, table=True):
     """The ledger: one row for every customer of a run's segment, and those that follow.
 
     A cascade adds a row for each further step; it `follows`, so that people are counted by the
-    others.
+    others. A message is `handed_over` where its provider goes on from it by itself.
     Column order packs the fixed parts; a row with its indexes stays under 400 bytes for life.
     Only `block` and the key are indexed, so that changes of state stay heap-only.
     """
@@ -382,6 +401,7 @@ class Message(SQLModel, table=True):
     unsubscribed_at: datetime | None = moment()
     detail: str | None = words(None, nullable=True)
     follows: bool = yes_no()
+    handed_over: bool = yes_no()
 
 
 class Link(SQLModel, table=True):

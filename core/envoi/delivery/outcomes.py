@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 from envoi.db import table
 from envoi.delivery.blocks import BlockKey, block_row, look_soon, messages_of, new_block, rows
 from envoi.delivery.costs import note_cost
+from envoi.delivery.handover import Later, note_handed_over
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.run_traffic import note_outcomes
 from envoi.delivery.states import RESENT, move
@@ -54,7 +55,8 @@ class Outcome:
     """What became of one claimed message: ACCEPTED, FAILED, UNCONFIRMED, or READY to try again.
 
     `accepted_at` is when the provider took it; without it, the moment of writing stands. `parts`
-    and `amount` are what was taken of it and what that costs.
+    and `amount` are what was taken of it and what that costs; `further` what its provider goes on
+    to by itself.
     """
 
     customer_id: int
@@ -66,6 +68,7 @@ class Outcome:
     parts: int = 0
     amount: int = 0
     submissions: tuple[Submission, ...] = ()
+    further: tuple[Later, ...] = ()
 
 
 def record(
@@ -99,7 +102,8 @@ def record(
         _resend(session, key, unconfirmed)
     note_submissions(session, key, gateway_id, outcomes)
     _give_up(session, key, rest_due_at)
-    note_cost(session, key, gateway_id, outcomes)
+    note_handed_over(session, key, gateway_id, outcomes)
+    note_cost(session, key.tenant_id, key.run_id, gateway_id, outcomes)
     _count(session, key, [o.state for o in outcomes])
     return True
 

@@ -21,13 +21,15 @@ from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
 from envoi.delivery.gateways import get_gateway, open_gateway
+from envoi.delivery.handover import FurtherStep, as_next, further_messages, takes_over
 from envoi.delivery.macros import Macros
-from envoi.delivery.models import Run, RunKind
+from envoi.delivery.models import Gateway, Run, RunKind
 from envoi.delivery.pace import Pace
 from envoi.delivery.prices import PriceList, PriceTable, prices_of
 from envoi.delivery.quota import DayQuota, limits_for
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.delivery.recorder import OnWire
+from envoi.delivery.rendering import Rendering, more_urls
 from envoi.delivery.routes import Route
 from envoi.delivery.runs import RunSettings, VariantContent, get_run, store_links
 from envoi.delivery.services import Services, open_services
@@ -38,7 +40,8 @@ from envoi.errors import PluginError
 from envoi.installation import Installation
 from envoi.library.files import Library
 from envoi.plugins import Observer, Plugins, fence
-from envoi.tracking.tokens import MessageRef, TokenKind, TokenSigner, signer_of
+from envoi.settings import Settings
+from envoi.tracking.tokens import signer_of
 from envoi.tracking.urls import UrlMaker
 from envoi.types import (
     AddressKind,
@@ -48,21 +51,12 @@ from envoi.types import (
     Envelope,
     Outgoing,
     Provider,
-    Recipient,
 )
 
 KEPT_PLANS = 256
-MOST_PARTS = 1_000
-MOST_PARTS = 1_000
 PLAN_SECONDS = 300.0
 """A plan is made anew after a while: the zones' clocks change. What a route holds is compared
 for every block."""
-
-
-_MORE_URLS = (
-    ("preferences_url", TokenKind.PREFERENCES),
-    ("view_url", TokenKind.VIEW),
-)
 
 
 def _allow_all(connection: DatabaseConnection, customer_ids: Sequence[int]) -> Sequence[Verdict]:  # noqa: ARG001 (a `Recheck`)
@@ -83,9 +77,7 @@ class Plan:
     provider_name: str
     recheck: Recheck
     people: PeopleQuery
-    contents: Mapping[int, CompiledContent]
-    signer: TokenSigner
-    urls: UrlMaker
+    rendering: Rendering
     rates: Rates
     macros: Macros
     observers: Sequence[tuple[str, Observer]] = ()
@@ -95,10 +87,10 @@ class Plan:
     counts_parts: bool = False
     ends_at: datetime | None = None
     mailing_id: int | None = None
-    more_urls: Sequence[tuple[str, TokenKind]] = ()
-    """Addresses that few contents show, so that the others need not sign them."""
     wait_seconds: int = 0
     """How long a cascade waits for the step; 0: nothing follows it."""
+    further: Sequence[FurtherStep] = ()
+    """The steps that the gateway goes on to by itself; all that follow, or none."""
 
     @property
     def gateway(self) -> GatewayKey:
@@ -118,45 +110,21 @@ class Plan:
     def ready(self, message: ClaimedMessage, person: Person) -> Ready:
         """Make one message with its price; raise what the content raises."""
         outgoing = self.render(message, person)
-        if not isinstance(outgoing.parts, int) or not 0 <= outgoing.parts <= MOST_PARTS:
-            raise ValueError(f"a message cannot have {outgoing.parts!r:.50} parts")
-        if not isinstance(outgoing.parts, int) or not 0 <= outgoing.parts <= MOST_PARTS:
-            raise ValueError(f"a message cannot have {outgoing.parts!r:.50} parts")
         parts = outgoing.parts if self.prices or self.counts_parts else 0
         amount = self.prices.of(outgoing.address) * parts
         on_wire = OnWire(message.customer_id, message.step, parts, amount)
-        return Ready(message, outgoing, on_wire)
+        if not self.further:
+            return Ready(message, outgoing, on_wire)
+        made = further_messages(self.further, message, person)
+        outgoing = replace(outgoing, then=tuple(then for then, _ in made))
+        return Ready(message, outgoing, on_wire, tuple(later for _, later in made))
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises.
 
         The provider gives it up before the next step's message may follow it.
         """
-        ref = MessageRef(
-            tenant_id=self.tenant_id,
-            run_id=self.run_id,
-            customer_id=message.customer_id,
-            launched_on=self.launched_on,
-            step=message.step,
-            variant=message.variant,
-        )
-        urls = self.urls.message(ref)
-        unsubscribe = urls.of(TokenKind.UNSUBSCRIBE)
-        more = {name: urls.of(kind) for name, kind in self.more_urls}
-        recipient = Recipient(
-            address=person.address or "",
-            name=person.name,
-            variables=person.variables,
-            message_key=self.signer.message_key(ref),
-            unsubscribe_url=unsubscribe,
-            one_click_url=unsubscribe,
-            open_url=urls.of(TokenKind.OPEN),
-            preferences_url=more.get("preferences_url", ""),
-            view_url=more.get("view_url", ""),
-            click=urls.click,
-            devices=person.devices,
-        )
-        made = self.contents[message.variant].render(recipient)
+        made = self.rendering.render(message, person)
         return replace(made, lifetime_seconds=self._lifetime())
 
     def _lifetime(self) -> int:
@@ -225,7 +193,6 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         spec = _channel(plugins, channel_of(run, route.step))
         library = Library(session, tenant_id, frozen.links_url or settings.links_url)
         compiled = _compile_steps(session, plugins, run, frozen, library)
-        contents, kit = compiled[route.step]
         is_push = spec.address_kind is AddressKind.PUSH
         provider: Provider = (
             open_services(session, plugins, settings, tenant_id, route)
@@ -239,18 +206,20 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
             # A person waits for these few.
             quota = None
         recheck = _recheck(plugins, run, route.step, spec.address_kind, quota)
+        renderings = _renderings(installation, plugins, run, frozen, compiled)
+        further = _further(session, plugins, settings, run, frozen, gateway, route.step, renderings)
         observers = installation.plugins.observers(plugins.enabled(session, tenant_id))
+    steps = [route.step, *(step.number for step in further)]
     macros = Macros(
         plugins,
         tenant_id,
         run_id,
         run.mailing_id,
-        calls=sorted(kit.calls),
+        calls=sorted(set().union(*(compiled[step][1].calls for step in steps))),
         issues=run.kind != RunKind.TEST,
     )
-    signer = signer_of(settings)
-    wanted = Wanted.by(*(str(v.content) for v in frozen.variants_at(route.step)))
-    followed_by = frozen.steps[route.step - 1 :]
+    wanted = Wanted.by(*(str(v.content) for step in steps for v in frozen.variants_at(step)))
+    followed_by = [] if further else frozen.steps[route.step - 1 :]
     return Plan(
         tenant_id=tenant_id,
         run_id=run_id,
@@ -262,9 +231,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         provider_name=gateway.provider,
         recheck=recheck,
         people=PeopleQuery(tenant_id, spec.address_kind, wanted),
-        contents=contents,
-        signer=signer,
-        urls=UrlMaker(frozen.links_url or settings.links_url, signer, short=spec.short_links),
+        rendering=renderings[route.step],
         rates=rates,
         macros=macros,
         observers=observers,
@@ -274,9 +241,66 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         counts_parts=spec.length is not None,
         # A mail server is not told how long a message is of use.
         ends_at=None if spec.address_kind is AddressKind.EMAIL else run.expires_at,
-        more_urls=[entry for entry in _MORE_URLS if entry[0] in kit.named],
         wait_seconds=followed_by[0].wait_minutes * 60 if followed_by else 0,
+        further=further,
     )
+
+
+def _renderings(
+    installation: Installation,
+    plugins: Plugins,
+    run: Run,
+    frozen: RunSettings,
+    compiled: Mapping[int, tuple[dict[int, CompiledContent], Kit]],
+) -> dict[int, Rendering]:
+    """Return what makes the messages of each step."""
+    settings = installation.settings
+    signer = signer_of(settings)
+    made = {}
+    for step, (contents, kit) in compiled.items():
+        spec = _channel(plugins, channel_of(run, step))
+        made[step] = Rendering(
+            run.tenant_id,
+            run.id,
+            run.launched_on,
+            contents,
+            signer,
+            UrlMaker(frozen.links_url or settings.links_url, signer, short=spec.short_links),
+            more_urls(kit),
+        )
+    return made
+
+
+def _further(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    run: Run,
+    frozen: RunSettings,
+    gateway: Gateway,
+    step: int,
+    renderings: Mapping[int, Rendering],
+) -> list[FurtherStep]:
+    """Return the steps behind one where its gateway goes on to all of them by itself.
+
+    They are priced as if they left by their own gateways: nobody else tells their prices.
+    """
+    behind = frozen.steps[step - 1 :]
+    if run.kind == RunKind.TEST or not takes_over(session, plugins, settings, gateway, behind):
+        return []
+    found = []
+    for number, content in enumerate(behind, start=step + 1):
+        own = content.gateway_id and session.get(Gateway, (run.tenant_id, content.gateway_id))
+        found.append(
+            FurtherStep(
+                number,
+                as_next(content),
+                renderings[number],
+                recheck_of_run(plugins, run, number),
+                PriceList(prices_of(own) if own else PriceTable()),
+            )
+        )
+    return found
 
 
 def _recheck(

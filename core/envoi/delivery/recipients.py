@@ -40,13 +40,17 @@ _GENDERS = {Gender.FEMALE: "female", Gender.MALE: "male"}
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A customer to send to: address, name, and the template's whole world."""
+    """A customer to send to: address, name, and the template's whole world.
+
+    `further` are the steps that may follow where the provider goes on to them by itself.
+    """
 
     customer_id: int
     address: str | None
     name: str
     variables: Mapping[str, Any]
     devices: tuple[Device, ...] = ()
+    further: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

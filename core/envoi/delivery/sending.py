@@ -19,6 +19,7 @@ from envoi.delivery.circuit import BACK_OFF, BackOff, failed, half_open, worked
 from envoi.delivery.claim import Claim, ClaimedMessage, claim_block
 from envoi.delivery.connections import Connections
 from envoi.delivery.costs import require_budget
+from envoi.delivery.handover import may_follow
 from envoi.delivery.models import MessageState
 from envoi.delivery.observers import Observers
 from envoi.delivery.outcomes import Outcome, record
@@ -204,11 +205,13 @@ class Engine:
                 plan.recheck,
                 plan.pace,
                 plan.route.step,
+                handed_over=bool(plan.further),
             )
             if claim is None or not claim.messages:
                 return claim, {}
             customer_ids = [m.customer_id for m in claim.messages]
             people = plan.macros.fill(connection, plan.people.fetch(connection, customer_ids))
+            people = may_follow(connection, plan.further, people)
             unrecorded.enter_context(self._sender.unrecorded(slot))
             hit(Place.BEFORE_CLAIM_COMMIT)
             return claim, people
@@ -276,7 +279,9 @@ class Engine:
         def opened() -> Connection:
             connection = plan.provider.connect()
             if isinstance(connection, ReportingConnection):
-                connection.deliver_to(reporter(self._database, plan.signer, *plan.gateway))
+                connection.deliver_to(
+                    reporter(self._database, plan.rendering.signer, *plan.gateway)
+                )
             return connection
 
         connect = partial(fence, self._plugins, "provider", plan.provider_name, opened)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from envoi.db import storable
 from envoi.delivery.claim import ClaimedMessage
+from envoi.delivery.handover import Later
 from envoi.delivery.models import MessageState
 from envoi.delivery.outcomes import Outcome
 from envoi.delivery.recorder import MOST_TEXT, MOST_WORDS, OnWire, Slot
@@ -30,11 +31,12 @@ _CHARGED = frozenset({SendStatus.ACCEPTED, SendStatus.UNKNOWN})
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message that is rendered, and what it costs."""
+    """A message that is rendered, and what it costs; `further` is what may follow by itself."""
 
     message: ClaimedMessage
     outgoing: Outgoing
     on_wire: OnWire
+    further: tuple[Later, ...] = ()
 
     def charged(self, result: SendResult) -> OnWire:
         """What was taken of it, as far as is known."""
@@ -64,7 +66,7 @@ class Sheet:
     def lose(self, messages: Iterable[Ready], detail: str) -> None:
         """Note messages of which nobody knows whether they have left."""
         for ready in messages:
-            self._note(ready.on_wire, MessageState.UNCONFIRMED, detail)
+            self._note(ready.on_wire, MessageState.UNCONFIRMED, detail, further=ready.further)
 
     def take_in(self, ready: Ready, place: int, result: SendResult, slot: Slot) -> None:
         """Note the answer to a message, first in the flight recorder, where it is `place`."""
@@ -80,7 +82,7 @@ class Sheet:
         found = submissions_of(result, ready.outgoing)
         data = packed(found, MOST_TEXT - MOST_WORDS if detail else MOST_TEXT) if found else b""
         slot.acknowledge(charged, state, code, detail, data)
-        self._note(charged, state, detail, code, found)
+        self._note(charged, state, detail, code, found, ready.further)
 
     def _note(
         self,
@@ -89,6 +91,7 @@ class Sheet:
         detail: str,
         code: int = 0,
         submissions: tuple[Submission, ...] = (),
+        further: tuple[Later, ...] = (),
     ) -> None:
         self.outcomes.append(
             Outcome(
@@ -101,6 +104,7 @@ class Sheet:
                 message.parts,
                 message.amount,
                 submissions,
+                further,
             )
         )
 

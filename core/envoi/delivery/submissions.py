@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from envoi.customers.devices import drop
 from envoi.db import Database, storable, table
 from envoi.delivery.blocks import BlockKey, rows
-from envoi.delivery.models import SUBMISSION_DAYS, SubmissionState
+from envoi.delivery.models import SUBMISSION_DAYS, HandedOver, SubmissionState
 from envoi.delivery.models import Submission as Row
 from envoi.tenants.service import tenant_ids
 from envoi.types import Outgoing, SendResult, SendStatus, Submission
@@ -167,9 +167,10 @@ def forget_old(database: Database) -> int:
 
 
 def _forget_old(database: Database, tenant_id: int) -> int:
-    c = table(Row).c
-    old = delete(table(Row)).where(
-        c.tenant_id == tenant_id, c.at < func.now() - timedelta(days=SUBMISSION_DAYS)
-    )
+    gone = 0
     with database.tenant_session(tenant_id) as session:
-        return session.connection().execute(old).rowcount
+        for kept in (table(Row), table(HandedOver)):
+            long_ago = kept.c.at < func.now() - timedelta(days=SUBMISSION_DAYS)
+            old = delete(kept).where(kept.c.tenant_id == tenant_id, long_ago)
+            gone += session.connection().execute(old).rowcount
+    return gone

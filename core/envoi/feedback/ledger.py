@@ -83,7 +83,7 @@ def apply(
     if hit := _HITS.get(event.type):
         note_hit(session, found.ref, hit, event.occurred_at)
     if found.state == MessageState.UNCONFIRMED and door is not Door.HANDOVER:
-        _confirm(session, found.ref, event.occurred_at)
+        confirm(session, found.ref, event.occurred_at)
     note_part(session, found.ref, number, event.type, event.occurred_at)
     if not _apply(session, found, event, door, number):
         return False
@@ -164,7 +164,7 @@ def _blamed(row: Any, named: Collection[str]) -> str:
     return own if own in named or not named else ""
 
 
-def _confirm(session: Session, ref: MessageRef, at: datetime) -> None:
+def confirm(session: Session, ref: MessageRef, at: datetime) -> None:
     """Whatever is reported of it, a message of unknown outcome was taken."""
     accepted_at = func.coalesce(table(Message).c.accepted_at, at)
     taken = move(MessageState.UNCONFIRMED, MessageState.ACCEPTED, accepted_at=accepted_at)

@@ -19,9 +19,11 @@ from sqlalchemy.orm import Session
 from envoi.db import Database, storable, table
 from envoi.delivery.models import Submission, SubmissionState
 from envoi.feedback import ledger
+from envoi.feedback.further import step_of
 from envoi.feedback.keeping import AWAY, FAILED, Fate, keep, quarantined, settle
 from envoi.feedback.matching import by_key, last_message_to
 from envoi.feedback.models import Door, Inbound, InboundState, WaitingReport
+from envoi.feedback.parted import WHOLE
 from envoi.feedback.references import LONGEST, Named, by_reference, unconfirmed_to
 from envoi.jobs import Work, announce, withdraw
 from envoi.tracking.tokens import TokenSigner
@@ -61,6 +63,7 @@ def told(event: DeliveryEvent, now: datetime) -> DeliveryEvent:
         reason=storable(event.reason),
         status=storable(event.status),
         recipient=storable(event.recipient).strip().lower(),
+        channel=storable(event.channel),
         raw="",
     )
 
@@ -117,7 +120,7 @@ def gateways_with_waiting(session: Session, tenant_id: int) -> Iterable[int]:
 def _identity(event: DeliveryEvent) -> str:
     """What makes this event another than the others of the same bytes; its moment may be ours."""
     parts = (event.type, event.message_key, event.reference, event.status, str(event.code))
-    return "\0".join((*parts, event.recipient))
+    return "\0".join((*parts, event.recipient, event.channel))
 
 
 def _named(session: Session, signer: TokenSigner, came: Came, event: DeliveryEvent) -> Named | None:
@@ -136,7 +139,9 @@ def _named(session: Session, signer: TokenSigner, came: Came, event: DeliveryEve
 
 
 def _apply(session: Session, came: Came, event: DeliveryEvent, named: Named) -> Fate:
-    changed = ledger.apply(session, named.message, event, came.door, number=named.number)
+    ref = step_of(session, named.message, event, came.gateway_id)
+    number = named.number if ref.step == named.message.step else WHOLE
+    changed = ledger.apply(session, ref, event, came.door, number=number)
     state = InboundState.APPLIED if changed else InboundState.IGNORED
     return Fate(tenant_id=came.tenant_id, state=state, reason="" if changed else "no_change")
 

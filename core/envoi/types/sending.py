@@ -43,6 +43,28 @@ class Device:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NextStep:
+    """A further step of a cascade, as the provider of the step before is asked about it.
+
+    It is wanted where the message before has failed, or has not come to its `success`
+    (`delivered` or `read`) after `wait_seconds`.
+    """
+
+    channel: str
+    wait_seconds: int
+    success: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextMessage(NextStep):
+    """The message of a further step, for the same address; its payload is that of its channel."""
+
+    sender: str
+    payload: bytes
+    parts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
     """A message ready for a provider.
 
@@ -52,6 +74,7 @@ class Outgoing:
     every attempt. `parts` is how many messages a provider counts it as. A message with `devices`
     is handed over once for each, as the only one, with its token as the address. Nobody wants it
     any more `lifetime_seconds` after it was handed over (0: as long as the provider likes).
+    `then` are the messages that the account goes on to by itself (`ProviderSpec.takes_over`).
     """
 
     key: str
@@ -61,6 +84,7 @@ class Outgoing:
     parts: int = 1
     devices: tuple[Device, ...] = ()
     lifetime_seconds: int = 0
+    then: tuple[NextMessage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,8 +245,17 @@ class ProviderSpec(Descriptor):
     run once for all processes, and again when it ends. The first argument is the settings."""
     service: str = ""
     """The push service whose devices' messages go through accounts of this provider."""
+    takes_over: Callable[[Any, Sequence[NextStep]], bool] | None = None
+    """Whether an account goes on by itself through these further steps; the first argument is
+    its settings. Then it is handed one request with all their messages, and its reports name the
+    channel that they are about. Asked anew for every plan, so it must answer at once."""
     note: str = ""
     """A sentence for administrators, such as that nobody has tried the live service yet."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """The capabilities, with the one that follows from what there is."""
+        return self.capabilities | ({"cascade"} if self.takes_over else set())
 
 
 class EventType(StrEnum):
@@ -251,7 +284,8 @@ class DeliveryEvent:
     (`SendResult.provider_id`). `status` is the provider's word for it (for email the enhanced
     status of RFC 3463), `code` its number, `reason` its own words; `recipient` is the address
     that it is about, where the report tells it. A failure is `permanent` where the provider says
-    that the address does not exist: it is then held against the customer's contact.
+    that the address does not exist: it is then held against the customer's contact. `channel` is
+    the channel that it is about, where an account has gone on to another one by itself.
     """
 
     type: str
@@ -264,6 +298,7 @@ class DeliveryEvent:
     code: int = 0
     recipient: str = ""
     permanent: bool = False
+    channel: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

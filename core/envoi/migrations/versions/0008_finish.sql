@@ -20,3 +20,19 @@ CREATE TABLE reply (
 );
 CREATE INDEX ix_reply_tenant_id_address_at ON reply (tenant_id, address, at);
 CREATE INDEX ix_reply_tenant_id_gateway_id_at ON reply (tenant_id, gateway_id, at);
+
+-- Providers that go on through a cascade by themselves.
+ALTER TABLE message ADD COLUMN handed_over boolean DEFAULT false NOT NULL;
+
+CREATE TABLE handed_over (
+    tenant_id integer NOT NULL,
+    run_id bigint NOT NULL,
+    customer_id bigint NOT NULL,
+    step smallint NOT NULL,
+    parts integer DEFAULT '0' NOT NULL,
+    amount bigint DEFAULT '0' NOT NULL,
+    charged boolean DEFAULT false NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT pk_handed_over PRIMARY KEY (tenant_id, run_id, customer_id, step)
+);
+CREATE INDEX ix_handed_over_tenant_id_at ON handed_over (tenant_id, at);

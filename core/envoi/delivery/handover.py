@@ -1,0 +1,188 @@
+"""Cascades that a provider goes through by itself: one request with the messages of all steps.
+
+Whether a gateway does is asked whenever a plan is made, so that what leaves by another one is
+followed by the platform's own cascade. A message tells which of the two it is
+(`message.handed_over`), written before its first byte leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import BigInteger, Integer, SmallInteger, literal, select
+from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.blocks import BlockKey, rows
+from envoi.delivery.claim import ClaimedMessage, Recheck
+from envoi.delivery.costs import note_cost
+from envoi.delivery.gateways import provider_spec, settings_of
+from envoi.delivery.models import Gateway, HandedOver, Message, MessageState
+from envoi.delivery.prices import PriceList
+from envoi.delivery.recipients import Person
+from envoi.delivery.rendering import Rendering
+from envoi.errors import ValidationFailedError
+from envoi.plugins import Plugins, fence
+from envoi.settings import Settings
+from envoi.types import NextMessage, NextStep
+
+if TYPE_CHECKING:
+    from envoi.delivery.outcomes import Outcome
+
+_TAKEN = (MessageState.ACCEPTED, MessageState.UNCONFIRMED)
+
+
+class Further(Protocol):
+    """A further step, of a draft or of a run."""
+
+    @property
+    def channel(self) -> str:
+        """The step's channel."""
+
+    @property
+    def wait_minutes(self) -> int:
+        """How long the message before may take."""
+
+    @property
+    def success(self) -> str:
+        """What of the message before makes the step needless."""
+
+
+def takes_over(
+    session: Session,
+    plugins: Plugins,
+    settings: Settings,
+    gateway: Gateway,
+    steps: Sequence[Further],
+) -> bool:
+    """Whether a gateway goes on by itself through all of these steps, to the same address."""
+    spec = provider_spec(session, plugins, gateway.tenant_id, gateway.provider)
+    known = [plugins.channels.get(name) for name in (gateway.channel, *(s.channel for s in steps))]
+    same_address = len({channel and channel.address_kind for channel in known}) == 1
+    if spec.takes_over is None or not steps or not same_address:
+        return False
+    values = settings_of(session, plugins, settings, gateway)
+    asked = [as_next(step) for step in steps]
+    return bool(fence(plugins, "provider", spec.name, partial(spec.takes_over, values, asked)))
+
+
+def as_next(step: Further) -> NextStep:
+    """Return a further step as providers are told of it."""
+    seconds = step.wait_minutes * 60
+    return NextStep(channel=step.channel, wait_seconds=seconds, success=str(step.success))
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The price of a further step's message, should the provider come to it."""
+
+    step: int
+    parts: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class FurtherStep:
+    """A step that the provider goes on to by itself."""
+
+    number: int
+    step: NextStep
+    rendering: Rendering
+    recheck: Recheck
+    prices: PriceList
+
+    def render(self, message: ClaimedMessage, person: Person) -> tuple[NextMessage, Later]:
+        """Make the message of the step with its price; raise what the content raises."""
+        made = self.rendering.render(replace(message, step=self.number), person)
+        then = NextMessage(
+            channel=self.step.channel,
+            wait_seconds=self.step.wait_seconds,
+            success=self.step.success,
+            sender=made.sender,
+            payload=made.payload,
+            parts=made.parts,
+        )
+        return then, Later(self.number, made.parts, self.prices.of(made.address) * made.parts)
+
+
+def may_follow(
+    connection: DatabaseConnection, steps: Sequence[FurtherStep], people: dict[int, Person]
+) -> dict[int, Person]:
+    """Note with each person the further steps that they may get, asked now as for a claim."""
+    if not steps:
+        return people
+    allowed: dict[int, list[int]] = {number: [] for number in people}
+    for step in steps:
+        kept_out = {v.customer_id for v in step.recheck(connection, list(people))}
+        for number in people.keys() - kept_out:
+            allowed[number].append(step.number)
+    return {n: replace(person, further=tuple(allowed[n])) for n, person in people.items()}
+
+
+def further_messages(
+    steps: Sequence[FurtherStep], message: ClaimedMessage, person: Person
+) -> list[tuple[NextMessage, Later]]:
+    """Make what may follow a message; a step whose content cannot be made is left out."""
+    found = []
+    for step in steps:
+        if step.number in person.further:
+            with suppress(ValidationFailedError):
+                found.append(step.render(message, person))
+    return found
+
+
+def note_handed_over(
+    session: Session, key: BlockKey, gateway_id: int, outcomes: Sequence[Outcome]
+) -> None:
+    """Keep what the further steps of a block's messages cost, should the provider come to them."""
+    found = [(o, later) for o in outcomes if o.state in _TAKEN for later in o.further]
+    if not found:
+        return
+    new = rows(
+        customer_id=([o.customer_id for o, _ in found], BigInteger()),
+        step=([later.step for _, later in found], SmallInteger()),
+        parts=([later.parts for _, later in found], Integer()),
+        amount=([later.amount for _, later in found], BigInteger()),
+    )
+    same = {"tenant_id": key.tenant_id, "run_id": key.run_id}
+    query = select(*(literal(value).label(name) for name, value in same.items()), *new.c)
+    into = insert(table(HandedOver)).from_select([*same, *new.c.keys()], query)
+    kept = {name: into.excluded[name] for name in ("parts", "amount")}
+    session.execute(into.on_conflict_do_update(constraint=table(HandedOver).primary_key, set_=kept))
+    theirs = [o.customer_id for o, _ in found]
+    charge(session, key.tenant_id, key.run_id, key.launched_on, gateway_id, theirs)
+
+
+def charge(
+    session: Session,
+    tenant_id: int,
+    run_id: int,
+    launched_on: date,
+    gateway_id: int,
+    customer_ids: Sequence[int],
+) -> None:
+    """Add the cost of further messages that the provider has come to, each once.
+
+    Asked when such a message is known and when its price is, whichever comes later: who asks has
+    the row of the message before locked.
+    """
+    price, m = table(HandedOver), table(Message).c
+    come_to = select(literal(1)).where(
+        m.tenant_id == tenant_id,
+        m.run_id == run_id,
+        m.launched_on == launched_on,
+        m.customer_id == price.c.customer_id,
+        m.step == price.c.step,
+    )
+    theirs = (price.c.tenant_id == tenant_id, price.c.run_id == run_id)
+    due = price.update().where(*theirs, price.c.customer_id.in_(customer_ids), ~price.c.charged)
+    due = due.where(come_to.exists()).values(charged=True)
+    found = session.execute(due.returning(price.c.step, price.c.parts, price.c.amount))
+    note_cost(session, tenant_id, run_id, gateway_id, [Later(*row) for row in found])

@@ -1,0 +1,86 @@
+"""Reports of a cascade that a provider goes through by itself: which step they are about.
+
+A message of a further step is in the ledger once its provider tells that it came to it, never
+twice, and costs something from then on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from envoi.db import table
+from envoi.delivery.handover import charge
+from envoi.delivery.models import Message, MessageState, Run, RunKind
+from envoi.delivery.steps import channels_of
+from envoi.feedback.ledger import confirm
+from envoi.tracking.tokens import MessageRef
+from envoi.types import DeliveryEvent, EventType
+
+
+def step_of(session: Session, ref: MessageRef, event: DeliveryEvent, gateway_id: int) -> MessageRef:
+    """Return the message that a report of `ref` is about: by its channel that of another step."""
+    if not event.channel or event.type == EventType.UNKNOWN:
+        return ref
+    found = _handed_over(session, ref)
+    step = _step(found.Run, ref.step, event.channel) if found else ref.step
+    if found is None or step == ref.step:
+        return ref
+    if found.state == MessageState.UNCONFIRMED:
+        confirm(session, ref, event.occurred_at)
+    further = ref._replace(step=step, variant=found.variant or ref.variant)
+    _make(session, further, event)
+    charge(session, ref.tenant_id, ref.run_id, ref.launched_on, gateway_id, [ref.customer_id])
+    return further
+
+
+def _handed_over(session: Session, ref: MessageRef) -> Any:
+    """The message and its run, where its provider goes on; until we are done nobody records it."""
+    m, r = table(Message).c, table(Run).c
+    query = (
+        select(Run, m.variant, m.state)
+        .join(table(Message), and_(m.tenant_id == r.tenant_id, m.run_id == r.id))
+        .where(
+            m.tenant_id == ref.tenant_id,
+            m.run_id == ref.run_id,
+            m.launched_on == ref.launched_on,
+            m.customer_id == ref.customer_id,
+            m.step == ref.step,
+            m.handed_over,
+            r.kind == RunKind.MAILING,
+        )
+    )
+    return session.execute(query.with_for_update(of=table(Message))).one_or_none()
+
+
+def _step(run: Run, first: int, channel: str) -> int:
+    """The step of a channel from `first` on; a channel that is not there means the first."""
+    chain = channels_of(run)[first - 1 :]
+    return first + chain.index(channel) if channel in chain else first
+
+
+def _make(session: Session, ref: MessageRef, event: DeliveryEvent) -> None:
+    """Write the message down as taken at the earliest moment that was told of it."""
+    message = table(Message)
+    new = insert(message).values(
+        tenant_id=ref.tenant_id,
+        run_id=ref.run_id,
+        launched_on=ref.launched_on,
+        customer_id=ref.customer_id,
+        step=ref.step,
+        variant=ref.variant,
+        state=MessageState.ACCEPTED,
+        accepted_at=event.occurred_at,
+        follows=True,
+        handed_over=True,
+    )
+    later = and_(message.c.handed_over, message.c.accepted_at > new.excluded.accepted_at)
+    earliest = func.least(message.c.accepted_at, new.excluded.accepted_at)
+    session.execute(
+        new.on_conflict_do_update(
+            constraint=message.primary_key, set_={"accepted_at": earliest}, where=later
+        )
+    )

@@ -32,8 +32,8 @@ from envoi.types import (
     ProviderSpec,
     RuleKindSpec,
     SegmentSourceSpec,
-)
     SettingsSpec,
+)
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -59,8 +59,8 @@ KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
     "limit": ("register_limits", LimitSpec),
     "macro": ("register_macros", MacroSpec),
     "menu item": ("register_menu_items", MenuItem),
-}
     "settings": ("register_settings", SettingsSpec),
+}
 """Each kind of descriptor with the hook that brings it."""
 
 
@@ -82,11 +82,11 @@ class PluginInfo:
         """True for plugins that no company has to switch on."""
         return self.distribution in (BUILT_IN, UNPACKAGED)
 
-
     @property
     def always_on(self) -> bool:
         """True for the pages and the work of Envoi itself: they bring nothing one could choose."""
         return self.starts_on and not self.provides
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -111,8 +111,8 @@ class Plugins:
     limits: Mapping[str, LimitSpec] = field(default_factory=dict)
     macros: Mapping[str, MacroSpec] = field(default_factory=dict)
     menu_items: Mapping[str, MenuItem] = field(default_factory=dict)
-    owners: Mapping[Key, str] = field(default_factory=dict)
     settings: Mapping[str, SettingsSpec[Any]] = field(default_factory=dict)
+    owners: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def push_services(self) -> frozenset[str]:
@@ -153,8 +153,8 @@ class Plugins:
             limits=visible("limit", self.limits),
             macros=visible("macro", self.macros),
             menu_items=visible("menu item", self.menu_items),
-        )
             settings=visible("settings", self.settings),
+        )
 
     def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
         """Return every plugin's pages, ours first; a partner's broken ones are left out."""
@@ -268,8 +268,8 @@ class _Loader:
             limits=_of_kind("limit", found),
             macros=_of_kind("macro", found),
             menu_items=_of_kind("menu item", found),
-            owners=MappingProxyType(owners),
             settings=_of_kind("settings", found),
+            owners=MappingProxyType(owners),
         )
 
     def _brought_by(self, info: PluginInfo, owners: Mapping[Key, str]) -> dict[Key, Descriptor]:

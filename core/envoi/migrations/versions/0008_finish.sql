@@ -1,6 +1,17 @@
 -- What providers, plugins and channels still lacked: every column has a default, no row is read.
 -- Grants and policies are in 0008_finish.py.
 
+-- Plugins: what a company switches on or off, and what it sets of a plugin.
+ALTER TABLE enabled_plugin ADD COLUMN is_on BOOLEAN DEFAULT true NOT NULL, DROP COLUMN settings;
+
+CREATE TABLE plugin_settings (
+    tenant_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    settings JSONB DEFAULT '{}' NOT NULL,
+    secrets BYTEA NOT NULL,
+    changed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_plugin_settings PRIMARY KEY (tenant_id, name)
+);
 
 -- Replies of customers, the words that mean no more messages, and whom messages come from.
 ALTER TABLE tenant_settings
@@ -20,19 +31,3 @@ CREATE TABLE reply (
 );
 CREATE INDEX ix_reply_tenant_id_address_at ON reply (tenant_id, address, at);
 CREATE INDEX ix_reply_tenant_id_gateway_id_at ON reply (tenant_id, gateway_id, at);
-
--- Providers that go on through a cascade by themselves.
-ALTER TABLE message ADD COLUMN handed_over boolean DEFAULT false NOT NULL;
-
-CREATE TABLE handed_over (
-    tenant_id integer NOT NULL,
-    run_id bigint NOT NULL,
-    customer_id bigint NOT NULL,
-    step smallint NOT NULL,
-    parts integer DEFAULT '0' NOT NULL,
-    amount bigint DEFAULT '0' NOT NULL,
-    charged boolean DEFAULT false NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT pk_handed_over PRIMARY KEY (tenant_id, run_id, customer_id, step)
-);
-CREATE INDEX ix_handed_over_tenant_id_at ON handed_over (tenant_id, at);

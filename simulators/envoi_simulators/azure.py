@@ -10,16 +10,20 @@ import time
 from urllib.parse import parse_qs, quote_plus
 from uuid import uuid4
 
+from envoi.demo.services import AZURE_HUB as HUB
+from envoi.demo.services import AZURE_NAMESPACE as NAMESPACE
+from envoi.demo.services import AZURE_POLICY as POLICY
 from envoi_simulators.push_web import PushWebService
 from envoi_simulators.web_service import Asked, Reply
 
-NAMESPACE, HUB, POLICY = "fieldmarket.servicebus.windows.net", "shop", "Sender"
 MOST_BYTES = 4_096
 _PATH = f"/{HUB}/messages/?direct&api-version=2015-04"
 
 
 class AzureService(PushWebService):
     """Takes what the policy's `key` has signed."""
+
+    paths = (HUB,)
 
     def connection_string(self) -> str:
         """What an administrator copies."""
@@ -47,7 +51,9 @@ class AzureService(PushWebService):
             text=shown["body"],
             fields={"format": kind, "body": body, "headers": asked.headers},
         )
-        self.arrive(taken, lambda _: None, fields={"title": shown.get("title", "")})
+        data = body if kind == "apple" else body["message"]["data"]
+        picture = {"image": data.get("image") or shown.get("image"), "link": data.get("link")}
+        self.show(taken, {**shown, **picture, "data": data})
         place = f"https://{NAMESPACE}/{HUB}/messages/{taken.id}?api-version=2015-04"
         return Reply(status=201, headers={"Location": place, "TrackingId": uuid4().hex})
 

@@ -5,50 +5,100 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
 from types import FrameType
 
 import click
+import structlog
+from pydantic import ValidationError
 
-from envoi.demo.gateways import ACCOUNT, simulators_password
-from envoi.demo.phone import control_token
+from envoi.demo.phone import Memory
 from envoi.demo.push_keys import push_keys
+from envoi.demo.services import ACCOUNT, Service, control_token, simulators_password
 from envoi.outgoing import HttpClient
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
-from envoi_simulators.control import control_server
+from envoi_simulators.azure import AzureService
+from envoi_simulators.control import Behaving, control_server
 from envoi_simulators.devino import Devino
+from envoi_simulators.hms import HmsService
+from envoi_simulators.http_sms import HttpSms
 from envoi_simulators.phone import Phone
 from envoi_simulators.push_services import AppFacts, PushServices
 from envoi_simulators.smsc import Smsc
+from envoi_simulators.smstraffic import SmsTraffic
+from envoi_simulators.streamtelecom import StreamTelecom
+from envoi_simulators.web_service import WebServer, WebService, by_path
+
+log = structlog.get_logger()
 
 TAP_SECONDS = 5.0
+REMEMBERED = 2_000
+"""Messages that outlive a new start; the phones know more while they run."""
 
 
 @click.command()
 def simulators() -> None:
-    """Stand in for providers of SMS, Viber and push; nothing leaves this machine."""
+    """Stand in for providers of SMS, Viber, push and social networks; nothing leaves here."""
     settings = with_secret_key(load_settings())
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    port = settings.effective_simulators_port
-    phone = Phone(tap=lambda url: tap(settings, url))
-    control = control_server(port, control_token(settings), phone)
-    accounts = {ACCOUNT: simulators_password(settings)}
+    memory = settings.data_dir / "simulated-phones.json"
+    with ExitStack() as stack:
+        phone = stack.enter_context(closing(Phone(tap=lambda url: tap(settings, url))))
+        phone.remember(read_memory(memory))
+        stack.callback(lambda: write_memory(memory, phone.remembered(REMEMBERED)))
+        services = start_services(stack, settings, phone)
+        token, port = control_token(settings), settings.effective_simulators_port
+        control = control_server(port, token, phone, services)
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        threading.Thread(target=control.shutdown).start()
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            threading.Thread(target=control.shutdown).start()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        control.serve_forever()
+
+
+def start_services(stack: ExitStack, settings: Settings, phone: Phone) -> dict[Service, Behaving]:
+    """Start all services on the three ports after the phones' own."""
+    port, password = settings.effective_simulators_port, simulators_password(settings)
     keys = push_keys(settings)
     tell = AppFacts(settings.links_url, keys.api)
-    with (
-        closing(phone),
-        Smsc(port=port + 1, accounts=accounts, phone=phone),
-        Devino(port=port + 2, key=simulators_password(settings), phone=phone),
-        PushServices(phone, tell, port=port + 3, keys=keys),
-    ):
-        control.serve_forever()
+    web: dict[Service, WebService] = {
+        Service.DEVINO: Devino(key=password, phone=phone),
+        Service.SMSTRAFFIC: SmsTraffic(key=password, phone=phone),
+        Service.STREAMTELECOM: StreamTelecom(key=password, phone=phone),
+        Service.HTTP: HttpSms(key=password, secret=password, phone=phone),
+        Service.HMS: HmsService(key=password, phone=phone, tell=tell),
+        Service.AZURE: AzureService(key=password, phone=phone, tell=tell),
+    }
+    for service in web.values():
+        stack.enter_context(closing(service))
+    stack.enter_context(WebServer(by_path(web.values()), port + 2))
+    smsc = Smsc(port=port + 1, accounts={ACCOUNT: password}, phone=phone)
+    push = PushServices(phone, tell, port=port + 3, keys=keys)
+    stack.enter_context(smsc)
+    stack.enter_context(push)
+    return {Service.SMPP: smsc, Service.PUSH: push, **web}
+
+
+def read_memory(path: Path) -> Memory:
+    """Read what the phones knew when they were stopped last; a damaged file is as good as none."""
+    try:
+        return Memory.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValidationError) as error:
+        log.warning("simulators.memory_lost", error=repr(error))
+        return Memory()
+
+
+def write_memory(path: Path, memory: Memory) -> None:
+    """Write it for the next start."""
+    part = path.with_suffix(".part")
+    part.write_text(memory.model_dump_json(), encoding="utf-8")
+    part.replace(path)
 
 
 def tap(settings: Settings, url: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from typing import Protocol
 
 from flask import Flask, abort, request
 from flask.typing import ResponseReturnValue
@@ -10,17 +12,29 @@ from pydantic import ValidationError
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from envoi.demo.phone import Act, Arrival, Manners
+from envoi.demo.services import Conduct, Service
 from envoi_simulators.phone import Phone
 
 MOST_SHOWN = 100
 
 
-def control_server(port: int, token: str, phone: Phone) -> BaseWSGIServer:
+class Behaving(Protocol):
+    """A service that makes mistakes on demand."""
+
+    def behave(self, conduct: Conduct) -> None:
+        """Begin to make the mistakes that somebody has chosen."""
+
+
+def control_server(
+    port: int, token: str, phone: Phone, services: Mapping[Service, Behaving]
+) -> BaseWSGIServer:
     """Make the server; the caller lets it serve and shuts it down."""
-    return make_server("127.0.0.1", port, control_app(token, phone), threaded=True)
+    return make_server("127.0.0.1", port, control_app(token, phone, services), threaded=True)
 
 
-def control_app(token: str, phone: Phone) -> Flask:
+def control_app(
+    token: str, phone: Phone, services: Mapping[Service, Behaving] | None = None
+) -> Flask:
     """Make the application; every request has to show the token."""
     app = Flask("envoi_simulators")
 
@@ -30,6 +44,24 @@ def control_app(token: str, phone: Phone) -> Flask:
         if not hmac.compare_digest(shown.encode(), f"Bearer {token}".encode()):
             abort(401)
 
+    @app.get("/manners")
+    def manners() -> ResponseReturnValue:
+        return phone.manners(request.args["address"]).model_dump(mode="json")
+
+    @app.post("/manners")
+    def set_manners() -> ResponseReturnValue:
+        try:
+            phone.set_manners(request.args["address"], Manners.model_validate(request.json))
+        except ValidationError:
+            abort(400)
+        return {}
+
+    _add_messages(app, phone)
+    _add_services(app, services or {})
+    return app
+
+
+def _add_messages(app: Flask, phone: Phone) -> None:
     @app.get("/newest")
     def newest() -> ResponseReturnValue:
         return [_written(each) for each in phone.newest(_limit())]
@@ -47,19 +79,31 @@ def control_app(token: str, phone: Phone) -> Flask:
             abort(404)
         return _written(done) if done else ({}, 409)
 
-    @app.get("/manners")
-    def manners() -> ResponseReturnValue:
-        return phone.manners(request.args["address"]).model_dump(mode="json")
-
-    @app.post("/manners")
-    def set_manners() -> ResponseReturnValue:
+    @app.post("/messages/<arrival_id>/reply")
+    def reply(arrival_id: str) -> ResponseReturnValue:
         try:
-            phone.set_manners(request.args["address"], Manners.model_validate(request.json))
-        except ValidationError:
-            abort(400)
-        return {}
+            is_passed_on = phone.answer(arrival_id, request.get_json()["text"])
+        except KeyError:
+            abort(404)
+        return {}, 200 if is_passed_on else 409
 
-    return app
+
+def _add_services(app: Flask, services: Mapping[Service, Behaving]) -> None:
+    conducts = dict.fromkeys(services, Conduct())
+
+    @app.get("/services")
+    def conduct() -> ResponseReturnValue:
+        return {name: each.model_dump(mode="json") for name, each in conducts.items()}
+
+    @app.post("/services/<name>")
+    def set_conduct(name: str) -> ResponseReturnValue:
+        try:
+            service, chosen = Service(name), Conduct.model_validate(request.json)
+            services[service].behave(chosen)
+        except (KeyError, ValueError):
+            abort(404)
+        conducts[service] = chosen
+        return {}
 
 
 def _limit() -> int:

@@ -23,6 +23,8 @@ _OF_EVERY_CHANNEL = ("from", "to", "text", "callbackUrl", "options")
 class Devino(WebService):
     """`POST /<channel>/messages` with `Authorization: Key KEY`; states go to `callbackUrl`."""
 
+    paths = ("sms", "viber", "social", "billing-api")
+
     def reply(self, asked: Asked) -> Reply:
         """Answer a request."""
         if asked.headers.get("authorization") != f"Key {self.key}":

@@ -7,20 +7,21 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import uuid4
 
+from envoi.demo.services import HMS_CLIENT
 from envoi_simulators.http2 import Reply as Scripted
-from envoi_simulators.phone import Phone
 from envoi_simulators.push_web import PushWebService, as_reply
 from envoi_simulators.web_service import Asked, Reply
 
-CLIENT_ID = "104710517"
 MOST_BYTES = 4_096
 
 
 class HmsService(PushWebService):
     """Gives tokens of access for the secret `key`."""
 
-    def __init__(self, *, port: int = 0, key: str = "secret", phone: Phone | None = None) -> None:
-        super().__init__(port=port, key=key, phone=phone)
+    paths = ("oauth2", "v1")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
         self.granted: list[str] = []
 
     def expire(self) -> None:
@@ -29,7 +30,7 @@ class HmsService(PushWebService):
 
     def token_of(self, asked: Asked) -> str | None:
         """The only token of a message."""
-        if asked.path != f"/v1/{CLIENT_ID}/messages:send":
+        if asked.path != f"/v1/{HMS_CLIENT}/messages:send":
             return None
         return str(json.loads(asked.body)["message"]["token"][0])
 
@@ -37,7 +38,7 @@ class HmsService(PushWebService):
         """Give a token of access, or take a message."""
         if asked.path == "/oauth2/v3/token":
             return self._grant(asked)
-        if asked.path != f"/v1/{CLIENT_ID}/messages:send":
+        if asked.path != f"/v1/{HMS_CLIENT}/messages:send":
             return Reply(status=404, body=b"<html>Not found</html>")
         if asked.headers.get("authorization", "").removeprefix("Bearer ") not in self.granted:
             return as_reply(hms_error("80200003", status=401))
@@ -46,7 +47,7 @@ class HmsService(PushWebService):
     def _grant(self, asked: Asked) -> Reply:
         fields = parse_qs(asked.body.decode())
         given = (fields.get("client_id"), fields.get("client_secret"))
-        if self.scripted.rejects_keys or given != ([CLIENT_ID], [self.key]):
+        if self.scripted.rejects_keys or given != ([HMS_CLIENT], [self.key]):
             refused = {"error": 1101, "sub_error": 20013, "error_description": "invalid client"}
             return Reply(status=400, body=json.dumps(refused).encode())
         self.granted.append(uuid4().hex)
@@ -67,8 +68,7 @@ class HmsService(PushWebService):
             channel="push", address=token, sender="", text=shown["body"], fields=message
         )
         data = json.loads(message["data"])
-        shown = {"title": shown["title"], "image": shown.get("image", "")}
-        self.arrive(taken, lambda _: None, fields={**shown, "link": data.get("link", "")})
+        self.show(taken, {**shown, "link": data.get("link", ""), "data": data})
         return as_reply(hms_error("80000000", status=200))
 
 

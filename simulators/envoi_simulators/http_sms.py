@@ -21,16 +21,17 @@ class HttpSms(WebService):
     webhook as `{"id", "status"}`, with the secret in `X-Secret`.
     """
 
+    paths = ("send", "balance")
+
     def __init__(
         self,
         *,
-        port: int = 0,
         key: str = "key",
         phone: Phone | None = None,
         webhook: str = "",
         secret: str = "",
     ) -> None:
-        super().__init__(port=port, key=key, phone=phone)
+        super().__init__(key=key, phone=phone)
         self.webhook, self.secret = webhook, secret
         self._known: dict[str, Mapping[str, Any]] = {}
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import structlog
 
-from envoi.demo.phone import Act, Answer, Arrival, Happened, Manners
+from envoi.demo.phone import Act, Answer, Arrival, Happened, Manners, Memory
 
 log = structlog.get_logger()
 
@@ -40,15 +40,17 @@ _BEFORE = {"read": ("delivered",), "tapped": ("delivered", "read")}
 @dataclass
 class _Message:
     arrival: Arrival
-    report: Callable[[str], None]
+    report: Callable[[str], None] | None = None
+    reply: Callable[[str], None] | None = None
     happened: dict[str, datetime] = field(default_factory=dict)
 
     def seen(self) -> Arrival:
         happened = [Happened(what=what, at=at) for what, at in self.happened.items()]
-        return self.arrival.model_copy(update={"happened": happened, "can": list(self.can())})
+        news = {"happened": happened, "can": list(self.can()), "takes_reply": bool(self.reply)}
+        return self.arrival.model_copy(update=news)
 
     def can(self) -> Collection[Act]:
-        if "failed" in self.happened:
+        if self.report is None or "failed" in self.happened:
             return ()
         acts = [act for act, what in _STEPS.items() if what not in self.happened]
         if not self._has_link():
@@ -103,12 +105,14 @@ class Phone:
         text: str = "",
         fields: Mapping[str, Any] | None = None,
         parts: int = 1,
+        reply: Callable[[str], None] | None = None,
     ) -> str:
         """Take a message in, and return its number.
 
         Args:
             report: Called with "delivered", "read", "tapped" or "failed", each once at most and
                 from another thread; the simulator tells the product in its provider's own way.
+            reply: Called with what a person answers, where the service passes answers on.
         """
         arrival = Arrival(
             id=uuid4().hex,
@@ -121,7 +125,7 @@ class Phone:
             arrived_at=datetime.now(UTC),
         )
         with self._lock:
-            self._messages[arrival.id] = _Message(arrival, report)
+            self._messages[arrival.id] = _Message(arrival, report, reply)
             while len(self._messages) > KEPT:
                 self._messages.popitem(last=False)
             self._plan(arrival)
@@ -157,6 +161,37 @@ class Phone:
             seen = message.seen()
         self._tell(message, reports)
         return seen
+
+    def answer(self, arrival_id: str, text: str) -> bool:
+        """Answer a message; tell whether its service passes that on.
+
+        Raises:
+            KeyError: There is no such message.
+        """
+        with self._lock:
+            message = self._messages[arrival_id]
+            if message.reply is None:
+                return False
+            message.arrival = message.arrival.model_copy(
+                update={"replies": [*message.arrival.replies, text]}
+            )
+        self._reporters.submit(message.reply, text)
+        return True
+
+    def remembered(self, limit: int) -> Memory:
+        """Return what is to be known after a new start: the newest messages, and all manners."""
+        with self._lock:
+            newest = list(itertools.islice(reversed(self._messages.values()), limit))
+            arrivals = [message.seen() for message in reversed(newest)]
+            return Memory(arrivals=arrivals, manners=dict(self._manners))
+
+    def remember(self, memory: Memory) -> None:
+        """Know what was known before; what arrived then can be looked at, and no more."""
+        with self._lock:
+            self._manners |= memory.manners
+            for arrival in memory.arrivals:
+                happened = {each.what: each.at for each in arrival.happened}
+                self._messages[arrival.id] = _Message(arrival, happened=happened)
 
     def manners(self, address: str) -> Manners:
         """Say how a phone answers: as somebody has chosen, or by its address."""
@@ -220,6 +255,7 @@ class Phone:
         def tell() -> None:
             for what in reports:
                 try:
+                    assert message.report
                     message.report(what)
                 except Exception as error:  # noqa: BLE001 (a product that is away harms no phone)
                     log.warning("report_failed", what=what, error=repr(error))

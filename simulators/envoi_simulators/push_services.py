@@ -20,15 +20,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from envoi.demo.push_keys import KEY_ID, PROJECT, TEAM, TOPIC, PushKeys
+from envoi.demo.services import RUSTORE_PROJECT, RUSTORE_TOKEN, Conduct, Fault
+from envoi_simulators.conduct import HANG_SECONDS, Pace, happens
 from envoi_simulators.http2 import Http2Server, Reply, Request
 from envoi_simulators.phone import Phone
 
 MOST_BYTES = 4_096
-RUSTORE_PROJECT, RUSTORE_TOKEN = "fieldmarket-rustore", "rustore-token"
 
 _JSON = (("content-type", "application/json"),)
 _FACTS = {"delivered": "delivered", "read": "open", "tapped": "click"}
 """What an app tells of what happens on its phone."""
+_OURS = ("aps", "envoi_message", "image", "link")
 
 
 @dataclass
@@ -41,10 +43,36 @@ class Faults:
     """As the one before, for the next message to that token only."""
     rejects_keys: bool = False
     """Take nobody's word for who they are."""
+    share: float = 1.0
+    """How often `every` message is meant, and waits for `seconds`."""
+    seconds: float = 0.0
+    per_second: int = 0
+    pace: Pace = field(default_factory=Pace)
 
     def reply(self, token: str) -> Reply | None:
         """What is answered instead of taking a message."""
-        return self.once.pop(token, None) or self.by_token.get(token) or self.every
+        if named := self.once.pop(token, None) or self.by_token.get(token):
+            return named
+        if self.pace.is_exceeded(self.per_second):
+            return _json(429, {}, retry_after="1")
+        if not happens(self.share):
+            return None
+        time.sleep(self.seconds)
+        return self.every
+
+    @classmethod
+    def of(cls, conduct: Conduct) -> Faults:
+        """The mistakes that somebody has chosen."""
+        share = conduct.share / 100
+        return {
+            Fault.NONE: cls(),
+            Fault.THROTTLED: cls(per_second=conduct.per_second),
+            Fault.REFUSED: cls(every=_too_large(), share=share),
+            Fault.HANGING: cls(seconds=HANG_SECONDS, share=share),
+            Fault.CUT: cls(every=Reply(cut=True), share=share),
+            Fault.BROKEN: cls(every=Reply(status=503, body=b"<html>Busy</html>"), share=share),
+            Fault.NOT_JSON: cls(every=Reply(status=500, body=b"<html>Oh</html>"), share=share),
+        }[conduct.fault]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +93,10 @@ class AppFacts:
         self._url, self._api_key = url, api_key
 
     def __call__(self, key: str, what: str) -> None:
-        """Post one fact; an error is the caller's."""
-        body = json.dumps({"events": [{"type": what, "message_id": key}]}).encode()
+        """Post what happened, where an app would; an error is the caller's."""
+        if what not in _FACTS:
+            return
+        body = json.dumps({"events": [{"type": _FACTS[what], "message_id": key}]}).encode()
         headers = {"authorization": f"Bearer {self._api_key}", "content-type": "application/json"}
         request = urllib.request.Request(f"{self._url}/api/v1/push/events", body, headers)  # noqa: S310 (the demo's own address)
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
@@ -129,6 +159,10 @@ class PushServices:
     def stop(self) -> None:
         """End every connection."""
         self._server.stop()
+
+    def behave(self, conduct: Conduct) -> None:
+        """Begin to make the mistakes that somebody has chosen."""
+        self.faults = Faults.of(conduct)
 
     def hang_up(self) -> None:
         """Break the connections that are open."""
@@ -265,13 +299,15 @@ class PushServices:
                 channel="push",
                 address=token,
                 text=str(fields["text"]),
-                fields={name: fields.get(name) or "" for name in ("title", "image", "link")},
-                report=lambda what: self._happened(key, what),
+                fields=shown_on_phone(fields),
+                report=lambda what: self._tell(key, what) if self._tell else None,
             )
 
-    def _happened(self, key: str, what: str) -> None:
-        if self._tell is not None and what in _FACTS:
-            self._tell(key, _FACTS[what])
+
+def shown_on_phone(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person sees of a message, and what its app gets besides."""
+    data = {n: v for n, v in fields.get("data", {}).items() if n not in _OURS}
+    return {**{name: fields.get(name) or "" for name in ("title", "image", "link")}, "data": data}
 
 
 def fcm_error(status: int, code: str, *, field: str = "", retry_after: str = "") -> Reply:
@@ -286,6 +322,12 @@ def fcm_error(status: int, code: str, *, field: str = "", retry_after: str = "")
         )
     error = {"code": status, "message": code, "status": code, "details": details}
     return _json(status, {"error": error}, retry_after)
+
+
+def _too_large() -> Reply:
+    """Refuse a message in the words of all services at once, without a word about the device."""
+    found = json.loads(fcm_error(400, "INVALID_ARGUMENT", field="message").body)
+    return _json(413, {**found, "reason": "PayloadTooLarge", "code": "80300008", "msg": "size"})
 
 
 def rustore_error(status: int, code: str) -> Reply:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time_ns
 from types import TracebackType
 from typing import Self
 
 from envoi import gsm
+from envoi.demo.services import Conduct, Fault
 from envoi_provider_smpp.pdu import (
     UDH,
     Address,
@@ -28,6 +28,7 @@ from envoi_provider_smpp.pdu import (
     Tag,
     cstring,
 )
+from envoi_simulators.conduct import HANG_SECONDS, Pace, happens
 from envoi_simulators.phone import Phone
 from envoi_simulators.smsc_receipts import Receipt, receipt_body
 
@@ -128,8 +129,9 @@ class Smsc:
         self.binds: list[tuple[float, Command]] = []
         self._receipts, self._phone = receipts, phone
         self._decimal_ids, self._tls = decimal_ids, tls
-        self._ids = itertools.count(0x5A000000)
-        self._second, self._in_second = 0, 0
+        # A centre that is started again gives no number twice.
+        self._ids = itertools.count(time_ns() // 1_000_000)
+        self._pace = Pace()
         self._sessions: list[_Session] = []
         self._waiting: deque[bytes] = deque()
         self._texts: dict[tuple[str, str, int, int], dict[int, Taken]] = {}
@@ -159,6 +161,23 @@ class Smsc:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def behave(self, conduct: Conduct) -> None:
+        """Begin to make the mistakes that somebody has chosen."""
+        share = conduct.share / 100
+
+        def answered(status: Status) -> Faults:
+            return Faults(status=lambda _: status if happens(share) else Status.ESME_ROK)
+
+        self.faults = {
+            Fault.NONE: Faults(),
+            Fault.THROTTLED: Faults(per_second=conduct.per_second),
+            Fault.REFUSED: answered(Status.ESME_RINVDSTADR),
+            Fault.HANGING: Faults(answer_seconds=HANG_SECONDS),
+            Fault.CUT: Faults(cut_share=share),
+            Fault.BROKEN: answered(Status.ESME_RSYSERR),
+            Fault.NOT_JSON: Faults(babbles=True),
+        }[conduct.fault]
 
     def cut(self) -> None:
         """Cut all sessions."""
@@ -214,7 +233,7 @@ class Smsc:
         status = int(faults.status(message))
         if faults.window and unanswered > faults.window:
             status = Status.ESME_RMSGQFUL
-        elif not status and faults.per_second and self._is_too_fast():
+        elif not status and self._pace.is_exceeded(faults.per_second):
             status = Status.ESME_RTHROTTLED
         self.statuses.append((monotonic(), status))
         return status
@@ -246,17 +265,10 @@ class Smsc:
     def cuts_after(self, taken: Taken) -> bool:
         """Whether the session is cut instead of an answer."""
         faults = self.faults
-        is_cut = taken.number in faults.cut_at or random.random() < faults.cut_share  # noqa: S311
+        is_cut = taken.number in faults.cut_at or happens(faults.cut_share)
         if is_cut:
             self.cuts.append(taken.at)
         return is_cut
-
-    def _is_too_fast(self) -> bool:
-        second = int(monotonic())
-        if second != self._second:
-            self._second, self._in_second = second, 0
-        self._in_second += 1
-        return self._in_second > self.faults.per_second
 
     def _queue(self, body: bytes) -> None:
         self._waiting.append(body)
@@ -287,7 +299,19 @@ class Smsc:
             text="".join(each.text for each in together),
             parts=total,
             report=lambda what: self._report(together, what),
+            reply=lambda text: self.reply(taken, text),
         )
+
+    def reply(self, taken: Taken, text: str) -> None:
+        """Deliver what a person answers to the sender of a message."""
+        parts = gsm.parts(text)
+        message = ShortMessage(
+            source=taken.message.destination,
+            destination=taken.message.source,
+            text=b"".join(part.data for part in parts),
+            coding=parts[0].coding,
+        )
+        self.deliver(message.encode())
 
     def _report(self, parts: Sequence[Taken], what: str) -> None:
         """Send receipts for what a phone tells; an SMS knows neither reading nor tapping."""

@@ -22,10 +22,10 @@ _STATES = {
 class SmsTraffic(WebService):
     """`POST /v2/send` with `Authorization: Bearer KEY`; states go to the account's webhook."""
 
-    def __init__(
-        self, *, port: int = 0, key: str = "key", phone: Phone | None = None, webhook: str = ""
-    ) -> None:
-        super().__init__(port=port, key=key, phone=phone)
+    paths = ("v2",)
+
+    def __init__(self, *, key: str = "key", phone: Phone | None = None, webhook: str = "") -> None:
+        super().__init__(key=key, phone=phone)
         self.webhook = webhook
 
     def reply(self, asked: Asked) -> Reply:

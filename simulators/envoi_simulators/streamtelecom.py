@@ -14,6 +14,8 @@ from envoi_simulators.web_service import Asked, Reply, WebService
 class StreamTelecom(WebService):
     """`POST /Send/SendSms/` with a form; the key is the account's password."""
 
+    paths = ("Send", "Balance")
+
     def reply(self, asked: Asked) -> Reply:
         """Answer a request."""
         form = dict(parse_qsl(asked.body.decode(), keep_blank_values=True))

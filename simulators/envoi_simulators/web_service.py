@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import random
+import itertools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import monotonic, sleep
-from typing import Any, Self
+from time import sleep, time_ns
+from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 import structlog
 
+from envoi.demo.services import Conduct, Fault
 from envoi.errors import EnvoiError
 from envoi.outgoing import HttpClient
+from envoi_simulators.conduct import HANG_SECONDS, Pace, Some, happens
 from envoi_simulators.phone import Phone
 
 log = structlog.get_logger()
@@ -62,8 +65,8 @@ class Taken:
 class HttpFaults:
     """What the service does that it should not; may be changed while it runs.
 
-    `status` is given to every request without looking at it; `vanish_share` is how often the
-    connection is cut after a request was read and done.
+    `status` is given to requests without looking at them; `vanish_share` is how often the
+    connection is cut after a request was read and done, `share` how often the others happen.
     """
 
     per_second: int = 0
@@ -72,58 +75,81 @@ class HttpFaults:
     not_json: bool = False
     answer_seconds: float = 0.0
     vanish_share: float = 0.0
+    share: float = 1.0
     refused: Collection[str] = ()
     busy: Collection[str] = ()
 
 
-class WebService(ABC):
-    """A service; a context manager.
+class WebServer:
+    """A real server on loopback; a context manager, and `None` breaks the connection."""
 
-    Args:
-        key: What requests have to show.
-        phone: Where messages arrive; it decides what becomes of them.
-    """
-
-    def __init__(self, *, port: int = 0, key: str = "key", phone: Phone | None = None) -> None:
-        self.key, self.phone = key, phone
-        self.taken: list[Taken] = []
-        self.faults = HttpFaults()
-        self._lock = threading.Lock()
-        self._second, self._in_second = 0, 0
-        self._chance = random.Random(1)  # noqa: S311 (faults, no secrets)
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+    def __init__(self, answer: Callable[[Asked], Reply | None], port: int = 0) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer))
         self._server.daemon_threads = True
-        self._reporters = ThreadPoolExecutor(REPORTERS, thread_name_prefix="reporter")
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="web-service", daemon=True
         )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     @property
     def port(self) -> int:
         """Where it listens."""
         return int(self._server.server_address[1])
 
+
+class WebService(ABC):
+    """A service; as a context manager it has a server of its own.
+
+    Args:
+        key: What requests have to show.
+        phone: Where messages arrive; it decides what becomes of them.
+    """
+
+    paths: ClassVar[Collection[str]]
+    """The first parts of the paths that are this service's."""
+
+    def __init__(self, *, key: str = "key", phone: Phone | None = None) -> None:
+        self.key, self.phone = key, phone
+        self.taken: list[Taken] = []
+        self.faults = HttpFaults()
+        self.webhook = ""
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._first = time_ns() // 1_000_000
+        self._pace = Pace()
+        self._server: WebServer | None = None
+        self._reporters = ThreadPoolExecutor(REPORTERS, thread_name_prefix="reporter")
+
+    @property
+    def port(self) -> int:
+        """Where its own server listens."""
+        assert self._server
+        return self._server.port
+
     @property
     def url(self) -> str:
-        """Its address without a path."""
+        """The address of its own server without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self.start()
+        self._server = WebServer(self.answer).__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if self._server:
+            self._server.__exit__()
+        self.close()
 
-    def start(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer nobody any more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def close(self) -> None:
+        """Report nothing any more."""
         self._reporters.shutdown(cancel_futures=True)
 
     @abstractmethod
@@ -133,26 +159,41 @@ class WebService(ABC):
     def answer(self, asked: Asked) -> Reply | None:
         """Answer a request with the faults of the moment; None is a broken connection."""
         faults = self.faults
-        if faults.status:
+        is_struck = happens(faults.share)
+        if faults.status and is_struck:
             return Reply(status=faults.status, body=b"<html>Something is wrong</html>")
-        if self._is_too_fast():
+        if self._pace.is_exceeded(faults.per_second):
             asked_to_wait = {"Retry-After": str(faults.retry_after)} if faults.retry_after else {}
             return Reply(status=429, body=b"{}", headers=asked_to_wait)
         reply = self.reply(asked)
-        sleep(faults.answer_seconds)
-        if self._chance.random() < faults.vanish_share:
+        sleep(faults.answer_seconds if is_struck else 0)
+        if happens(faults.vanish_share):
             return None
-        return Reply(body=b"<html>Welcome</html>") if faults.not_json else reply
+        return Reply(body=b"<html>Welcome</html>") if faults.not_json and is_struck else reply
+
+    def behave(self, conduct: Conduct) -> None:
+        """Begin to make the mistakes that somebody has chosen."""
+        share = conduct.share / 100
+        self.webhook = conduct.webhook or self.webhook
+        self.faults = {
+            Fault.NONE: HttpFaults(),
+            Fault.THROTTLED: HttpFaults(per_second=conduct.per_second, retry_after=1),
+            Fault.REFUSED: HttpFaults(refused=Some(share)),
+            Fault.HANGING: HttpFaults(answer_seconds=HANG_SECONDS, share=share),
+            Fault.CUT: HttpFaults(vanish_share=share),
+            Fault.BROKEN: HttpFaults(status=503, share=share),
+            Fault.NOT_JSON: HttpFaults(not_json=True, share=share),
+        }[conduct.fault]
 
     def take(
         self, *, channel: str, address: str, sender: str, text: str, fields: Mapping[str, Any]
     ) -> Taken:
         """Write a message down."""
         with self._lock:
-            number = len(self.taken) + 1
+            number = next(self._numbers)
             made = Taken(
                 number=number,
-                id=str(7_000_000_000 + number),
+                id=str(self._first + number),
                 channel=channel,
                 address=address,
                 sender=sender,
@@ -185,15 +226,6 @@ class WebService(ABC):
         """Report something to a webhook, again where that fails."""
         self._reporters.submit(_posted, url, body, headers)
 
-    def _is_too_fast(self) -> bool:
-        if not self.faults.per_second:
-            return False
-        with self._lock:
-            now = int(monotonic())
-            self._in_second = self._in_second + 1 if now == self._second else 1
-            self._second = now
-            return self._in_second > self.faults.per_second
-
 
 def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     with closing(HttpClient(timeout=REPORT_SECONDS)) as client:
@@ -206,7 +238,18 @@ def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> None:
                 log.info("simulator.report_failed", error=str(error))
 
 
-def _handler(service: WebService) -> type[BaseHTTPRequestHandler]:
+def by_path(services: Iterable[WebService]) -> Callable[[Asked], Reply | None]:
+    """Answer for several services behind one address, told apart by the paths they have."""
+    found = {path: service for service in services for path in service.paths}
+
+    def answer(asked: Asked) -> Reply | None:
+        service = found.get(urlsplit(asked.path).path.split("/")[1])
+        return service.answer(asked) if service else Reply(status=404, body=b"No such service")
+
+    return answer
+
+
+def _handler(answered: Callable[[Asked], Reply | None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -215,9 +258,7 @@ def _handler(service: WebService) -> type[BaseHTTPRequestHandler]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = service.answer(
-                Asked(method=self.command, path=self.path, headers=headers, body=body)
-            )
+            reply = answered(Asked(method=self.command, path=self.path, headers=headers, body=body))
             if reply is None:
                 self.close_connection = True
                 return

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC
+from envoi.demo.services import AZURE_HUB, HMS_CLIENT, RUSTORE_PROJECT, RUSTORE_TOKEN
 from envoi.types import Device, Outgoing
 from envoi_provider_apns.provider import ApnsProvider
 from envoi_provider_apns.settings import ApnsSettings
@@ -18,9 +19,9 @@ from envoi_provider_hms.provider import HmsProvider
 from envoi_provider_hms.settings import HmsSettings
 from envoi_provider_rustore.provider import RuStoreProvider
 from envoi_provider_rustore.settings import RuStoreSettings
-from envoi_simulators.azure import HUB, AzureService
-from envoi_simulators.hms import CLIENT_ID, HmsService
-from envoi_simulators.push_services import RUSTORE_PROJECT, RUSTORE_TOKEN, PushServices
+from envoi_simulators.azure import AzureService
+from envoi_simulators.hms import HmsService
+from envoi_simulators.push_services import PushServices
 
 
 def fcm_values(services: PushServices) -> dict[str, Any]:
@@ -53,13 +54,13 @@ def provider_of(
 
 def hms_provider(service: HmsService) -> HmsProvider:
     """An account of Huawei's."""
-    ours = {"client_id": CLIENT_ID, "client_secret": service.key, "title": "Fieldmarket"}
+    ours = {"client_id": HMS_CLIENT, "client_secret": service.key, "title": "Fieldmarket"}
     return HmsProvider(HmsSettings.model_validate({**ours, "url": service.url}))
 
 
 def azure_values(service: AzureService) -> dict[str, Any]:
     """The settings of a gateway to a hub of Azure's."""
-    ours = {"hub": HUB, "connection_string": service.connection_string()}
+    ours = {"hub": AZURE_HUB, "connection_string": service.connection_string()}
     return {**ours, "url": service.url}
 
 

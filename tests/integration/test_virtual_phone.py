@@ -8,7 +8,8 @@ from queue import SimpleQueue
 import pytest
 from pydantic import SecretStr
 
-from envoi.demo.phone import Act, Answer, Manners, PhoneAwayError, Phones, control_token
+from envoi.demo.phone import Act, Answer, Manners, PhoneAwayError, Phones
+from envoi.demo.services import control_token
 from envoi.errors import ConflictError, NotFoundError
 from envoi.settings import Settings
 from envoi_simulators.control import control_app

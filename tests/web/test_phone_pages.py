@@ -12,7 +12,8 @@ from sqlalchemy import update
 from envoi.app import create_app
 from envoi.customers.models import Customer
 from envoi.db import Database, table
-from envoi.demo.phone import Answer, Manners, control_token
+from envoi.demo.phone import Answer, Manners
+from envoi.demo.services import control_token
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.settings import Settings

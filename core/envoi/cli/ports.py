@@ -17,15 +17,17 @@ def refuse_taken_ports(settings: Settings) -> None:
     Raises:
         ConfigurationError: If Envoi cannot listen on one of its ports.
     """
-    ports = {
-        "ENVOI_PORT": (settings.host, settings.port),
-        "ENVOI_TRACKING_PORT": (settings.host, settings.effective_tracking_port),
-        "ENVOI_INBOUND_PORT": (settings.inbound_host, settings.effective_inbound_port),
-    }
+    ports = [
+        ("ENVOI_PORT", settings.host, settings.port),
+        ("ENVOI_TRACKING_PORT", settings.host, settings.effective_tracking_port),
+        ("ENVOI_INBOUND_PORT", settings.inbound_host, settings.effective_inbound_port),
+    ]
     if settings.demo:
-        ports["ENVOI_SMTP_DEMO_PORT"] = ("127.0.0.1", settings.effective_smtp_port)
-        ports["ENVOI_SIMULATORS_PORT"] = ("127.0.0.1", settings.effective_simulators_port)
-    for variable, (host, port) in ports.items():
+        first = settings.effective_simulators_port
+        ports.append(("ENVOI_SMTP_DEMO_PORT", "127.0.0.1", settings.effective_smtp_port))
+        # The phones, then the three of their providers.
+        ports += [("ENVOI_SIMULATORS_PORT", "127.0.0.1", first + n) for n in range(4)]
+    for variable, host, port in ports:
         if reason := _refusal(host, port):
             raise ConfigurationError(
                 f"Envoi cannot listen on port {port} of {host}: {reason}. Set {variable} to a port "

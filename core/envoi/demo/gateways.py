@@ -11,77 +11,199 @@ from sqlalchemy.orm import Session
 from envoi.api.keys import make_key
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Gateway
-from envoi.demo.phone import control_token
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC, keep_keys, push_keys
+from envoi.demo.services import (
+    ACCOUNT,
+    AZURE_HUB,
+    AZURE_NAMESPACE,
+    AZURE_POLICY,
+    HMS_CLIENT,
+    RUSTORE_PROJECT,
+    RUSTORE_TOKEN,
+    TOLD_AT_THE_PROVIDERS,
+    Service,
+    push_url,
+    simulators_password,
+    smpp_port,
+    web_url,
+)
 from envoi.feedback.webhook import PATH, make_webhook
 from envoi.installation import Installation
 from envoi.settings import Settings
 from envoi.tracking.tokens import signer_of
 
-ACCOUNT = "fieldmarket"
-
-
-def simulators_password(settings: Settings) -> str:
-    """The password of the demo's accounts at the simulated providers; SMPP takes eight letters."""
-    return control_token(settings)[:8]
+SENDER = "FIELDMARKET"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Account:
+class DemoAccount:
+    """An account at a simulated provider, ready to be a gateway.
+
+    `told` is the setting that takes the address of the gateway's webhook. What is not
+    `at_first` is set up by whoever wants to try it.
+    """
+
+    service: Service | None
     channel: str
     provider: str
     name: str
     values: Mapping[str, Any]
+    told: str = ""
+    at_first: bool = False
 
 
 def set_demo_gateways(session: Session, installation: Installation, tenant_id: int) -> None:
-    """Set up accounts for each channel that has a simulated provider, and let the apps report."""
-    for account in _accounts(installation.settings):
-        _set(session, installation, tenant_id, account)
-    _set_viber(session, installation, tenant_id)
+    """Set up an account for each channel and each kind of device, and let the apps report."""
+    for account in demo_accounts(installation.settings):
+        if account.at_first:
+            set_demo_gateway(session, installation, tenant_id, account)
     key = make_key(session, tenant_id, "Apps on virtual phones", None)
     keys = push_keys(installation.settings)
     keep_keys(installation.settings, keys.model_copy(update={"api": key}))
 
 
-def _set(
-    session: Session, installation: Installation, tenant_id: int, account: _Account
-) -> Gateway:
-    return set_gateway(
-        session,
-        installation.plugins,
-        installation.settings,
-        tenant_id,
-        channel=account.channel,
-        provider=account.provider,
-        name=account.name,
-        values=account.values,
+def set_demo_gateway(
+    session: Session,
+    installation: Installation,
+    tenant_id: int,
+    account: DemoAccount,
+    *,
+    is_default: bool = True,
+) -> tuple[Gateway, str]:
+    """Set up one account; return it and the address of its webhook, where it has one."""
+    settings = installation.settings
+
+    def store(values: Mapping[str, Any]) -> Gateway:
+        return set_gateway(
+            session,
+            installation.plugins,
+            settings,
+            tenant_id,
+            channel=account.channel,
+            provider=account.provider,
+            name=account.name,
+            values=values,
+            is_default=is_default,
+        )
+
+    gateway = store(account.values)
+    if not account.told and account.service not in TOLD_AT_THE_PROVIDERS:
+        return gateway, ""
+    webhook = make_webhook(session, signer_of(settings), tenant_id, gateway.id)
+    url = f"{settings.links_url}{PATH}{webhook.key}"
+    if account.told:
+        store({**account.values, account.told: url})
+    return gateway, url
+
+
+def demo_accounts(settings: Settings) -> Iterator[DemoAccount]:
+    """Give an account for each provider that has a simulated service."""
+    yield DemoAccount(
+        service=None,
+        channel="email",
+        provider="smtp",
+        name="Demo mailbox",
+        values={"host": "127.0.0.1", "port": settings.effective_smtp_port, "security": "none"},
+        at_first=True,
+    )
+    yield from _of_phones(settings)
+    yield from _of_apps(settings)
+
+
+def _of_phones(settings: Settings) -> Iterator[DemoAccount]:
+    password, web = simulators_password(settings), web_url(settings)
+    smpp = {"host": "127.0.0.1", "port": smpp_port(settings), "security": "none"}
+    yield DemoAccount(
+        service=Service.SMPP,
+        channel="sms",
+        provider="smpp",
+        name="Virtual phone, SMS",
+        values={**smpp, "system_id": ACCOUNT, "password": password, "sender": SENDER},
+        at_first=True,
+    )
+    devino = {"url": web, "api_key": password, "callback_secret": password, "sender": "Fieldmarket"}
+    words = {"sms": "SMS by Devino", "viber": "Viber", "social": "social networks"}
+    for channel, word in words.items():
+        yield DemoAccount(
+            service=Service.DEVINO,
+            channel=channel,
+            provider=f"devino_{channel}",
+            name=f"Virtual phone, {word}",
+            values=devino,
+            told="callback_url",
+            at_first=channel != "sms",
+        )
+    key = {"url": web, "api_key": password, "sender": SENDER, "report_secret": password}
+    yield DemoAccount(
+        service=Service.SMSTRAFFIC,
+        channel="sms",
+        provider="smstraffic",
+        name="Virtual phone, SMS by SmsTraffic",
+        values=key,
+    )
+    yield DemoAccount(
+        service=Service.STREAMTELECOM,
+        channel="sms",
+        provider="streamtelecom",
+        name="Virtual phone, SMS by Stream Telecom",
+        values={"url": web, "login": ACCOUNT, "password": password, "sender": SENDER},
+    )
+    plain = {"url": f"{web}/send", "test_url": f"{web}/balance", "secret": password}
+    answers = {"status_at": "status", "taken": "queued", "again": "busy"}
+    reports = {"DELIVRD": "delivered", "UNDELIV": "failed", "READ": "read"}
+    yield DemoAccount(
+        service=Service.HTTP,
+        channel="sms",
+        provider="http_sms",
+        name="Virtual phone, SMS by any HTTP interface",
+        values={**plain, **answers, "report_words": reports, "report_secret": password},
     )
 
 
-def _set_viber(session: Session, installation: Installation, tenant_id: int) -> None:
-    """Set up Viber, whose provider has to be told where reports go."""
-    settings = installation.settings
+def _of_apps(settings: Settings) -> Iterator[DemoAccount]:
+    keys, push, web = push_keys(settings), push_url(settings), web_url(settings)
     password = simulators_password(settings)
-    url = f"http://127.0.0.1:{settings.effective_simulators_port + 2}"
-    values = {"url": url, "api_key": password, "callback_secret": password, "sender": "Fieldmarket"}
-    viber = {"channel": "viber", "provider": "devino_viber", "name": "Virtual phone, Viber"}
-    gateway = _set(session, installation, tenant_id, _Account(**viber, values=values))
-    webhook = make_webhook(session, signer_of(settings), tenant_id, gateway.id)
-    told = {**values, "callback_url": f"{settings.links_url}{PATH}{webhook.key}"}
-    _set(session, installation, tenant_id, _Account(**viber, values=told))
-
-
-def _accounts(settings: Settings) -> Iterator[_Account]:
-    here = {"host": "127.0.0.1", "security": "none"}
-    mailbox = {**here, "port": settings.effective_smtp_port}
-    yield _Account(channel="email", provider="smtp", name="Demo mailbox", values=mailbox)
-    port, password = settings.effective_simulators_port, simulators_password(settings)
-    account = {**here, "port": port + 1, "system_id": ACCOUNT, "password": password}
-    account["sender"] = "FIELDMARKET"
-    yield _Account(channel="sms", provider="smpp", name="Virtual phone, SMS", values=account)
-    keys, push = push_keys(settings), f"http://127.0.0.1:{port + 3}"
-    apple = {"topic": TOPIC, "team_id": TEAM, "key_id": KEY_ID, "key": keys.apns, "url": push}
-    yield _Account(channel="push", provider="apns", name="Virtual phone, Apple", values=apple)
-    google = {"service_account": keys.service_account(push), "url": push}
-    yield _Account(channel="push", provider="fcm", name="Virtual phone, Android", values=google)
+    sas = f"SharedAccessKeyName={AZURE_POLICY};SharedAccessKey={password}"
+    azure = {"hub": AZURE_HUB, "connection_string": f"Endpoint=sb://{AZURE_NAMESPACE}/;{sas}"}
+    found: list[tuple[Service, str, str, Mapping[str, Any]]] = [
+        (
+            Service.PUSH,
+            "apns",
+            "Apple",
+            {"topic": TOPIC, "team_id": TEAM, "key_id": KEY_ID, "key": keys.apns, "url": push},
+        ),
+        (
+            Service.HMS,
+            "hms",
+            "Huawei",
+            {
+                "client_id": HMS_CLIENT,
+                "client_secret": password,
+                "title": "Fieldmarket",
+                "url": web,
+            },
+        ),
+        (
+            Service.PUSH,
+            "rustore",
+            "RuStore",
+            {"project_id": RUSTORE_PROJECT, "service_token": RUSTORE_TOKEN, "url": push},
+        ),
+        (Service.AZURE, "azure", "Azure", {**azure, "url": web}),
+        # The last of those that are set up at first is the channel's default.
+        (
+            Service.PUSH,
+            "fcm",
+            "Android",
+            {"service_account": keys.service_account(push), "url": push},
+        ),
+    ]
+    for service, provider, word, values in found:
+        yield DemoAccount(
+            service=service,
+            channel="push",
+            provider=provider,
+            name=f"Virtual phone, {word}",
+            values=values,
+            at_first=provider in ("apns", "hms", "fcm"),
+        )

@@ -5,12 +5,10 @@ Simulated providers hand messages to it (`envoi_simulators`), pages look at it f
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from enum import StrEnum
-from hashlib import sha256
 from http import HTTPStatus
 from json import dumps, loads
 from typing import Any
@@ -18,6 +16,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from envoi.demo.services import Conduct, Service, control_token
 from envoi.errors import (
     ConflictError,
     EnvoiError,
@@ -73,6 +72,8 @@ class Arrival(BaseModel):
     arrived_at: datetime
     happened: list[Happened] = Field(default_factory=list)
     can: list[Act] = Field(default_factory=list)
+    takes_reply: bool = False
+    replies: list[str] = Field(default_factory=list)
 
 
 class Manners(BaseModel):
@@ -84,14 +85,17 @@ class Manners(BaseModel):
     has_viber: bool = True
 
 
+class Memory(BaseModel):
+    """What all phones know, so that they know it again after a new start."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arrivals: list[Arrival] = Field(default_factory=list)
+    manners: dict[str, Manners] = Field(default_factory=dict)
+
+
 class PhoneAwayError(EnvoiError):
     """The process of the simulators gives no answer."""
-
-
-def control_token(settings: Settings) -> str:
-    """What whoever looks at the phones has to show; the same in every process."""
-    key = settings.secret_key.get_secret_value().encode()
-    return hmac.new(key, b"envoi simulators", sha256).hexdigest()
 
 
 class Phones:
@@ -114,6 +118,19 @@ class Phones:
     def act(self, arrival_id: str, act: Act) -> Arrival:
         """Do something with a message; raise `ConflictError` when that is not possible any more."""
         return Arrival.model_validate(self._ask("POST", f"/messages/{arrival_id}/{act.value}"))
+
+    def reply(self, arrival_id: str, text: str) -> None:
+        """Answer a message; raise `ConflictError` where its service passes no answers on."""
+        self._ask("POST", f"/messages/{arrival_id}/reply", json={"text": text})
+
+    def conducts(self) -> dict[str, Conduct]:
+        """Say how the simulated services behave."""
+        found = self._ask("GET", "/services")
+        return {name: Conduct.model_validate(each) for name, each in found.items()}
+
+    def set_conduct(self, service: Service, conduct: Conduct) -> None:
+        """Change how a simulated service behaves."""
+        self._ask("POST", f"/services/{service.value}", json=conduct.model_dump(mode="json"))
 
     def manners(self, address: str) -> Manners:
         """Say how a phone answers."""

@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -227,6 +228,21 @@ def test_reports_are_read() -> None:
     nested = b'{"data": {"ref": "k1", "state": "READ"}}'
     places: dict[str, Any] = {"report_id_at": "data.ref", "report_status_at": "data.state"}
     assert report(nested, **places) == [("read", "k1", "READ")]
+
+
+def test_replies_are_read_where_the_settings_look() -> None:
+    account = settings(
+        "https://a.test", report_secret="s", reply_phone_at="from", reply_text_at="message.text"
+    )
+    body = '{"from": "4915112345678", "message": {"text": "СТОП"}}'.encode()
+    request = WebhookRequest(method="POST", headers={"x-secret": "s"}, query={}, body=body)
+    [event] = read_report(account, request)
+    assert (event.type, event.recipient, event.text) == ("replied", "4915112345678", "СТОП")
+    report = b'{"id": "7", "status": "delivered", "from": "49", "message": {"text": "Hello"}}'
+    [event] = read_report(account, replace(request, body=report))
+    assert (event.type, event.reference, event.text) == ("delivered", "7", "")
+    with pytest.raises(ForgedWebhookError):
+        read_report(account, replace(request, headers={}))
 
 
 def test_a_report_may_show_its_secret_in_several_ways() -> None:

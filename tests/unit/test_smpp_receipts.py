@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envoi.types import EventType
-from envoi_provider_smpp.pdu import RECEIPT, Address, ShortMessage, Tag
+from envoi_provider_smpp.pdu import RECEIPT, UDH, Address, ShortMessage, Tag
 from envoi_provider_smpp.receipts import event_of
+from envoi_provider_smpp.settings import Alphabet
 
 MOMENT = timedelta(minutes=1)
 PHONE = Address("79160000001", 1, 1)
@@ -92,11 +93,39 @@ def test_what_is_not_marked_as_a_receipt_is_one_if_it_says_so() -> None:
     assert event_of(receipt("id:9 stat:DELIVRD", esm_class=0)).reference == "9"
 
 
-@pytest.mark.parametrize("text", ["STOP", "My id: 12 is right?", ""])
-def test_an_answer_of_a_customer_is_kept_and_changes_nothing(text: str) -> None:
-    event = event_of(receipt(text, esm_class=0))
+@pytest.mark.parametrize("text", ["STOP", "My id: 12 is right?"])
+def test_what_a_customer_answers_is_a_reply(text: str) -> None:
+    for esm_class in (0, 0x10):
+        event = event_of(receipt(text, esm_class=esm_class))
+        assert (event.type, event.reference, event.text) == (EventType.REPLIED, "", text)
+        assert (event.recipient, event.raw) == ("+79160000001", text)
+        assert datetime.now(UTC) - event.occurred_at < MOMENT
+
+
+@pytest.mark.parametrize(("text", "esm_class"), [("", 0), ("x", 0x08), ("x", 0x20), ("x", RECEIPT)])
+def test_what_is_neither_a_receipt_nor_a_reply_changes_nothing(text: str, esm_class: int) -> None:
+    event = event_of(receipt(text, esm_class=esm_class))
     assert (event.type, event.reference, event.raw) == (EventType.UNKNOWN, "", text)
-    assert event.recipient == "+79160000001"
+
+
+@pytest.mark.parametrize(
+    ("data", "coding", "esm_class", "alphabet", "text"),
+    [
+        ("СТОП".encode("utf-16-be"), 8, 0, Alphabet.GSM, "СТОП"),
+        (b"\x05\x00\x03\x07\x02\x01STOP", 0, 0x40, Alphabet.GSM, "STOP"),
+        (b"\xff", 0, 0x40, Alphabet.GSM, ""),
+        (b"gr\x7en \x1be", 0, 0, Alphabet.GSM, "grün €"),
+        ("grün".encode("latin-1"), 0, 0, Alphabet.LATIN, "grün"),
+        ("grün".encode("latin-1"), 3, 0, Alphabet.GSM, "grün"),
+    ],
+)
+def test_replies_are_read_in_their_alphabet(
+    data: bytes, coding: int, esm_class: int, alphabet: Alphabet, text: str
+) -> None:
+    message = ShortMessage(
+        source=PHONE, destination=PHONE, text=data, coding=coding, esm_class=esm_class
+    )
+    assert event_of(message, alphabet=alphabet).text == text
 
 
 def test_unicode_is_read() -> None:
@@ -132,7 +161,7 @@ def test_nonsense_for_a_time_is_now(done: str) -> None:
     assert event.reference == "5"
 
 
-@given(st.binary(max_size=200), st.sampled_from([0, 3, 8, 245]), st.sampled_from([0, RECEIPT]))
+@given(st.binary(max_size=200), st.sampled_from([0, 3, 8, 245]), st.sampled_from([0, UDH, RECEIPT]))
 def test_nothing_that_arrives_makes_trouble(text: bytes, coding: int, esm_class: int) -> None:
     message = ShortMessage(
         source=PHONE, destination=PHONE, text=text, coding=coding, esm_class=esm_class

@@ -8,8 +8,11 @@ from sqlalchemy import delete, func, select
 
 from envoi.db import Database, table
 from envoi.feedback.contacts import forgive_old
-from envoi.feedback.models import NOBODY, Inbound
+from envoi.feedback.models import NOBODY, Inbound, Reply
 from envoi.tenants.models import Tenant
+
+REPLIES_KEPT = timedelta(days=730)
+"""What customers answered is part of their history, but not for ever."""
 
 
 def clean(database: Database, days: int) -> int:
@@ -24,6 +27,11 @@ def _clean(database: Database, tenant_id: int, days: int) -> int:
     old = delete(table(Inbound)).where(
         i.tenant_id == tenant_id, i.received_at < func.now() - timedelta(days=days)
     )
+    r = table(Reply).c
+    answered = delete(table(Reply)).where(
+        r.tenant_id == tenant_id, r.at < func.now() - REPLIES_KEPT
+    )
     with database.tenant_session(tenant_id) as session:
+        session.execute(answered)
         forgive_old(session, tenant_id)
         return session.connection().execute(old).rowcount

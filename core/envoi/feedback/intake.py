@@ -20,9 +20,10 @@ from envoi.feedback.keeping import AWAY, FAILED, Fate, keep, quarantined
 from envoi.feedback.matching import by_key, by_recipient
 from envoi.feedback.models import NO_KEY, NOBODY, Door, DoorSign, InboundState
 from envoi.feedback.reading import Reading, UnreadableError, keys_in, read
+from envoi.feedback.replies import take_in_reply
 from envoi.feedback.reports import Came, take_in, told
 from envoi.tracking.tokens import MessageRef, TokenSigner
-from envoi.types import DeliveryEvent
+from envoi.types import DeliveryEvent, EventType
 
 log = structlog.get_logger()
 
@@ -69,6 +70,8 @@ class Intake:
         event = told(event, datetime.now(UTC))
         try:
             with self.database.tenant_session(tenant_id) as session:
+                if event.type == EventType.REPLIED:
+                    return take_in_reply(session, came, event)
                 return take_in(session, self._signer, came, event)
         except AWAY:
             raise

@@ -40,6 +40,7 @@ RECORDED = timedelta(seconds=10)
 unknown outcome is looked for by its address."""
 MOST_AT_ONCE = 20_000
 LONGEST_AGO = timedelta(days=30)
+LONGEST_TEXT = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def told(event: DeliveryEvent, now: datetime) -> DeliveryEvent:
         reason=storable(event.reason),
         status=storable(event.status),
         recipient=storable(event.recipient).strip().lower(),
+        text=storable(event.text).strip()[:LONGEST_TEXT],
         channel=storable(event.channel),
         raw="",
     )

@@ -30,6 +30,7 @@ class Source(StrEnum):
 
     ONE_CLICK = "one_click"
     PAGE = "page"
+    REPLY = "reply"
     EMPLOYEE = "employee"
     IMPORT = "import"
     COMPLAINT = "complaint"

@@ -195,6 +195,7 @@ CAPABILITIES = {
     "read_reports": "Reports that a message was read",
     "receives": "Reports come over a connection of its own",
     "webhook": "Reports come to a webhook",
+    "replies": "Passes on what customers answer",
     "idempotent": "The same message sent twice arrives once",
     "batch": "Takes several messages at once",
     "cascade": "Chains channels by itself",
@@ -271,6 +272,9 @@ class EventType(StrEnum):
     COMPLAINED = "complained"
     DEFERRED = "deferred"
     """Still being tried: changes nothing."""
+    REPLIED = "replied"
+    """Somebody has answered: `recipient` is their number, `text` their words. It names no
+    message."""
     UNKNOWN = "unknown"
     """The provider does not know either, or says a word that we do not know: kept raw, changes
     nothing."""
@@ -298,6 +302,7 @@ class DeliveryEvent:
     code: int = 0
     recipient: str = ""
     permanent: bool = False
+    text: str = ""
     channel: str = ""
 
 

@@ -21,7 +21,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             channel="sms",
             settings=HttpSettings,
             factory=HttpAccount,
-            capabilities=frozenset({"webhook", "delivery_reports"}),
+            capabilities=frozenset({"webhook", "delivery_reports", "replies"}),
             webhook=read_report,
             note="What it can do is what its provider can; try it with a few messages first.",
         )

@@ -43,6 +43,15 @@ def _event(settings: HttpSettings, entry: object, text: str) -> DeliveryEvent:
 
     reference, key = at(settings.report_id_at), at(settings.report_key_at)
     word = at(settings.report_status_at)
+    phone, said = at(settings.reply_phone_at), at(settings.reply_text_at)
+    if phone and said and not word:
+        return DeliveryEvent(
+            type=EventType.REPLIED,
+            occurred_at=datetime.now(UTC),
+            recipient=phone,
+            text=said,
+            raw=text[:2_000],
+        )
     if not (reference or key) or not word:
         raise ValueError("The report names no message or no state where the settings look.")
     meanings = {known.casefold(): means for known, means in settings.report_words.items()}

@@ -120,6 +120,15 @@ class HttpSettings(BaseModel):
         title="Reports: what states mean",
         description="One a line: the provider's word, and delivered, read, failed or deferred.",
     )
+    reply_phone_at: str = Field(
+        "", max_length=200, title="Replies: where the customer's number stands"
+    )
+    reply_text_at: str = Field(
+        "",
+        max_length=200,
+        title="Replies: where the text stands",
+        description="Replies come to the same address as reports, and have no state.",
+    )
     report_proof: Proof = Field(Proof.HEADER, title="Reports: shown to be genuine by")
     report_header: str = Field("X-Secret", max_length=100, title="Reports: header of the proof")
     report_secret: SecretStr = Field(

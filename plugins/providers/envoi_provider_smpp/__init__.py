@@ -21,7 +21,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             channel="sms",
             settings=SmppSettings,
             factory=SmppProvider,
-            capabilities=frozenset({"batch", "delivery_reports", "receives"}),
+            capabilities=frozenset({"batch", "delivery_reports", "receives", "replies"}),
             receive=receive,
         )
     ]

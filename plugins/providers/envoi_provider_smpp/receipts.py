@@ -1,4 +1,4 @@
-"""What a delivery receipt says, in every shape that centres give it."""
+"""What a delivery receipt says, in every shape that centres give it, and what people answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from envoi import gsm
 from envoi.types import DeliveryEvent, EventType
-from envoi_provider_smpp.pdu import RECEIPT, RECEIPT_BITS, Address, ShortMessage, Tag
+from envoi_provider_smpp.pdu import RECEIPT, RECEIPT_BITS, UDH, Address, ShortMessage, Tag
+from envoi_provider_smpp.settings import Alphabet
 
 _FIELD = re.compile(
     r"(?<![a-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)\s*:", re.IGNORECASE
@@ -37,14 +38,20 @@ _NUMBERED = {
 }
 _DATES = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
 _LONGEST_CODE = 5
+_OF_PERSONS = (0x00, 0x10)
+"""In `esm_class`, of what a person wrote: a message, or an acknowledgement by hand."""
+_LATIN_CODINGS = (1, 3)
 
 
-def event_of(message: ShortMessage, clock: float | None = None) -> DeliveryEvent:
-    """Read what a centre delivered; what is no receipt, such as a customer's answer, is unknown.
+def event_of(
+    message: ShortMessage, clock: float | None = None, alphabet: Alphabet = Alphabet.GSM
+) -> DeliveryEvent:
+    """Read what a centre delivered: a receipt, or a customer's reply.
 
     Args:
         message: The body of a `deliver_sm`.
         clock: Hours that the centre's times are ahead of UTC; None: now is the time.
+        alphabet: That of texts which name none.
     """
     text = _text(message)
     fields = _fields(text)
@@ -52,6 +59,8 @@ def event_of(message: ShortMessage, clock: float | None = None) -> DeliveryEvent
     state = fields.get("stat", "").upper() or _NUMBERED.get(int.from_bytes(number), "")
     reference = _cstring(message.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"")) or fields.get("id", "")
     if not _is_receipt(message, reference, state):
+        if message.esm_class & RECEIPT_BITS in _OF_PERSONS and message.text:
+            return _reply(message, alphabet)
         reference = state = ""
     error = fields.get("err", "")
     return DeliveryEvent(
@@ -69,6 +78,23 @@ def event_of(message: ShortMessage, clock: float | None = None) -> DeliveryEvent
 def _is_receipt(message: ShortMessage, reference: str, state: str) -> bool:
     """Some centres forget to mark their receipts; who writes both fields means one."""
     return message.esm_class & RECEIPT_BITS == RECEIPT or bool(reference and state)
+
+
+def _reply(message: ShortMessage, alphabet: Alphabet) -> DeliveryEvent:
+    data = message.text
+    if message.esm_class & UDH:
+        data = data[data[0] + 1 :]
+    is_latin = message.coding in _LATIN_CODINGS or (
+        alphabet is Alphabet.LATIN and not message.coding
+    )
+    said = data.decode("latin-1") if is_latin else gsm.text_of(data, message.coding)
+    return DeliveryEvent(
+        type=EventType.REPLIED,
+        occurred_at=datetime.now(UTC),
+        recipient=_recipient(message.source),
+        text=said,
+        raw=said,
+    )
 
 
 def _text(message: ShortMessage) -> str:

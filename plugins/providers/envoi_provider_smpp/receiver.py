@@ -28,7 +28,7 @@ class Reporters:
     """Threads that report receipts; one is answered when the product has written it."""
 
     def __init__(self, settings: SmppSettings, report: Report) -> None:
-        self._clock = settings.clock
+        self._settings = settings
         self._report = report
         self._threads = ThreadPoolExecutor(REPORTERS, thread_name_prefix="smpp-receipts")
         self._failure: BaseException | None = None
@@ -69,7 +69,8 @@ class Reporters:
 
     def _event(self, pdu: Pdu) -> DeliveryEvent:
         try:
-            return event_of(ShortMessage.decode(pdu.body), self._clock)
+            message = ShortMessage.decode(pdu.body)
+            return event_of(message, self._settings.clock, self._settings.alphabet)
         except MalformedError as error:
             # Refused, it would come for ever; a person can read what it was.
             now = datetime.now(UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -20,6 +21,7 @@ from envoi.types import SettingsSpec
 
 M = TypeVar("M", bound=BaseModel)
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _boxes: list[SecretBox] = []
 
 
@@ -36,8 +38,7 @@ def plugin_settings(session: Session | Connection, tenant_id: int, spec: Setting
     """
     kept = kept_settings(session, tenant_id, spec)
     try:
-        secrets = _opened(kept) if kept else {}
-        return spec.settings.model_validate({**known_of(spec, kept), **secrets})
+        return spec.settings.model_validate(known_of(spec, kept, _opened(kept)))
     except ValueError:
         raise ConfigurationError(
             f"The settings of {spec.label} are missing, or no longer suit this version of it."
@@ -55,10 +56,12 @@ def kept_settings(
     return Kept(row.settings, row.secrets, _place(tenant_id, spec)) if row else None
 
 
-def known_of(spec: SettingsSpec[Any], kept: Kept | None) -> dict[str, Any]:
+def known_of(
+    spec: SettingsSpec[Any], kept: Kept | None, secrets: Mapping[str, Any] = _NONE
+) -> dict[str, Any]:
     """Return the stored values of fields that the plugin still has."""
-    fields = spec.settings.model_fields
-    return {name: value for name, value in kept.settings.items() if name in fields} if kept else {}
+    stored = {**(kept.settings if kept else {}), **secrets}
+    return {name: value for name, value in stored.items() if name in spec.settings.model_fields}
 
 
 def save_settings(
@@ -81,10 +84,12 @@ def save_settings(
     session.execute(into.on_conflict_do_update(index_elements=["tenant_id", "name"], set_=row))
 
 
-def _opened(kept: Kept) -> dict[str, Any]:
-    if kept.secrets and not _boxes:
+def _opened(kept: Kept | None) -> Mapping[str, Any]:
+    if kept is None or not kept.secrets:
+        return _NONE
+    if not _boxes:
         raise ConfigurationError("This process has no keys to open the settings of plugins with.")
-    return kept.opened(_boxes[0]) if kept.secrets else {}
+    return kept.opened(_boxes[0])
 
 
 def _place(tenant_id: int, spec: SettingsSpec[Any]) -> str:

@@ -64,7 +64,8 @@ def completed(
     """Check what is given, with the stored secrets where those are left out."""
     secret = secret_fields(model)
     given = {k: v for k, v in values.items() if v != "" or k not in secret}
-    known = kept.readable(box) if kept else {}
+    stored = kept.readable(box) if kept else {}
+    known = {name: value for name, value in stored.items() if name in secret}
     if kept:
         _ask_again(model, kept.settings, known, given)
     return checked(model, {**known, **given})

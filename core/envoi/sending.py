@@ -40,11 +40,15 @@ class MacroRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class MacroCheck:
-    """The argument of a macro in a message that is being written."""
+    """The argument of a macro in a message that is being written.
+
+    `recipients` is how many get the mailing as it was counted last; 0 if it was not.
+    """
 
     connection: Connection
     tenant_id: int
     argument: str
+    recipients: int = 0
 
 
 class DeliveryOutcome(StrEnum):

@@ -95,6 +95,7 @@ def test_it_is_found_with_everything_it_brings(partner: Partner) -> None:
         "limit fieldpost_sundays",
         "macro fieldpost_receipt",
         "menu item fieldpost",
+        "settings fieldpost",
     ]
 
 

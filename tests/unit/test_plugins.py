@@ -27,6 +27,7 @@ from envoi.types import (
     ProviderSpec,
     RuleKindSpec,
     SegmentSourceSpec,
+    SettingsSpec,
 )
 
 Install = Callable[..., None]
@@ -284,6 +285,9 @@ class TestHooks:
     def test_hook_register_migrations(self) -> None:
         found = {info.name: files for info, files in load_plugins().migrations()}
         assert [file.name for file in found["module-promo-codes"]] == ["0001_codes.sql"]
+
+    def test_hook_register_settings(self) -> None:
+        assert isinstance(load_plugins().settings["promo_codes"], SettingsSpec)
 
     def test_hook_register_menu_items(self) -> None:
         item = load_plugins().menu_items["promo_codes"]

@@ -12,6 +12,7 @@ from envoi.content.markup import Kind, attributes, tokens
 from envoi.errors import EnvoiError
 from envoi.library.files import Library
 from envoi.mailings.content import content_warnings, final_content, rendered
+from envoi.mailings.macro_advice import macro_warnings
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.review import Check
 from envoi.mailings.service import variants_of
@@ -45,6 +46,8 @@ def content_checks(
             problems[name] = problems[name] or problem
     if content_warnings(session, mailing):
         problems["variables"] = "No customer has some of the variables, so they stay empty."
+    if warnings := macro_warnings(session, plugins, mailing):
+        problems["macros"] = " ".join(warnings)
     return [Check(name, "what", problem, warning=True) for name, problem in problems.items()]
 
 

@@ -34,6 +34,8 @@ class MacroSpec(Descriptor):
     """The stand-in for an argument."""
     check: Callable[[MacroCheck], str] = field(default=lambda check: "")  # noqa: ARG005
     """Says what keeps an argument from being used, before a mailing starts; "" if nothing does."""
+    warn: Callable[[MacroCheck], str] = field(default=lambda check: "")  # noqa: ARG005
+    """Says what is worth a look before the start, such as a stock that runs out; "" if nothing."""
     hint: str = ""
     """A sentence for marketers: what it gives, and what the argument is."""
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from envoi import hookimpl
 from envoi.sending import DeliveryBatch
-from envoi.types import MacroSpec, MenuItem, SegmentSourceSpec
+from envoi.types import MacroSpec, MenuItem, SegmentSourceSpec, SettingsSpec
 from envoi_module_promo_codes.criteria import ISSUED
 from envoi_module_promo_codes.issuing import PROMO_CODE, note_sent
+from envoi_module_promo_codes.settings import SETTINGS, PromoCodeSettings
 
 if TYPE_CHECKING:
     from envoi.webkit import Blueprint
@@ -32,6 +33,12 @@ def register_migrations() -> Iterable[Path]:
 def register_segment_sources() -> Iterable[SegmentSourceSpec]:
     """Bring the condition on codes that were issued."""
     return [ISSUED]
+
+
+@hookimpl
+def register_settings() -> Iterable[SettingsSpec[PromoCodeSettings]]:
+    """Bring the number of codes below which a group is short of them."""
+    return [SETTINGS]
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from envoi.data import BigInteger, Connection, func, rows, select, update
+from envoi.data import BigInteger, Connection, func, plugin_settings, rows, select, update
 from envoi.sending import (
     DeliveryBatch,
     DeliveryOutcome,
@@ -15,6 +15,7 @@ from envoi.sending import (
     NotIssuedError,
 )
 from envoi.types import MacroSpec
+from envoi_module_promo_codes.settings import SETTINGS
 from envoi_module_promo_codes.tables import CODES, GROUPS
 
 
@@ -46,6 +47,30 @@ def check(asked: MacroCheck) -> str:
     return _problem(_group(asked.connection, asked.tenant_id, asked.argument), asked.argument)
 
 
+def warn(asked: MacroCheck) -> str:
+    """Say where a group has too few codes for the mailing, or few in any case."""
+    left = remaining(asked.connection, asked.tenant_id, asked.argument)
+    if left < asked.recipients:
+        return (
+            f"The group {asked.argument} has {left} promo codes left, and {asked.recipients}"
+            " customers get the mailing. Add codes to it: the mailing pauses when they run out."
+        )
+    if left < plugin_settings(asked.connection, asked.tenant_id, SETTINGS).few:
+        return f"The group {asked.argument} has {left} promo codes left. Add codes to it in time."
+    return ""
+
+
+def remaining(connection: Connection, tenant_id: int, name: str) -> int:
+    """Count the codes of a group that can still be issued."""
+    query = (
+        select(func.count())
+        .select_from(CODES.join(GROUPS, _same_group()))
+        .where(CODES.c.tenant_id == tenant_id, GROUPS.c.name == name)
+        .where(GROUPS.c.deleted_at.is_(None), CODES.c.run_id.is_(None), ~CODES.c.blocked)
+    )
+    return connection.scalar(query) or 0
+
+
 def note_sent(batch: DeliveryBatch) -> None:
     """Write down which codes have left; those of refused messages stay with their customers."""
     left = [m.customer_id for m in batch.messages if m.outcome is DeliveryOutcome.ACCEPTED]
@@ -62,6 +87,7 @@ PROMO_CODE = MacroSpec(
     recall=recall,
     example=lambda argument: "PROMO-CODE",  # noqa: ARG005 (the same for every group)
     check=check,
+    warn=warn,
     hint="A code of a group, one for each customer of a mailing.",
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from envoi.data import Session
+from envoi.data import Session, plugin_settings
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.webkit import (
     Blueprint,
@@ -22,6 +22,7 @@ from envoi.webkit import (
 )
 from envoi.webkit import gettext as _
 from envoi_module_promo_codes import groups
+from envoi_module_promo_codes.settings import SETTINGS
 
 promo_codes = Blueprint(
     "promo_codes", __name__, template_folder="templates", url_prefix="/promo-codes"
@@ -167,10 +168,12 @@ def _day(written: str) -> date | None:
 def _list(problems: Sequence[Problem]) -> Response:
     with current.session() as session:
         found = groups.list_groups(session, current.tenant_id)
+        few = plugin_settings(session, current.tenant_id, SETTINGS).few
     return page(
         "promo_codes/list.html",
         status=422 if problems else 200,
         groups=found,
+        few=few,
         problems=problems,
         name=request.form.get("name", ""),
     )

@@ -1,0 +1,50 @@
+"""What the macros of a message warn of before it is sent to so many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import product
+
+from sqlalchemy.orm import Session
+
+from envoi.audience.volume import Volume
+from envoi.content.kit import Kit
+from envoi.content.macros import MacroCall
+from envoi.errors import EnvoiError
+from envoi.library.files import Library
+from envoi.mailings.cascade import channels_of
+from envoi.mailings.content import CHECKED_WITH, final_content, validate_content
+from envoi.mailings.models import Mailing
+from envoi.mailings.service import variants_of
+from envoi.plugins import Plugins, fence
+from envoi.sending import MacroCheck
+
+
+def macro_warnings(session: Session, plugins: Plugins, mailing: Mailing) -> list[str]:
+    """Return what the macros of all variants and steps say; a broken variant says nothing."""
+    volume = Volume.from_document(mailing.volume)
+    found = []
+    for call in sorted(set(_calls(session, plugins, mailing))):
+        check = MacroCheck(
+            connection=session.connection(),
+            tenant_id=mailing.tenant_id,
+            argument=call.argument,
+            recipients=volume.recipients if volume else 0,
+        )
+        warn = partial(plugins.macros[call.name].warn, check)
+        found.append(str(fence(plugins, "macro", call.name, warn)))
+    return [words for words in found if words]
+
+
+def _calls(session: Session, plugins: Plugins, mailing: Mailing) -> Iterator[MacroCall]:
+    steps = enumerate(channels_of(mailing), start=1)
+    for variant, (step, channel) in product(variants_of(session, mailing), steps):
+        kit = Kit(Library(session, mailing.tenant_id, ""), plugins.macros)
+        with suppress(EnvoiError):
+            final = final_content(session, plugins, mailing, variant, step)
+            content = validate_content(plugins, channel, final)
+            compiled = partial(plugins.channels[channel].compile, content, CHECKED_WITH, kit)
+            fence(plugins, "channel", channel, compiled)
+            yield from kit.calls

@@ -5,36 +5,26 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from chains import Chain, add_gateways, chain_plugins
-from envoi.audience.collection import collect
+from chains import Chain, a_cascade, chain_plugins, let_pass, phone, send, step
 from envoi.audience.volume import Volume
 from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.cascade import move_on
-from envoi.delivery.circuit import BackOff
 from envoi.delivery.models import (
     Message,
     MessageState,
     Run,
-    RunBlock,
-    RunKind,
     RunStatus,
     Stage,
 )
-from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run, progress
-from envoi.delivery.sender import SenderSession
-from envoi.delivery.sending import Engine
-from envoi.delivery.steps import StepContent
+from envoi.delivery.runs import get_run, progress
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import Door
 from envoi.installation import Installation
@@ -58,71 +48,12 @@ def site(database: Database, chain: Chain, tmp_path: Path) -> Installation:
     return an_installation(database, chain_plugins(chain), tmp_path)
 
 
-def step(channel: str, **fields: Any) -> StepContent:
-    return StepContent(channel=channel, contents=[{"text": f"By {channel}"}], **fields)
-
-
-def a_cascade(
-    site: Installation, tenant_id: int, first: str, *then: StepContent, **settings: Any
-) -> Run:
-    """A run by these channels to everybody, collected."""
-    add_gateways(site, tenant_id, [first, *(one.channel for one in then)])
-    frozen = RunSettings(
-        variants=[VariantContent(number=1, content={"text": f"By {first}"})],
-        steps=list(then),
-        links_url="http://links.test",
-        resends_unconfirmed=False,
-        **settings,
-    )
-    with site.database.tenant_session(tenant_id) as session:
-        run = create_run(
-            session,
-            tenant_id,
-            mailing_id=None,
-            kind=RunKind.MAILING,
-            channel=first,
-            gateway_id=None,
-            settings=frozen,
-            now=datetime.now(UTC),
-        )
-    collect(site.database, site.plugins, tenant_id, run.id)
-    return run
-
-
-@contextmanager
-def an_engine(site: Installation) -> Iterator[Engine]:
-    with SenderSession(site.database, site.settings.data_dir, 1) as sender:
-        engine = Engine(site, sender, BackOff(first=0.01))
-        yield engine
-        engine.connections.close_idle(0)
-
-
-def send(site: Installation, run: Run) -> None:
-    """Send what is due, of whichever step."""
-    with an_engine(site) as engine:
-        engine.send_run(run.tenant_id, run.id, lambda: False)
-
-
 def report(site: Installation, run: Run, customer_id: int, kind: EventType, at_step: int) -> None:
     """Report an event of a customer's message."""
     ref = MessageRef(run.tenant_id, run.id, customer_id, run.launched_on, at_step, 1)
     event = DeliveryEvent(type=kind, occurred_at=datetime.now(UTC))
     with site.database.tenant_session(run.tenant_id) as session:
         apply(session, ref, event, Door.WEBHOOK)
-
-
-def let_pass(site: Installation, run: Run, minutes: float) -> None:
-    """Let time pass for what was sent, and for when it is looked at."""
-    m, block = table(Message), table(RunBlock)
-    past = timedelta(minutes=minutes)
-    mine = (m.c.tenant_id == run.tenant_id, m.c.run_id == run.id)
-    with site.database.tenant_session(run.tenant_id) as session:
-        accepted = update(m).where(*mine, m.c.launched_on == run.launched_on)
-        session.execute(accepted.values(accepted_at=m.c.accepted_at - past))
-        theirs = (block.c.tenant_id == run.tenant_id, block.c.run_id == run.id)
-        looked_at = update(block).where(*theirs, block.c.moves_at.is_not(None))
-        moments = {name: block.c[name] - past for name in ("moves_at", "claimed_at")}
-        session.execute(looked_at.values(moments))
 
 
 def people(site: Installation, run: Run) -> dict[str, int]:
@@ -147,10 +78,6 @@ def ledger(site: Installation, run: Run) -> dict[tuple[int, int], MessageState]:
 def course(site: Installation, run: Run) -> RunStatus:
     with site.database.tenant_session(run.tenant_id) as session:
         return RunStatus(get_run(session, run.tenant_id, run.id).status)
-
-
-def phone(number: int) -> str:
-    return f"+4915{100_000_000 + number}"
 
 
 def test_the_next_message_follows_whom_the_first_did_not_reach(

@@ -97,6 +97,7 @@ class FurtherStep:
     rendering: Rendering
     recheck: Recheck
     prices: PriceList
+    counts_parts: bool
 
     def render(self, message: ClaimedMessage, person: Person) -> tuple[NextMessage, Later]:
         """Make the message of the step with its price; raise what the content raises."""
@@ -109,7 +110,8 @@ class FurtherStep:
             payload=made.payload,
             parts=made.parts,
         )
-        return then, Later(self.number, made.parts, self.prices.of(made.address) * made.parts)
+        parts = made.parts if self.prices or self.counts_parts else 0
+        return then, Later(self.number, parts, self.prices.of(made.address) * parts)
 
 
 def may_follow(
@@ -142,7 +144,8 @@ def note_handed_over(
     session: Session, key: BlockKey, gateway_id: int, outcomes: Sequence[Outcome]
 ) -> None:
     """Keep what the further steps of a block's messages cost, should the provider come to them."""
-    found = [(o, later) for o in outcomes if o.state in _TAKEN for later in o.further]
+    taken = [o for o in outcomes if o.state in _TAKEN]
+    found = [(o, later) for o in taken for later in o.further if later.parts]
     if not found:
         return
     new = rows(

@@ -20,7 +20,7 @@ from envoi.customers.devices import device_at
 from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
-from envoi.delivery.gateways import get_gateway, open_gateway
+from envoi.delivery.gateways import default_gateway, get_gateway, open_gateway
 from envoi.delivery.handover import FurtherStep, as_next, further_messages, takes_over
 from envoi.delivery.macros import Macros
 from envoi.delivery.models import Gateway, Run, RunKind
@@ -290,7 +290,10 @@ def _further(
         return []
     found = []
     for number, content in enumerate(behind, start=step + 1):
-        own = content.gateway_id and session.get(Gateway, (run.tenant_id, content.gateway_id))
+        chosen = (run.tenant_id, content.gateway_id or 0)
+        own = session.get(Gateway, chosen) or default_gateway(
+            session, run.tenant_id, content.channel
+        )
         found.append(
             FurtherStep(
                 number,
@@ -298,6 +301,7 @@ def _further(
                 renderings[number],
                 recheck_of_run(plugins, run, number),
                 PriceList(prices_of(own) if own else PriceTable()),
+                _channel(plugins, content.channel).length is not None,
             )
         )
     return found

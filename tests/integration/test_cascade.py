@@ -171,6 +171,8 @@ def test_a_chain_of_three_and_a_late_success(
     assert move_on(site.database, tenant_id, run.id) == 1
     send(site, run)
     assert chain.got("letter") == {"c-2@mail2.test": 1}
+    let_pass(site, run, 31)
+    assert move_on(site.database, tenant_id, run.id) == 0, "the first has got the first message"
     with site.database.tenant_session(tenant_id) as session:
         counted = progress(session, tenant_id, run.id)
         steps = steps_of(session, get_run(session, tenant_id, run.id))
@@ -180,6 +182,37 @@ def test_a_chain_of_three_and_a_late_success(
         (3, 1, 1, 1),
         (1, 0, 0, 0),
     ]
+
+
+def test_what_waits_does_not_leave_once_the_message_before_has_arrived(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    """A message may wait for the morning while the one before it is delivered at night."""
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 4, phones=True)
+    run = a_cascade(site, tenant_id, "chat", step("text"))
+    send(site, run)
+    let_pass(site, run, 11)
+    assert move_on(site.database, tenant_id, run.id) == 4
+    found = people(site, run)
+    report(site, run, found["1"], EventType.DELIVERED, 1)
+    report(site, run, found["2"], EventType.READ, 1)
+    report(site, run, found["3"], EventType.FAILED, 1)
+    send(site, run)
+    assert chain.got("text") == {phone(3): 1, phone(4): 1}
+    states = ledger(site, run)
+    assert {n: states[number, 2] for n, number in found.items()} == {
+        "1": MessageState.CANCELLED,
+        "2": MessageState.CANCELLED,
+        "3": MessageState.ACCEPTED,
+        "4": MessageState.ACCEPTED,
+    }
+    assert move_on(site.database, tenant_id, run.id) == 0
+    send(site, run)
+    assert course(site, run) == RunStatus.SENT
+    with site.database.tenant_session(tenant_id) as session:
+        counted = progress(session, tenant_id, run.id)
+    assert (counted.recipients, counted.accepted) == (4, 4)
 
 
 FATES = ("refused", "failed", "late failure", "silent", "delivered", "read", "late", "unknown")
@@ -224,6 +257,7 @@ def test_many_customers_with_scripted_outcomes(
     go_on()
     let_pass(site, run, 6)
     go_on()
+    send(site, run)
     tell("late", EventType.DELIVERED)
     for _ in range(2):
         go_on()

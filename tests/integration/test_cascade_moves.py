@@ -97,9 +97,11 @@ def naive(chain: Chain, messages: Sequence[Sent]) -> int | None:
     if last.step == STEPS:
         return None
     wait, success = chain.waits[last.step - 1], chain.success[last.step - 1]
-    read = last.opened
-    if read or (success is not Success.READ and last.delivered):
-        return None
+    for sent in messages:
+        # However late: whom an earlier message has reached needs no other one.
+        awaited = chain.success[sent.step - 1]
+        if sent.opened or (awaited is not Success.READ and sent.delivered):
+            return None
     kept_out = last.state is _S.BLOCKED and last.stage is not Stage.POLICY
     late = last.accepted is not None and last.accepted >= wait and success is not Success.TAKEN
     if last.state is _S.FAILED or last.bounced or kept_out or late:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     DateTime,
     Integer,
     Row,
@@ -32,13 +33,17 @@ from sqlalchemy.orm import Session
 
 from envoi.db import Database, table
 from envoi.delivery.blocks import BlockKey, messages_of_run, new_block, rows
+from envoi.delivery.claim import Recheck, Verdict
 from envoi.delivery.models import Message, MessageState, Run, RunBlock, RunStatus, Stage
 from envoi.delivery.runs import RunSettings, get_run
-from envoi.delivery.states import OPEN_STATES
+from envoi.delivery.states import OPEN_STATES, leave_unconfirmed, move
 from envoi.delivery.steps import StepContent, has_next
 from envoi.failpoints import Place, hit
 from envoi.jobs import Work, announce, withdraw
 from envoi.tracking.tokens import MessageRef
+
+REACHED = "reached"
+"""In `message.detail`: it did not leave, because an earlier step's message arrived first."""
 
 MOST_BLOCKS = 100
 """So many blocks are looked at in one transaction."""
@@ -75,12 +80,48 @@ def move_some(session: Session, tenant_id: int, run_id: int, now: datetime) -> t
     followed = 0
     for place, then in enumerate(frozen.steps, start=1):
         numbers = [block.number for block in blocks if block.step == place]
-        found = _to_follow(session, run, place, then, numbers, now)
+        found = _to_follow(session, run, frozen.steps[:place], numbers, now)
         _let_follow(session, run, place + 1, found, frozen.block_size)
         _look_again(session, run, then, numbers, now)
         followed += len(found)
     _announce(session, run)
     return followed, len(blocks) == MOST_BLOCKS
+
+
+def unless_reached(run: Run, step: int, recheck: Recheck) -> Recheck:
+    """Return a re-check that first lets go whom an earlier step has reached after all.
+
+    A message may wait for long before it leaves, for the night to end for example.
+    """
+    steps = RunSettings.model_validate(run.settings).steps[: step - 1]
+    m = table(Message).c
+    reached = (messages_of_run(run), m.step == step, _is_reached(run, steps))
+    needless = move(MessageState.READY, MessageState.CANCELLED, detail=REACHED).where(*reached)
+    needless = needless.returning(m.customer_id)
+
+    def asked(connection: Connection, customer_ids: Sequence[int]) -> Sequence[Verdict]:
+        these = m.customer_id.in_(customer_ids)
+        connection.execute(leave_unconfirmed().where(*reached, these))
+        gone = set(connection.scalars(needless.where(these)))
+        left = [number for number in customer_ids if number not in gone]
+        return [*(Verdict(number, None, None, None) for number in gone), *recheck(connection, left)]
+
+    return asked
+
+
+def _is_reached(run: Run, steps: Sequence[StepContent]) -> ColumnElement[bool]:
+    """Whether one of a customer's messages made the step after it needless."""
+    m, earlier = table(Message).c, table(Message).alias("earlier")
+    e = earlier.c
+    successes = [and_(e.step == n, s.succeeded(earlier)) for n, s in enumerate(steps, start=1)]
+    query = select(literal(1)).where(
+        e.tenant_id == run.tenant_id,
+        e.run_id == run.id,
+        e.launched_on == run.launched_on,
+        e.customer_id == m.customer_id,
+        or_(*successes),
+    )
+    return query.exists()
 
 
 def look_again(session: Session, ref: MessageRef) -> None:
@@ -132,11 +173,12 @@ def _failed() -> ColumnElement[bool]:
 
 
 def _to_follow(
-    session: Session, run: Run, step: int, then: StepContent, numbers: list[int], now: datetime
+    session: Session, run: Run, steps: Sequence[StepContent], numbers: list[int], now: datetime
 ) -> Sequence[Row[int, int | None]]:
-    """Customers of these blocks whose next message is due, with their variant."""
+    """Customers of these blocks whose message of the last of these steps is due."""
     if not numbers:
         return []
+    step, then = len(steps), steps[-1]
     m, next_one = table(Message).c, table(Message).alias("next_one").c
     overdue = and_(_out(), m.accepted_at <= now - then.wait)
     follows = select(literal(1)).where(
@@ -151,7 +193,7 @@ def _to_follow(
         m.block.in_(numbers),
         m.step == step,
         or_(_failed(), overdue),
-        ~then.succeeded(),
+        ~_is_reached(run, steps),
         ~follows.exists(),
     )
     return session.execute(query.order_by(m.customer_id)).all()

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from envoi.audience.recheck import recheck_of_run
 from envoi.content.kit import Kit
 from envoi.customers.devices import device_at
+from envoi.delivery.cascade import unless_reached
 from envoi.delivery.circuit import GatewayKey
 from envoi.delivery.claim import ClaimedMessage, Recheck, Verdict
 from envoi.delivery.connections import PoolKey
@@ -312,7 +313,9 @@ def _recheck(
 ) -> Recheck:
     if run.kind == RunKind.TEST:
         return _allow_all
-    checks = recheck_of_run(plugins, run, step)
+    checks: Recheck = recheck_of_run(plugins, run, step)
+    if step > 1:
+        checks = unless_reached(run, step, checks)
     if quota is None:
         return checks
     # A day's allowance asks for addresses alone, however much the content shows.

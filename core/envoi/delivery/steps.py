@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Text, case, cast, func, or_
+from sqlalchemy import ColumnElement, FromClause, Text, case, cast, func, or_
 
 from envoi.db import table
 from envoi.delivery.models import Message, Run
@@ -56,9 +56,9 @@ class StepContent(BaseModel):
         """How long the message before may take."""
         return timedelta(minutes=self.wait_minutes)
 
-    def succeeded(self) -> ColumnElement[bool]:
-        """The condition on `message` that makes this step needless."""
-        m = table(Message).c
+    def succeeded(self, messages: FromClause | None = None) -> ColumnElement[bool]:
+        """The condition on `message`, or another name of it, that makes this step needless."""
+        m = (table(Message) if messages is None else messages).c
         return or_(*(m[sign].is_not(None) for sign in _SIGNS[self.success]))
 
     @property

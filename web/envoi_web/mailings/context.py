@@ -16,6 +16,7 @@ from envoi.audience.estimate import CONTROL, DEFERRED, ELIGIBLE, RECIPIENTS, SEG
 from envoi.audience.stages import BY_ADDRESS, AddressIssue
 from envoi.audience.volume import Line, Volume
 from envoi.audience.window import OUTSIDE_WINDOW
+from envoi.delivery.cascade import REACHED
 from envoi.delivery.models import MessageState, Stage
 from envoi.mailings.audience import has_source
 from envoi.mailings.headline import headline
@@ -43,6 +44,7 @@ DETAIL_LABELS = {
     AddressIssue.QUALITY: lazy_gettext("by its quality code"),
     AddressIssue.LANDLINE: lazy_gettext("landline"),
     BY_ADDRESS: lazy_gettext("another customer with this address"),
+    REACHED: lazy_gettext("an earlier message arrived"),
     OUTSIDE_WINDOW: lazy_gettext("the sending window is closed"),
 }
 SHOWN_STATES = {

@@ -9,16 +9,11 @@ from typing import Any
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC
 from envoi.demo.services import AZURE_HUB, HMS_CLIENT, RUSTORE_PROJECT, RUSTORE_TOKEN
 from envoi.types import Device, Outgoing
-from envoi_provider_apns.provider import ApnsProvider
-from envoi_provider_apns.settings import ApnsSettings
-from envoi_provider_azure.provider import AzureProvider
-from envoi_provider_azure.settings import AzureSettings
-from envoi_provider_fcm.provider import FcmProvider
-from envoi_provider_fcm.settings import FcmSettings
-from envoi_provider_hms.provider import HmsProvider
-from envoi_provider_hms.settings import HmsSettings
-from envoi_provider_rustore.provider import RuStoreProvider
-from envoi_provider_rustore.settings import RuStoreSettings
+from envoi_provider_apns.provider import ApnsAccount, ApnsSettings
+from envoi_provider_azure.provider import AzureAccount, AzureSettings
+from envoi_provider_fcm.provider import FcmAccount, FcmSettings
+from envoi_provider_hms.provider import HmsAccount, HmsSettings
+from envoi_provider_rustore.provider import RuStoreAccount, RuStoreSettings
 from envoi_simulators.azure import AzureService
 from envoi_simulators.hms import HmsService
 from envoi_simulators.push_services import PushServices
@@ -41,21 +36,19 @@ def rustore_values(services: PushServices) -> dict[str, Any]:
     return {**ours, "url": services.url}
 
 
-def provider_of(
-    service: str, services: PushServices
-) -> FcmProvider | ApnsProvider | RuStoreProvider:
+def provider_of(service: str, services: PushServices) -> FcmAccount | ApnsAccount | RuStoreAccount:
     """An account of a service by its name."""
     if service == "rustore":
-        return RuStoreProvider(RuStoreSettings.model_validate(rustore_values(services)))
+        return RuStoreAccount(RuStoreSettings.model_validate(rustore_values(services)))
     if service == "fcm":
-        return FcmProvider(FcmSettings.model_validate(fcm_values(services)))
-    return ApnsProvider(ApnsSettings.model_validate(apns_values(services)))
+        return FcmAccount(FcmSettings.model_validate(fcm_values(services)))
+    return ApnsAccount(ApnsSettings.model_validate(apns_values(services)))
 
 
-def hms_provider(service: HmsService) -> HmsProvider:
+def hms_provider(service: HmsService) -> HmsAccount:
     """An account of Huawei's."""
     ours = {"client_id": HMS_CLIENT, "client_secret": service.key, "title": "Fieldmarket"}
-    return HmsProvider(HmsSettings.model_validate({**ours, "url": service.url}))
+    return HmsAccount(HmsSettings.model_validate({**ours, "url": service.url}))
 
 
 def azure_values(service: AzureService) -> dict[str, Any]:
@@ -64,9 +57,9 @@ def azure_values(service: AzureService) -> dict[str, Any]:
     return {**ours, "url": service.url}
 
 
-def azure_provider(service: AzureService) -> AzureProvider:
+def azure_provider(service: AzureService) -> AzureAccount:
     """A hub of Azure's."""
-    return AzureProvider(AzureSettings.model_validate(azure_values(service)))
+    return AzureAccount(AzureSettings.model_validate(azure_values(service)))
 
 
 def message_to(service: str, number: int, token: str = "", **fields: Any) -> Outgoing:

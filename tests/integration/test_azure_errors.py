@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from envoi.delivery.services import Account, Services
 from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.types import BatchConnection, Device, SendResult, SendStatus
-from envoi_provider_azure.settings import AzureSettings
+from envoi_provider_azure.provider import AzureSettings
 from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
 from factories.push import azure_provider, message_to, push_message

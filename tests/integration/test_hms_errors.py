@@ -86,7 +86,7 @@ def test_a_success_in_part_that_lists_nobody_is_a_success(service: HmsService) -
 def test_what_a_person_mends_at_huawei(service: HmsService, code: str) -> None:
     with pytest.raises(PermanentProviderError) as found:
         send(service, NEEDS_A_PERSON[code])
-    assert "Huawei does not let this app in" in str(found.value)
+    assert "Huawei refuses the account" in str(found.value)
 
 
 def test_illegal_tokens_drop_nothing_before_the_app_is_known_to_be_right(

@@ -18,6 +18,7 @@ from envoi.outgoing.account import (
 from envoi.outgoing.addresses import allow_private, connect, is_public
 from envoi.outgoing.exchange import Client, Request, Result, Unanswered, judged
 from envoi.outgoing.http import Answer, HttpClient
+from envoi.outgoing.push import apple_body, apple_headers, push_parts
 
 __all__ = [
     "AccountSettings",
@@ -35,8 +36,11 @@ __all__ = [
     "WebAccount",
     "WebConnection",
     "allow_private",
+    "apple_body",
+    "apple_headers",
     "by_status",
     "connect",
     "is_public",
     "judged",
+    "push_parts",
 ]

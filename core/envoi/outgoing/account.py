@@ -19,7 +19,7 @@ from envoi.types import Outgoing, SendResult, SendStatus
 ANSWER_SECONDS = 15.0
 TEST_SECONDS = 10.0
 
-_STRANGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_STRANGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading an answer raises that is not as documented."""
 
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+$", max_length=200, title="Address")]
@@ -139,21 +139,24 @@ class WebAccount(ABC):
 
     def judge(self, answer: Answer) -> SendResult:
         """Say what an answer means for its message; raise where it is about the account."""
-        self._require_account(answer)
         try:
+            self._require_account(answer)
             result = self.meaning(answer)
         except _STRANGE:
             return SendResult(status=SendStatus.UNKNOWN, code=answer.status, raw=answer.raw)
         self.has_taken = self.has_taken or result.status is SendStatus.ACCEPTED
         return result
 
+    def refusal(self, answer: Answer) -> PermanentProviderError:
+        """Say that the service does not take the account, and what to check."""
+        return PermanentProviderError(
+            f"{self.name} refuses the account or the address (HTTP {answer.status}). {self.advice}",
+            raw=answer.raw,
+        )
+
     def _require_account(self, answer: Answer) -> None:
         if self.is_refused(answer):
-            raise PermanentProviderError(
-                f"{self.name} refuses the account or the address (HTTP {answer.status})."
-                f" {self.advice}",
-                raw=answer.raw,
-            )
+            raise self.refusal(answer)
         if self.is_busy(answer):
             wait = self._wait(answer)
             self._rests_until = max(self._rests_until, monotonic() + (wait or 0))

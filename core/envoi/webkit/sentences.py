@@ -26,6 +26,7 @@ WITH_VALUES = (
     _("{server} has not answered: {words}"),
     _("{server} asks us to wait (HTTP {status})."),
     _("{server} asked us to wait."),
+    _("{server} gives no token of access at the moment. Try again later."),
     _("{server} does not answer as it should. Check the address, or try again later."),
     _("{server} answered as it should: {words}"),
     _(
@@ -48,7 +49,6 @@ WITH_VALUES = (
         "The message has {bytes} bytes, and push services take {most}; a Cyrillic letter is two,"
         " an emoji four. Shorten it here."
     ),
-    _("APNs refuses the account: {reason}. Check key, team and bundle ID."),
     _("No app has registered this token: {token}. Put its service before it, as in fcm:TOKEN."),
     _("A key has a name of 1 to {most} characters, best that of the system."),
     # Limits of gateways.

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_apns.provider import ApnsProvider
-from envoi_provider_apns.settings import ApnsSettings
+from envoi_provider_apns.provider import ApnsAccount, ApnsSettings
 
 
 @hookimpl
@@ -19,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Apple Push Notification service",
             channel="push",
             settings=ApnsSettings,
-            factory=ApnsProvider,
+            factory=ApnsAccount,
             service="apns",
             capabilities=frozenset({"batch", "images"}),
             note="Delivery and opens are told by your app, over the API. Written from the public"

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_azure.provider import AzureProvider
-from envoi_provider_azure.settings import AzureSettings
+from envoi_provider_azure.provider import AzureAccount, AzureSettings
 
 
 @hookimpl
@@ -19,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Azure Notification Hubs",
             channel="push",
             settings=AzureSettings,
-            factory=AzureProvider,
+            factory=AzureAccount,
             service="",
             capabilities=frozenset({"batch", "images"}),
             note="Delivery and opens are told by your app, over the API. Written from the public"

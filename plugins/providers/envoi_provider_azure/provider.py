@@ -1,90 +1,141 @@
-"""Hands messages to a hub, many at once; what becomes of them there it does not answer."""
+"""Azure Notification Hubs by direct send; what becomes of messages there it does not answer."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 from urllib.parse import quote_plus, urlsplit
 
-from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http1 import Http1Client
-from envoi.outgoing import Answer, Result, judged
-from envoi.types import Connection, Device, Outgoing, SendResult, SendStatus
-from envoi_provider_azure.messages import FORMATS, written
-from envoi_provider_azure.settings import AzureSettings
+from pydantic import Field
+
+from envoi.access import readable
+from envoi.outgoing import (
+    AccountSettings,
+    Answer,
+    Client,
+    Request,
+    Secret,
+    TestAddress,
+    WebAccount,
+    apple_body,
+    apple_headers,
+    push_parts,
+)
+from envoi.types import Device, Outgoing, SendResult, SendStatus
 
 ACCESS_SECONDS = 3_600
+FORMATS = {"fcm": "FcmV1", "apns": "apple"}
+"""What Azure calls the services that it hands on to."""
 
-_NOBODY = Device(id=0, service="apns", token="0" * 64)
-_SHOWN = b'{"title":"","text":"Envoi","image":"","link":"","data":{}}'
-_OTHERS = "The hub serves devices of FCM and APNs only; this one is of another service."
-_MOST_RAW = 500
+_NOBODY = Outgoing(
+    key="test",
+    address="0" * 64,
+    sender="",
+    payload=b'{"title":"","text":"Envoi","image":"","link":"","data":{}}',
+    devices=(Device(id=0, service="apns", token="0" * 64),),
+)
+_OTHERS = SendResult(
+    status=SendStatus.REFUSED,
+    raw="The hub serves devices of FCM and APNs only; this one is of another service.",
+)
+_PARTS = re.compile(
+    r"Endpoint=sb://(?P<host>[A-Za-z0-9.-]+)/?;"
+    r"SharedAccessKeyName=(?P<name>[^;\s]+);SharedAccessKey=(?P<key>[^;\s]+);?"
+)
 
 
-class AzureProvider:
+def access_of(typed: str) -> Mapping[str, str]:
+    """Read a connection string: the namespace's `host`, a policy's `name` and `key`."""
+    if found := _PARTS.fullmatch(typed):
+        return found.groupdict()
+    raise ValueError("it has other parts")
+
+
+class AzureSettings(AccountSettings):
+    """A hub and how to get in."""
+
+    hub: str = Field(
+        pattern=r"^[A-Za-z0-9./_-]{1,260}$",
+        title="Name of the hub",
+        description="The hub's own, not that of its namespace.",
+    )
+    connection_string: Annotated[
+        Secret,
+        readable(
+            access_of,
+            "This is no connection string. It begins with Endpoint=sb:// and has a key.",
+        ),
+    ] = Field(
+        title="Connection string",
+        description="In Azure open the hub, Access Policies: of one with the right Send.",
+    )
+    url: TestAddress = ""
+
+
+class AzureAccount(WebAccount):
     """A hub."""
 
+    name = "Azure"
+    advice = "Check hub, connection string and the hub's quota."
+    batch_size = 100
+
     def __init__(self, settings: AzureSettings) -> None:
-        self._access, self._hub = settings.access, settings.hub
-        self._url = settings.url or f"https://{self._access['host']}"
-        self._path = f"/{settings.hub}/messages/?direct&api-version=2015-04"
-        self._rests_until = 0.0
+        self._access = access_of(settings.connection_string.get_secret_value())
+        super().__init__(settings.url or f"https://{self._access['host']}")
+        self._hub = settings.hub
 
-    def connect(self) -> Connection:
-        """See whether the service is there."""
-        client = Http1Client(self._url)
-        try:
-            client.connect()
-        except BaseException:
-            client.close()
-            raise
-        return _AzureConnection(self, client)
-
-    def test(self) -> str:
+    def question(self) -> Request:
         """Hand over a message to nobody: that the hub looks at it shows that the key is right."""
-        connection = _AzureConnection(self, Http1Client(self._url))
-        token = _NOBODY.token
-        try:
-            result = connection.send(
-                Outgoing(key="test", address=token, sender="", payload=_SHOWN, devices=(_NOBODY,))
-            )
-        finally:
-            connection.close()
-        if result.status not in (SendStatus.ACCEPTED, SendStatus.REFUSED):
-            raise TemporaryProviderError("Azure does not answer as it should.", raw=result.raw)
-        return f"The hub lets us in. Azure said: {result.raw}"
+        return self.written(_NOBODY)
 
-    def ask(self, client: Http1Client, messages: Sequence[Outgoing]) -> list[Result]:
-        """Send messages; while Azure asked us to wait, raise instead."""
-        if (left := self._rests_until - time.monotonic()) > 0:
-            raise TemporaryProviderError("Azure asked us to wait.", retry_after=left)
-        access = self._signed()
-        services = [message.devices[0].service for message in messages]
-        return client.exchange(
-            [written(m, s, self._path, access) for m, s in zip(messages, services, strict=True)]
-        )
+    def is_well(self, answer: Answer) -> bool:
+        """Whether the hub has taken the message, or found that nobody can be told."""
+        return answer.status in (200, 201, 400)
 
-    def judge(self, answer: Answer) -> SendResult:
-        """Say what an answer means for its message; raise where it is about the account."""
-        status = answer.status
-        raw = f"HTTP {status} {answer.body.decode('utf-8', 'replace')[:_MOST_RAW]}".strip()
+    def hand_over(self, client: Client, messages: Sequence[Outgoing]) -> Sequence[SendResult]:
+        """Hand over what is to devices that Azure knows, each by a request of its own."""
+        ours = [message for message in messages if message.devices[0].service in FORMATS]
+        found = iter(super().hand_over(client, ours))
+        return [next(found) if m.devices[0].service in FORMATS else _OTHERS for m in messages]
+
+    def written(self, message: Outgoing) -> Request:
+        """Write a message for the platform of its device."""
+        service = message.devices[0].service
+        headers = {
+            "authorization": self._signed(),
+            "servicebusnotification-format": FORMATS[service],
+            "servicebusnotification-devicehandle": message.address,
+        }
+        if service == "apns":
+            headers |= apple_headers(message)
+            if message.lifetime_seconds:
+                until = datetime.now(UTC) + timedelta(seconds=message.lifetime_seconds)
+                headers["servicebusnotification-apns-expiry"] = until.isoformat(timespec="seconds")
+        body = apple_body(message) if service == "apns" else _google_body(message)
+        path = f"/{self._hub}/messages/?direct&api-version=2015-04"
+        return Request.of_json(path, body, headers)
+
+    def is_refused(self, answer: Answer) -> bool:
+        """Whether it is the hub or its key that is refused."""
+        return answer.status in (401, 403, 404)
+
+    def is_busy(self, answer: Answer) -> bool:
+        """Whether all messages have to wait."""
+        return answer.status in (429, 503)
+
+    def meaning(self, answer: Answer) -> SendResult:
+        """Say what a status means; no answer drops a device."""
+        status, raw = answer.status, answer.raw
         if status in (200, 201):
             place = urlsplit(answer.headers.get("location", "")).path.rpartition("/")[2]
             name = place or answer.headers.get("trackingid", "")
-            return SendResult(
-                status=SendStatus.ACCEPTED, code=status, provider_id=name, raw=f"{raw} {name}"
-            )
-        if status in (429, 503):
-            wait = answer.retry_after
-            self._rests_until = max(self._rests_until, time.monotonic() + (wait or 0))
-            words = "Azure takes no more messages at the moment."
-            raise TemporaryProviderError(words, raw=raw, retry_after=wait)
-        if status in (401, 403, 404):
-            words = "Azure does not let us in. Check hub, connection string and the hub's quota."
-            raise PermanentProviderError(words, raw=raw)
+            return SendResult(status=SendStatus.ACCEPTED, code=status, provider_id=name, raw=raw)
         is_for_now = status >= 500 or status < 400
         outcome = SendStatus.REFUSED_NOW if is_for_now else SendStatus.REFUSED
         return SendResult(status=outcome, code=status, raw=raw)
@@ -100,26 +151,9 @@ class AzureProvider:
         return f"SharedAccessSignature sr={place}&sig={signature}&se={until}&skn={name}"
 
 
-class _AzureConnection:
-    """Kept connections over which many messages are on their way at once."""
-
-    batch_size = 100
-
-    def __init__(self, provider: AzureProvider, client: Http1Client) -> None:
-        self._provider, self._client = provider, client
-
-    def send(self, message: Outgoing) -> SendResult:
-        """Hand one message over."""
-        return self.send_batch([message])[0]
-
-    def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Hand messages over; raise only when Azure has taken or refused none of them."""
-        ours = [message for message in messages if message.devices[0].service in FORMATS]
-        answers = judged(self._provider.ask(self._client, ours), self._provider.judge)
-        found = iter(answers)
-        other = SendResult(status=SendStatus.REFUSED, raw=_OTHERS)
-        return [next(found) if m.devices[0].service in FORMATS else other for m in messages]
-
-    def close(self) -> None:
-        """Hang up."""
-        self._client.close()
+def _google_body(message: Outgoing) -> Mapping[str, Any]:
+    shown, data = push_parts(message)
+    android: dict[str, Any] = {"priority": "HIGH", "notification": {"tag": message.key}}
+    if message.lifetime_seconds:
+        android["ttl"] = f"{message.lifetime_seconds}s"
+    return {"message": {"notification": shown, "data": data, "android": android}}

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_fcm.provider import FcmProvider
-from envoi_provider_fcm.settings import FcmSettings
+from envoi_provider_fcm.provider import FcmAccount, FcmSettings
 
 
 @hookimpl
@@ -19,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Firebase Cloud Messaging",
             channel="push",
             settings=FcmSettings,
-            factory=FcmProvider,
+            factory=FcmAccount,
             service="fcm",
             capabilities=frozenset({"batch", "images"}),
             note="Delivery and opens are told by your app, over the API. Written from the public"

@@ -1,163 +1,149 @@
-"""Hands messages to FCM, many at once, and reads its answers by the table of its errors."""
+"""Firebase Cloud Messaging by its HTTP v1 API, as documented at firebase.google.com."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from functools import partial
-from time import monotonic
-from typing import Any
+import time
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from envoi.access import AccessToken
-from envoi.errors import PermanentProviderError, TemporaryProviderError
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import BaseModel, ConfigDict, Field
+
+from envoi.access import LongSecret, TokenAccount, readable, signed_token
 from envoi.http2 import Http2Client
-from envoi.outgoing import Answer, Request, Result, judged
-from envoi.types import Connection, Outgoing, SendResult, SendStatus
-from envoi_provider_fcm.access import ask_for_token
-from envoi_provider_fcm.settings import FcmSettings
+from envoi.outgoing import AccountSettings, Answer, Request, TestAddress, push_parts
+from envoi.types import Outgoing, SendResult, SendStatus
 
+URL = "https://fcm.googleapis.com"
+SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GRANT_SECONDS = 3_600
 LONGEST_LIFE = 2_419_200
-QUOTA_SECONDS = 60.0
-"""How long to wait after a used-up quota where FCM does not say it."""
 
-_NOBODY = "envoi-connection-test"
 _STRANGER = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
-_MOST_RAW = 500
 
 
-class FcmProvider:
+class KeyFile(BaseModel):
+    """What Envoi needs of the key file of a service account."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project_id: str = Field(pattern=r"^[a-z0-9.:-]{1,100}$")
+    client_email: str = Field(min_length=1)
+    private_key: str
+    private_key_id: str = ""
+    token_uri: str = Field(pattern=r"^https?://[^\s/]+/")
+
+    def key(self) -> Any:
+        """The key that signs."""
+        return load_pem_private_key(self.private_key.encode(), None)
+
+
+class FcmSettings(AccountSettings):
+    """A Firebase project and how to get in."""
+
+    service_account: Annotated[
+        LongSecret,
+        readable(
+            lambda typed: KeyFile.model_validate_json(typed).key(),
+            "This is no key file of a service account. Paste the whole JSON file.",
+        ),
+    ] = Field(
+        title="Key file",
+        description="The whole JSON file of a service account: in Firebase open Project settings,"
+        " Service accounts, Generate new private key.",
+    )
+    url: TestAddress = ""
+
+
+class FcmAccount(TokenAccount):
     """A Firebase project."""
 
-    def __init__(self, settings: FcmSettings) -> None:
-        self._url = settings.url
-        key_file = settings.key_file
-        self._path = f"/v1/projects/{key_file.project_id}/messages:send"
-        self._access = AccessToken(partial(ask_for_token, key_file))
-        self._rests_until = 0.0
-
-    def connect(self) -> Connection:
-        """Get a token of access and connect."""
-        client = Http2Client(self._url)
-        self._access.token()
-        client.connect()
-        return _FcmConnection(self, client)
-
-    def test(self) -> str:
-        """Have a message to nobody checked: that its token is none shows that all else is well."""
-        connection = _FcmConnection(self, Http2Client(self._url))
-        message = {"token": _NOBODY, "notification": {"title": "Envoi"}}
-        try:
-            [answer] = connection.exchange([{"validate_only": True, "message": message}])
-        finally:
-            connection.close()
-        [result] = judged([answer], self.judge)
-        if result.status is not SendStatus.REFUSED or result.code not in (400, 404):
-            raise TemporaryProviderError("FCM does not answer as it should.", raw=result.raw)
-        return f"The project lets us in. FCM said: {result.raw}"
-
-    def ask(self, client: Http2Client, bodies: Sequence[Mapping[str, Any]]) -> list[Result]:
-        """Send requests; while FCM asked us to wait, raise instead."""
-        if (left := self._rests_until - monotonic()) > 0:
-            raise TemporaryProviderError("FCM asked us to wait.", retry_after=left)
-        token = self._access.token()
-        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        requests = [Request(path=self._path, headers=headers, body=_json(body)) for body in bodies]
-        answers = client.exchange(requests)
-        if any(isinstance(answer, Answer) and answer.status == 401 for answer in answers):
-            self._access.forget(token)
-        return answers
-
-    def judge(self, answer: Answer) -> SendResult:
-        """Say what an answer means for its message; raise where it is about the account."""
-        raw = answer.body.decode("utf-8", "replace")
-        found = _parsed(raw)
-        if answer.status == 200 and "name" in found:
-            name = str(found["name"])
-            return SendResult(status=SendStatus.ACCEPTED, code=200, provider_id=name, raw=name)
-        code, fields = _error(found)
-        raw = raw[:_MOST_RAW]
-        if answer.status in (429, 503):
-            wait = answer.retry_after
-            if wait is None and answer.status == 429:
-                wait = QUOTA_SECONDS
-            self._rests_until = max(self._rests_until, monotonic() + (wait or 0))
-            words = "FCM takes no more messages at the moment."
-            raise TemporaryProviderError(words, raw=raw, retry_after=wait)
-        if code in _STRANGER or (answer.status == 404 and code != "UNREGISTERED"):
-            words = "FCM does not let this project in. Check the key file and the project's rights."
-            raise PermanentProviderError(words, raw=raw)
-        if answer.status >= 500 or code in ("", "THIRD_PARTY_AUTH_ERROR"):
-            return SendResult(status=SendStatus.REFUSED_NOW, code=answer.status, raw=raw)
-        names_token = code == "INVALID_ARGUMENT" and fields == {"message.token"}
-        return SendResult(
-            status=SendStatus.REFUSED,
-            code=answer.status,
-            raw=raw,
-            address_gone=code == "UNREGISTERED" or names_token,
-        )
-
-
-class _FcmConnection:
-    """A connection over which many messages are on their way at once."""
-
+    name = "FCM"
+    advice = "Check the project's rights, or make a new key file in Firebase and paste it."
+    client = Http2Client
     batch_size = 100
+    quota_seconds = 60.0
 
-    def __init__(self, provider: FcmProvider, client: Http2Client) -> None:
-        self._provider, self._client = provider, client
+    def __init__(self, settings: FcmSettings) -> None:
+        super().__init__(settings.url or URL)
+        secret = settings.service_account.get_secret_value()
+        self._file = KeyFile.model_validate_json(secret)
+        self._path = f"/v1/projects/{self._file.project_id}/messages:send"
 
-    def send(self, message: Outgoing) -> SendResult:
-        """Hand one message over."""
-        return self.send_batch([message])[0]
+    def token_request(self) -> tuple[str, Request]:
+        """Ask Google for a token by an assertion that the key signs."""
+        file, now = self._file, int(time.time())
+        parts = urlsplit(file.token_uri)
+        head = {"alg": "RS256", "typ": "JWT", "kid": file.private_key_id}
+        claims = {"iss": file.client_email, "scope": SCOPE, "aud": file.token_uri}
+        times = {"iat": now, "exp": now + GRANT_SECONDS}
+        assertion = signed_token(head, claims | times, self._signed)
+        form = {"grant_type": GRANT, "assertion": assertion}
+        return f"{parts.scheme}://{parts.netloc}", Request.of_form(parts.path, form)
 
-    def send_batch(self, messages: Sequence[Outgoing]) -> Sequence[SendResult]:
-        """Hand messages over; raise only when FCM has taken or refused none of them."""
-        answers = self.exchange([{"message": fcm_message(each)} for each in messages])
-        return judged(answers, self._provider.judge)
+    def question(self) -> Request:
+        """Have a message to nobody checked."""
+        message = {"token": "envoi-connection-test", "notification": {"title": "Envoi"}}
+        return Request.of_json(self._path, {"validate_only": True, "message": message})
 
-    def exchange(self, bodies: Sequence[Mapping[str, Any]]) -> list[Result]:
-        """Send requests and return their answers."""
-        return self._provider.ask(self._client, bodies)
+    def is_well(self, answer: Answer) -> bool:
+        """That its token is none shows that all else is well."""
+        return answer.status == 400 or _code(answer) == "UNREGISTERED"
 
-    def close(self) -> None:
-        """Hang up."""
-        self._client.close()
+    def written(self, message: Outgoing) -> Request:
+        """Write a message; the same key takes the place of an earlier one."""
+        shown, data = push_parts(message)
+        android: dict[str, Any] = {"priority": "HIGH", "notification": {"tag": message.key}}
+        if message.lifetime_seconds:
+            android["ttl"] = f"{min(message.lifetime_seconds, LONGEST_LIFE)}s"
+        found = {"token": message.address, "notification": shown, "data": data, "android": android}
+        return Request.of_json(self._path, {"message": found})
+
+    def is_old_token(self, answer: Answer) -> bool:
+        """A 401 may be about Apple's key as well."""
+        return answer.status == 401 and _code(answer) in ("", "UNAUTHENTICATED")
+
+    def is_refused(self, answer: Answer) -> bool:
+        """Whether it is the project that is refused."""
+        code = _code(answer)
+        return code in _STRANGER or (answer.status == 404 and code != "UNREGISTERED")
+
+    def meaning(self, answer: Answer) -> SendResult:
+        """Read an answer by the table of FCM's errors."""
+        raw, status = answer.raw, SendStatus.REFUSED
+        if answer.status == 200 and (name := str(answer.fields.get("name", ""))):
+            return SendResult(status=SendStatus.ACCEPTED, code=200, provider_id=name, raw=name)
+        code = _code(answer)
+        if answer.status >= 500 or code in ("", "THIRD_PARTY_AUTH_ERROR"):
+            status = SendStatus.REFUSED_NOW
+        names_token = code == "INVALID_ARGUMENT" and _blamed(answer) == {"message.token"}
+        is_gone = status is SendStatus.REFUSED and (code == "UNREGISTERED" or names_token)
+        return SendResult(status=status, code=answer.status, raw=raw, address_gone=is_gone)
+
+    def _signed(self, data: bytes) -> bytes:
+        signature: bytes = self._file.key().sign(data, padding.PKCS1v15(), hashes.SHA256())
+        return signature
 
 
-def fcm_message(outgoing: Outgoing) -> dict[str, Any]:
-    """Turn a push message into FCM's; the same key takes the place of an earlier message."""
-    fields = json.loads(outgoing.payload)
-    shown = {"title": fields["title"], "body": fields["text"], "image": fields["image"]}
-    data = {**fields["data"], "link": fields["link"], "envoi_message": outgoing.key}
-    android: dict[str, Any] = {"priority": "HIGH", "notification": {"tag": outgoing.key}}
-    if outgoing.lifetime_seconds:
-        android["ttl"] = f"{min(outgoing.lifetime_seconds, LONGEST_LIFE)}s"
-    return {
-        "token": outgoing.address,
-        "notification": {name: value for name, value in shown.items() if value},
-        "data": {name: value for name, value in data.items() if value},
-        "android": android,
-    }
-
-
-def _error(found: Mapping[str, Any]) -> tuple[str, set[str]]:
-    """The code of an error, and the fields that it blames."""
-    error = found.get("error")
+def _details(answer: Answer) -> list[Any]:
+    error = answer.fields.get("error")
     if not isinstance(error, dict):
-        return "", set()
-    code, fields = str(error.get("status", "")), set()
-    for detail in error.get("details") or ():
-        code = detail.get("errorCode", code)
-        fields |= {violation.get("field") for violation in detail.get("fieldViolations", ())}
-    return code, fields
+        return []
+    found = error.get("details")
+    details = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [{"errorCode": error.get("status")}, *details]
 
 
-def _parsed(raw: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _code(answer: Answer) -> str:
+    """The word for an error, the most exact one that there is."""
+    codes = [each["errorCode"] for each in _details(answer) if each.get("errorCode")]
+    return str(codes[-1]) if codes else ""
 
 
-def _json(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+def _blamed(answer: Answer) -> set[Any]:
+    """The fields of the message that are at fault."""
+    found = (each.get("fieldViolations") or () for each in _details(answer))
+    return {violation.get("field") for violations in found for violation in violations}

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_hms.provider import HmsProvider
-from envoi_provider_hms.settings import HmsSettings
+from envoi_provider_hms.provider import HmsAccount, HmsSettings
 
 
 @hookimpl
@@ -19,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="Huawei Push Kit",
             channel="push",
             settings=HmsSettings,
-            factory=HmsProvider,
+            factory=HmsAccount,
             service="hms",
             capabilities=frozenset({"batch", "images"}),
             note="Delivery and opens are told by your app, over the API. Written from the public"

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from envoi import hookimpl
 from envoi.types import ProviderSpec
-from envoi_provider_rustore.provider import RuStoreProvider
-from envoi_provider_rustore.settings import RuStoreSettings
+from envoi_provider_rustore.provider import RuStoreAccount, RuStoreSettings
 
 
 @hookimpl
@@ -19,7 +18,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             label="RuStore",
             channel="push",
             settings=RuStoreSettings,
-            factory=RuStoreProvider,
+            factory=RuStoreAccount,
             service="rustore",
             capabilities=frozenset({"batch", "images"}),
             note="Delivery and opens are told by your app, over the API. Written from the public"

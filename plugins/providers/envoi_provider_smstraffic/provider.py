@@ -31,8 +31,9 @@ class SmsTrafficSettings(AccountSettings):
     url: Address = "https://api.smstraffic.ru"
     api_key: Secret = Field(title="API key")
     sender: Sender = ""
-    report_secret: Secret = Field(
+    report_secret: SecretStr = Field(
         SecretStr(""),
+        max_length=200,
         title="Secret of reports",
         description="Chosen by you. Give SmsTraffic the webhook of this gateway with ?secret= and"
         " the secret behind it. Empty: no reports are taken.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -41,6 +42,7 @@ def start(
     *,
     place: failpoints.Place | None = None,
     log: Path | None = None,
+    plugins: Path | None = None,
 ) -> BaseProcess:
     """Start a process that ends with this one.
 
@@ -50,8 +52,9 @@ def start(
         threads: How much it does at a time.
         place: Where it dies.
         log: The file that its words go to.
+        plugins: A folder with installed plugins, besides those of the environment.
     """
-    arguments = (settings, queues, threads, place, log)
+    arguments = (settings, queues, threads, place, log, plugins)
     process = _FORKS.Process(target=_work, args=arguments, daemon=True)
     process.start()
     return process
@@ -63,12 +66,15 @@ def _work(
     threads: int,
     place: failpoints.Place | None,
     log: Path | None,
+    plugins: Path | None,
 ) -> None:
     libc_call("prctl", PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if log:
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
+    if plugins:
+        sys.path.append(str(plugins))
     if place:
         failpoints.arm(place)
     if SCHEDULER in queues:
@@ -76,4 +82,4 @@ def _work(
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         Scheduler(open_installation(settings)).run(stopping)
     else:
-        run_worker(settings, queues, threads)
+        sys.exit(run_worker(settings, queues, threads))

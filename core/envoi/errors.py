@@ -110,11 +110,15 @@ class TemplateError(ValidationFailedError):
 
 
 class PluginError(EnvoiError):
-    """A plugin broke its contract; names the distribution at fault."""
+    """A plugin broke its contract; names the distribution at fault.
 
-    def __init__(self, plugin: str, message: str) -> None:
+    `place` says what it was asked, e.g. `provider smtp`; empty where it was not even called.
+    """
+
+    def __init__(self, plugin: str, message: str, *, place: str = "") -> None:
         super().__init__(f"Plugin {plugin}: {message}")
         self.plugin = plugin
+        self.place = place
 
 
 class NotIssuedError(EnvoiError):

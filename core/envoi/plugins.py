@@ -20,11 +20,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi import hookspecs
+from envoi.calls import calling
 from envoi.db import table
 from envoi.errors import EnvoiError, PluginError
 from envoi.tenants.models import EnabledPlugin
 from envoi.types import (
+    ApiMethod,
     ChannelSpec,
+    CustomerPanel,
     Descriptor,
     LimitSpec,
     MacroSpec,
@@ -52,16 +55,18 @@ Key = tuple[str, str]
 """What a descriptor is found by: its kind and its name, e.g. `("channel", "email")`."""
 
 KINDS: Mapping[str, tuple[str, type[Descriptor]]] = {
-    "channel": ("register_channels", ChannelSpec),
-    "provider": ("register_providers", ProviderSpec),
-    "rule kind": ("register_rule_kinds", RuleKindSpec),
-    "segment source": ("register_segment_sources", SegmentSourceSpec),
-    "limit": ("register_limits", LimitSpec),
-    "macro": ("register_macros", MacroSpec),
-    "menu item": ("register_menu_items", MenuItem),
-    "settings": ("register_settings", SettingsSpec),
+    "channel": ("channels", ChannelSpec),
+    "provider": ("providers", ProviderSpec),
+    "rule kind": ("rule_kinds", RuleKindSpec),
+    "segment source": ("segment_sources", SegmentSourceSpec),
+    "limit": ("limits", LimitSpec),
+    "macro": ("macros", MacroSpec),
+    "menu item": ("menu_items", MenuItem),
+    "settings": ("settings", SettingsSpec),
+    "customer panel": ("customer_panels", CustomerPanel),
+    "API method": ("api_methods", ApiMethod),
 }
-"""Each kind of descriptor with the hook that brings it."""
+"""Each kind of descriptor with its field of `Plugins`; `register_` before it is the hook."""
 
 
 Observer = Callable[..., None]
@@ -112,6 +117,8 @@ class Plugins:
     macros: Mapping[str, MacroSpec] = field(default_factory=dict)
     menu_items: Mapping[str, MenuItem] = field(default_factory=dict)
     settings: Mapping[str, SettingsSpec[Any]] = field(default_factory=dict)
+    customer_panels: Mapping[str, CustomerPanel] = field(default_factory=dict)
+    api_methods: Mapping[str, ApiMethod] = field(default_factory=dict)
     owners: Mapping[Key, str] = field(default_factory=dict)
 
     @property
@@ -141,20 +148,12 @@ class Plugins:
         """Return the view of a tenant: only what its enabled plugins bring."""
         on = self.enabled(session, tenant_id)
 
-        def visible(kind: str, found: Mapping[str, D]) -> Mapping[str, D]:
-            return {n: d for n, d in found.items() if self.owners[kind, n] in on}
+        def visible(kind: str, field_name: str) -> dict[str, Any]:
+            found = getattr(self, field_name).items()
+            return {name: spec for name, spec in found if self.owners[kind, name] in on}
 
-        return replace(
-            self,
-            channels=visible("channel", self.channels),
-            providers=visible("provider", self.providers),
-            rule_kinds=visible("rule kind", self.rule_kinds),
-            segment_sources=visible("segment source", self.segment_sources),
-            limits=visible("limit", self.limits),
-            macros=visible("macro", self.macros),
-            menu_items=visible("menu item", self.menu_items),
-            settings=visible("settings", self.settings),
-        )
+        mine: dict[str, Any] = {name: visible(kind, name) for kind, (name, _) in KINDS.items()}
+        return replace(self, **mine)
 
     def blueprints(self) -> list[tuple[PluginInfo, Blueprint]]:
         """Return every plugin's pages, ours first; a partner's broken ones are left out."""
@@ -261,20 +260,14 @@ class _Loader:
             manager=self.manager,
             infos=MappingProxyType(self.infos),
             left_out=tuple(self.left_out),
-            channels=_of_kind("channel", found),
-            providers=_of_kind("provider", found),
-            rule_kinds=_of_kind("rule kind", found),
-            segment_sources=_of_kind("segment source", found),
-            limits=_of_kind("limit", found),
-            macros=_of_kind("macro", found),
-            menu_items=_of_kind("menu item", found),
-            settings=_of_kind("settings", found),
             owners=MappingProxyType(owners),
+            **{name: _of_kind(kind, found) for kind, (name, _) in KINDS.items()},
         )
 
     def _brought_by(self, info: PluginInfo, owners: Mapping[Key, str]) -> dict[Key, Descriptor]:
         mine: dict[Key, Descriptor] = {}
-        for kind, (hook, wanted) in KINDS.items():
+        for kind, (field_name, wanted) in KINDS.items():
+            hook = f"register_{field_name}"
             for call in _calls(self.manager, info.name, hook):
                 for descriptor in _answer(hook, call, wanted):
                     key = kind, descriptor.name
@@ -345,16 +338,20 @@ def _report(info: PluginInfo, reason: str) -> None:
 
 
 def fence(plugins: Plugins, kind: str, name: str, call: Callable[[], Any]) -> Any:
-    """Call into a plugin; whatever it raises becomes a `PluginError` that names it."""
+    """Call into a plugin; whatever it raises becomes a `PluginError` that names it.
+
+    That holds for `sys.exit` as well: a plugin does not end the thread that calls it.
+    """
     try:
-        return call()
-    except EnvoiError:
+        with calling(kind, name):
+            return call()
+    except (EnvoiError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise blame(plugins, kind, name, error) from error
 
 
-def blame(plugins: Plugins, kind: str, name: str, error: Exception) -> PluginError:
+def blame(plugins: Plugins, kind: str, name: str, error: BaseException) -> PluginError:
     """Say which plugin raised what it must not."""
     plugin = plugins.owners.get((kind, name), name)
-    return PluginError(plugin, f"{kind} {name} failed: {error!r}")
+    return PluginError(plugin, f"{kind} {name} failed: {error!r}", place=f"{kind} {name}")

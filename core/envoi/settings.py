@@ -100,6 +100,13 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         4, ge=1, le=64, description="Sending threads, each with a connection, per process."
     )
+    plugin_seconds: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="Seconds that a call into a plugin may last before its mailing is paused;"
+        " providers name their own.",
+    )
     block_size: int = Field(250, ge=1, le=500, description="Messages a sender claims at a time.")
     domain_limits: dict[str, float] = Field(
         {},

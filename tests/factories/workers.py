@@ -22,13 +22,18 @@ class Workers:
     count: int
     threads: int
     queues: Sequence[str] = ("send",)
+    log: Path | None = None
+    plugins: Path | None = None
     processes: list[BaseProcess] = field(default_factory=list)
 
     def start(self) -> None:
         """Start what is missing."""
         self.processes = [p for p in self.processes if p.is_alive()]
         while len(self.processes) < self.count:
-            self.processes.append(start(self.settings, self.queues, self.threads))
+            started = start(
+                self.settings, self.queues, self.threads, log=self.log, plugins=self.plugins
+            )
+            self.processes.append(started)
 
     def kill(self, process: BaseProcess) -> None:
         """End a process as the kernel does when memory is short."""

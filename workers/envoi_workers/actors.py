@@ -177,7 +177,8 @@ def _resting_on_failure(workshop: Workshop, kind: Work, tenant_id: int, ref: int
     began, result = monotonic(), "done"
     with bound_contextvars(work=kind.value, tenant=tenant_id, ref=ref):
         try:
-            yield
+            with workshop.about(kind, tenant_id, ref):
+                yield
         except Exception:
             log.exception("work_failed")
             result = "failed"

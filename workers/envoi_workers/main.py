@@ -13,6 +13,7 @@ import structlog
 from dramatiq import Worker
 from sqlalchemy.exc import SQLAlchemyError
 
+from envoi.calls import Calls
 from envoi.delivery.reconcile import reconcile
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
@@ -22,6 +23,7 @@ from envoi.jobs import QUEUES, Work, due
 from envoi.operations.reporter import Reporter
 from envoi.settings import Settings
 from envoi_workers.actors import perform
+from envoi_workers.watch import Watch, calls_folder, settle_last_calls
 from envoi_workers.workshop import SPARE_SEATS, Workshop
 
 log = structlog.get_logger()
@@ -36,6 +38,9 @@ OBSERVERS_SECONDS = 2.0
 EXPIRED = 3
 """The exit status of a sender that others have taken for dead; its supervisor starts it anew."""
 
+REPLACED = 4
+"""The exit status of a process in which a plugin hangs; it is started anew as well."""
+
 
 def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int:
     """Work in this process until SIGTERM or SIGINT; return the exit status."""
@@ -44,6 +49,8 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
     if broker is None:
         raise ConfigurationError("ENVOI_REDIS_URL is not set, so there is no queue to work on.")
     with ExitStack() as stack:
+        settle_last_calls(installation)
+        calls = stack.enter_context(Calls(calls_folder(settings.data_dir)))
         sender = None
         engine = None
         if QUEUES[Work.SEND] in queues:
@@ -59,7 +66,8 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
         reporter.start()
         # Long work is what `bulk` is for: nothing hangs there.
         spare = 0 if "bulk" in queues else SPARE_SEATS
-        workshop = Workshop(installation, threads, engine, spare)
+        workshop = Workshop(installation, threads, engine, spare, calls)
+        watch = Watch(workshop, calls)
         broker.add_middleware(workshop)
         installation.plugins.register_actors(broker)
         worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=200)
@@ -67,13 +75,17 @@ def run_worker(settings: Settings, queues: Collection[str], threads: int) -> int
         worker.queue_prefetch = threads
         with _stopped_by_signals(workshop.stopping):
             worker.start()
-            lookout = Lookout(workshop, queues)
-            lookout.run(sender, engine)
+            watch.start()
+            Lookout(workshop, queues).run(sender, engine)
             deadline = monotonic() + STOP_SECONDS
-            lookout.join(deadline)
-            worker.stop(timeout=max(0, int(1000 * (deadline - monotonic()))))
+            workshop.wait_until_idle(deadline)
+            watch.leave()
+            patience = 0 if watch.hangs else deadline - monotonic()
+            worker.stop(timeout=max(0, int(1000 * patience)))
     installation.database.engine.dispose()
-    return EXPIRED if sender is not None and sender.has_ended else 0
+    if sender is not None and sender.has_ended:
+        return EXPIRED
+    return REPLACED if watch.hangs else 0
 
 
 class Lookout:
@@ -85,7 +97,6 @@ class Lookout:
     def __init__(self, workshop: Workshop, queues: Collection[str]) -> None:
         self._workshop = workshop
         self._kinds = {kind for kind, queue in QUEUES.items() if queue in queues}
-        self._busy: list[threading.Thread] = []
 
     def run(self, sender: SenderSession | None, engine: Engine | None) -> None:
         """Look until the process is to stop, or its session is over."""
@@ -99,25 +110,18 @@ class Lookout:
                 stopping.set()
             stopping.wait(LOOK_SECONDS)
 
-    def join(self, deadline: float) -> None:
-        """Wait for the threads at work, but not beyond a moment of the monotonic clock."""
-        for thread in self._busy:
-            thread.join(max(0, deadline - monotonic()))
-
     def _look(self, engine: Engine | None) -> None:
         workshop, installation = self._workshop, self._workshop.installation
         if engine is not None:
             engine.connections.close_idle()
+            settle_last_calls(installation)
             reconcile(installation.database, installation.settings.data_dir)
-        self._busy = [thread for thread in self._busy if thread.is_alive()]
         with installation.database.system_session() as session:
             found = [work for work in due(session, self._kinds) if workshop.has_seat_for(work[0])]
         for place in range(workshop.free_seats() if found else 0):
             tenant_id, kind, ref = found[place % len(found)]
             arguments = (workshop, Work(kind), tenant_id, ref)
-            thread = threading.Thread(target=perform, args=arguments, daemon=True)
-            thread.start()
-            self._busy.append(thread)
+            threading.Thread(target=perform, args=arguments, daemon=True).start()
 
 
 @contextmanager

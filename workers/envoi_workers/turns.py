@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from math import inf
 from time import monotonic
 
@@ -39,8 +40,8 @@ class Turns:
         self._due: dict[RunKey, bool] = {}
         self._going: set[RunKey] = set()
         self._looked_at = 0.0
-        self._tenants: Counter[int] = Counter()
-        self._runs: Counter[RunKey] = Counter()
+        self._taken: list[tuple[int, RunKey]] = []
+        """Each thread at work with its run."""
         self._last: dict[int | RunKey, float] = {}
 
     def next(self, hinted: RunKey | None = None) -> RunKey | None:
@@ -53,22 +54,30 @@ class Turns:
         with self._lock:
             if hinted is not None:
                 self._going.add(hinted)
-            runs = (r for r in self._due.keys() | self._going if self._tenants[r[0]] < self._most)
-            return min(runs, key=self._rank, default=None)
+            runs = Counter(run for _, run in self._taken)
+            tenants = Counter(tenant_id for _, (tenant_id, _) in self._taken)
+            open_ones = (r for r in self._due.keys() | self._going if tenants[r[0]] < self._most)
+            rank = partial(self._rank, tenants, runs)
+            return min(open_ones, key=rank, default=None)
 
     @contextmanager
     def taken(self, run: RunKey) -> Iterator[None]:
         """Count the thread as this run's until the end of the block."""
+        taken = threading.get_ident(), run
         with self._lock:
-            self._tenants[run[0]] += 1
-            self._runs[run] += 1
+            self._taken.append(taken)
         try:
             yield
         finally:
             with self._lock:
-                self._tenants[run[0]] -= 1
-                self._runs[run] -= 1
+                with suppress(ValueError):
+                    self._taken.remove(taken)
                 self._last[run[0]] = self._last[run] = monotonic()
+
+    def give_up(self, thread: int) -> None:
+        """Count a thread that hangs no more."""
+        with self._lock:
+            self._taken = [taken for taken in self._taken if taken[0] != thread]
 
     def keep(self, run: RunKey) -> None:
         """Let a run come round again, though others may think that nothing is left of it.
@@ -84,13 +93,15 @@ class Turns:
             self._due.pop(run, None)
             self._going.discard(run)
 
-    def _rank(self, run: RunKey) -> tuple[float, ...]:
+    def _rank(
+        self, tenants: Mapping[int, int], runs: Mapping[RunKey, int], run: RunKey
+    ) -> tuple[float, ...]:
         tenant_id, last = run[0], self._last
         return (
-            self._tenants[tenant_id],
+            tenants[tenant_id],
             not self._due.get(run),
             last.get(tenant_id, 0),
-            self._runs[run],
+            runs[run],
             last.get(run, 0),
         )
 

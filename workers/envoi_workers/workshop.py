@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import monotonic
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import monotonic, sleep
 
 import structlog
 from dramatiq import Broker, Middleware
@@ -13,6 +13,7 @@ from dramatiq.broker import MessageProxy
 from sqlalchemy import func, select
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from envoi.calls import Calls
 from envoi.delivery.sending import Engine
 from envoi.errors import ConfigurationError
 from envoi.installation import Installation
@@ -21,6 +22,7 @@ from envoi_workers.turns import Turns
 
 log = structlog.get_logger()
 
+IDLE_LOOK_SECONDS = 0.02
 HANGS_SECONDS = 5.0
 """Who is at one thing for longer waits for somebody else: a provider may be silent for minutes."""
 SPARE_SEATS = 16
@@ -35,6 +37,7 @@ class Workshop(Middleware):
         threads: How many pieces of work this process does at the same time, and for one tenant.
         engine: Sends runs; None in processes that do not send.
         spare: How many more it may do for other tenants while some hang.
+        calls: Where it notes what it does inside plugins; None where nobody watches that.
     """
 
     def __init__(
@@ -43,8 +46,10 @@ class Workshop(Middleware):
         threads: int,
         engine: Engine | None = None,
         spare: int = SPARE_SEATS,
+        calls: Calls | None = None,
     ) -> None:
         self.installation = installation
+        self._calls = calls
         self.stopping = threading.Event()
         self.turns = Turns(installation.database, threads)
         self._engine = engine
@@ -78,12 +83,32 @@ class Workshop(Middleware):
         finally:
             if seated:
                 with self._lock:
-                    del self._seated[threading.get_ident()]
+                    self._seated.pop(threading.get_ident(), None)
+
+    def give_up(self, thread: int) -> None:
+        """Give the place of a thread that hangs to others, its tenant's included."""
+        with self._lock:
+            self._seated.pop(thread, None)
+        self.turns.give_up(thread)
+
+    def hanging(self) -> int:
+        """How many of those in their places wait for somebody else."""
+        with self._lock:
+            return self._hanging()
+
+    def wait_until_idle(self, deadline: float) -> None:
+        """Wait until nobody has a place, but not beyond a moment of the monotonic clock."""
+        while self._seated and monotonic() < deadline:
+            sleep(IDLE_LOOK_SECONDS)
 
     def begin(self, tenant_id: int) -> None:
         """Note that the thread in its place begins something new."""
         with self._lock:
             self._seated[threading.get_ident()] = tenant_id, monotonic()
+
+    def about(self, kind: Work, tenant_id: int, ref: int) -> AbstractContextManager[None]:
+        """Note for what the calling thread calls plugins."""
+        return self._calls.about(tenant_id, kind, ref) if self._calls else nullcontext()
 
     def free_seats(self) -> int:
         """How many places nobody has."""
@@ -100,9 +125,11 @@ class Workshop(Middleware):
         return own < self._threads
 
     def _free(self) -> int:
+        return self._threads + min(self._hanging(), self._spare) - len(self._seated)
+
+    def _hanging(self) -> int:
         before = monotonic() - HANGS_SECONDS
-        hanging = sum(since < before for _, since in self._seated.values())
-        return self._threads + min(hanging, self._spare) - len(self._seated)
+        return sum(since < before for _, since in self._seated.values())
 
     def once(self, kind: Work, tenant_id: int, ref: int, work: Callable[[], object]) -> None:
         """Do a piece of work unless another process is at it."""

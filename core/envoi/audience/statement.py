@@ -44,4 +44,9 @@ def _blame(
                 connection.execute(counted)
         except (DataError, ProgrammingError) as again:
             plugin = owners(plugins, (rule,))
-            raise PluginError(plugin, f"its rule failed in the database: {again.orig}") from error
+            kind = rule["kind"]
+            raise PluginError(
+                plugin,
+                f"its rule failed in the database: {again.orig}",
+                place=f"rule kind {kind}",
+            ) from error

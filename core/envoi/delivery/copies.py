@@ -32,6 +32,7 @@ from envoi.delivery.throttle import shared_buckets
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins, fence
 from envoi.types import Connection, SendResult, SendStatus
 
@@ -121,8 +122,21 @@ def send_copies(installation: Installation, tenant_id: int, run_id: int) -> None
                 _send(installation, plan, connection, person, place, copy)
     except EnvoiError as error:
         log.warning("copies_failed", tenant=tenant_id, run=run_id, error=str(error))
-        _fail_rest(installation, tenant_id, run_id, str(error))
-    _finish(installation, tenant_id, run_id)
+        note_fault(installation.database, tenant_id, error)
+        with installation.database.tenant_session(tenant_id) as session:
+            give_up_copies(session, tenant_id, run_id, str(error))
+        return
+    with installation.database.tenant_session(tenant_id) as session:
+        _finish(session, get_run(session, tenant_id, run_id, lock=True))
+
+
+def give_up_copies(session: Session, tenant_id: int, run_id: int, reason: str) -> None:
+    """End a test run whose copies cannot be sent; one that may have left is unconfirmed."""
+    run = get_run(session, tenant_id, run_id, lock=True)
+    kept = copies_of(run)
+    failed = tuple(_failed(copy, reason) for copy in kept.copies)
+    run.volume = kept.model_copy(update={"copies": failed}).model_dump(mode="json")
+    _finish(session, run)
 
 
 def _wait_for_slot(buckets: Buckets, plan: Plan) -> None:
@@ -189,15 +203,6 @@ def _note(
         run.volume = kept.model_copy(update={"copies": tuple(changed)}).model_dump(mode="json")
 
 
-def _fail_rest(installation: Installation, tenant_id: int, run_id: int, reason: str) -> None:
-    with installation.database.tenant_session(tenant_id) as session:
-        run = get_run(session, tenant_id, run_id, lock=True)
-        kept = copies_of(run)
-        run.volume = kept.model_copy(
-            update={"copies": tuple(_failed(copy, reason) for copy in kept.copies)}
-        ).model_dump(mode="json")
-
-
 def _failed(copy: Copy, reason: str) -> Copy:
     """A copy that will not be tried any more; one that may have left is not called failed."""
     if copy.state is CopyState.WAITING:
@@ -207,8 +212,6 @@ def _failed(copy: Copy, reason: str) -> Copy:
     return copy
 
 
-def _finish(installation: Installation, tenant_id: int, run_id: int) -> None:
-    with installation.database.tenant_session(tenant_id) as session:
-        run = get_run(session, tenant_id, run_id, lock=True)
-        run.status, run.finished_at = RunStatus.SENT, datetime.now(UTC)
-        withdraw(session, tenant_id, Work.COPIES, run_id)
+def _finish(session: Session, run: Run) -> None:
+    run.status, run.finished_at = RunStatus.SENT, datetime.now(UTC)
+    withdraw(session, run.tenant_id, Work.COPIES, run.id)

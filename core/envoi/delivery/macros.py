@@ -95,13 +95,13 @@ class Macros:
 
     def _checked(self, call: MacroCall, customer_ids: Sequence[int], found: Any) -> dict[int, str]:
         """What a plugin answers is trusted no further than its shape."""
-        owner = self.plugins.owner("macro", call.name)
+        owner, place = self.plugins.owner("macro", call.name), f"macro {call.name}"
         if not isinstance(found, Mapping):
-            raise PluginError(owner, f"macro {call.name} returned {type(found).__name__}")
+            raise PluginError(owner, f"{place} returned {type(found).__name__}", place=place)
         values = {number: found.get(number) for number in customer_ids}
         if all(isinstance(value, str) and value for value in values.values()):
             return values  # type: ignore[return-value] # checked in the line above
-        raise PluginError(owner, f"macro {call.name} left somebody without a value")
+        raise PluginError(owner, f"{place} left somebody without a value", place=place)
 
     def _request(
         self, connection: Connection, call: MacroCall, customer_ids: Sequence[int]

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
+from envoi.calls import calling
 from envoi.db import storable
 from envoi.delivery.batches import BATCH_SECONDS, BatchSizes, most_at_once, sent
 from envoi.delivery.blocks import is_due
@@ -312,11 +313,14 @@ class Engine:
         slot.put_on_wire([ready.on_wire for ready in batch])
         try:
             began = perf_counter()
-            results = sent(connection, [ready.outgoing for ready in batch])
+            with calling("provider", plan.provider_name):
+                results = sent(connection, [ready.outgoing for ready in batch])
         except ProviderError:
             slot.empty_wire()
             raise
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # The contract does not allow it, so nobody knows whether the messages have left.
             log.warning("outcome_unknown", messages=len(batch), error=repr(error))
             sheet.lose(batch, repr(error))

@@ -1,4 +1,4 @@
-"""Deletes what came in long ago, and lets soft bounces pass that nobody repeats."""
+"""Deletes what came in long ago, and lets soft bounces and old faults pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select
 from envoi.db import Database, table
 from envoi.feedback.contacts import forgive_old
 from envoi.feedback.models import NOBODY, Inbound, Reply
+from envoi.operations.plugin_errors import forget_faults
 from envoi.tenants.models import Tenant
 
 REPLIES_KEPT = timedelta(days=730)
@@ -34,4 +35,5 @@ def _clean(database: Database, tenant_id: int, days: int) -> int:
     with database.tenant_session(tenant_id) as session:
         session.execute(answered)
         forgive_old(session, tenant_id)
+        forget_faults(session, tenant_id)
         return session.connection().execute(old).rowcount

@@ -1,4 +1,4 @@
-"""The table of chores: what the scheduler does again and again, and when it did it last."""
+"""Tables of operations: what the scheduler has done, and what went wrong in plugins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import SQLModel
 
-from envoi.columns import moment, share, text_key, words
+from envoi.columns import moment, share, tenant_key, text_key, whole, words
 
 
 class Chore(SQLModel, table=True):
@@ -21,3 +21,16 @@ class Chore(SQLModel, table=True):
     def age(self, now: datetime) -> float:
         """How many seconds ago it was done."""
         return max(0.0, (now - self.done_at).total_seconds())
+
+
+class PluginFault(SQLModel, table=True):
+    """Something that went wrong in a plugin, and how often; `place` is what it was asked."""
+
+    __tablename__ = "plugin_error"
+    tenant_id: int = tenant_key()
+    plugin: str = text_key()
+    place: str = text_key()
+    sentence: str = text_key()
+    count: int = whole(1)
+    first_at: datetime = moment(nullable=False, now=True)
+    last_at: datetime = moment(nullable=False, now=True)

@@ -126,7 +126,11 @@ def _answer(plugins: Plugins, bound: BoundRule, columns: RuleColumns) -> Rule:
     answer = _fenced(plugins, bound.kind, bound.kind.rule, bound.settings, columns)
     if not isinstance(answer, Rule) or answer.reason not in bound.kind.reasons:
         owner = plugins.owners.get((_KIND, bound.kind.name), bound.kind.name)
-        raise PluginError(owner, f"{bound.kind.name} must return a Rule with one of its reasons")
+        raise PluginError(
+            owner,
+            f"{bound.kind.name} must return a Rule with one of its reasons",
+            place=f"{_KIND} {bound.kind.name}",
+        )
     return answer
 
 

@@ -164,7 +164,8 @@ class _Compiler:
             ) from error
         if not isinstance(answer, Select | Outside | ColumnElement):
             plugin = self.plugins.owner("segment source", spec.name)
-            raise PluginError(plugin, f"segment source {spec.name} gave {answer!r}, no SQL")
+            place = f"segment source {spec.name}"
+            raise PluginError(plugin, f"{place} gave {answer!r}, no SQL", place=place)
         return answer
 
     def _fence(self, spec: SegmentSourceSpec, call: Callable[[], Any]) -> Any:

@@ -250,6 +250,9 @@ class ProviderSpec(Descriptor):
     """Whether an account goes on by itself through these further steps; the first argument is
     its settings. Then it is handed one request with all their messages, and its reports name the
     channel that they are about. Asked anew for every plan, so it must answer at once."""
+    patience_seconds: float = 300
+    """How long one call of an account or connection may last at most; after that it is given up,
+    and its mailing paused. Time-outs of the provider's own are shorter and tell more."""
     note: str = ""
     """A sentence for administrators, such as that nobody has tried the live service yet."""
 

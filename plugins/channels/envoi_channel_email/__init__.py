@@ -43,5 +43,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             factory=SmtpProvider,
             capabilities=frozenset({"return_path"}),
             dns_records=dns_records,
+            # A server may confirm a message after an hour, if its gateway's settings say so.
+            patience_seconds=7200,
         )
     ]

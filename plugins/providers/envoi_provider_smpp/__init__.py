@@ -23,5 +23,7 @@ def register_providers() -> Iterable[ProviderSpec]:
             factory=SmppProvider,
             capabilities=frozenset({"batch", "delivery_reports", "receives", "replies"}),
             receive=receive,
+            # As long as the settings let a message centre take for an answer, and then some.
+            patience_seconds=900,
         )
     ]

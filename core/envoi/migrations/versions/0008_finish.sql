@@ -13,6 +13,34 @@ CREATE TABLE plugin_settings (
     CONSTRAINT pk_plugin_settings PRIMARY KEY (tenant_id, name)
 );
 
+-- Providers that go on through a cascade by themselves.
+ALTER TABLE message ADD COLUMN handed_over boolean DEFAULT false NOT NULL;
+
+CREATE TABLE handed_over (
+    tenant_id integer NOT NULL,
+    run_id bigint NOT NULL,
+    customer_id bigint NOT NULL,
+    step smallint NOT NULL,
+    parts integer DEFAULT '0' NOT NULL,
+    amount bigint DEFAULT '0' NOT NULL,
+    charged boolean DEFAULT false NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT pk_handed_over PRIMARY KEY (tenant_id, run_id, customer_id, step)
+);
+CREATE INDEX ix_handed_over_tenant_id_at ON handed_over (tenant_id, at);
+
+-- What went wrong in plugins, a row for each different thing.
+CREATE TABLE plugin_error (
+    tenant_id integer NOT NULL,
+    plugin text NOT NULL,
+    place text NOT NULL,
+    sentence text NOT NULL,
+    count integer DEFAULT '1' NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT pk_plugin_error PRIMARY KEY (tenant_id, plugin, place, sentence)
+);
+
 -- Replies of customers, the words that mean no more messages, and whom messages come from.
 ALTER TABLE tenant_settings
     ADD COLUMN sender_names JSONB DEFAULT '{}' NOT NULL,

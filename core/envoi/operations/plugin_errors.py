@@ -1,0 +1,81 @@
+"""What went wrong in plugins: written down where it is fenced off, shown to administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from envoi.db import Database, table
+from envoi.errors import PluginError
+from envoi.logs import masked, without_secrets
+from envoi.operations.models import PluginFault
+
+log = structlog.get_logger()
+
+KEPT = timedelta(days=30)
+LATELY = timedelta(days=1)
+MOST_WORDS = 300
+
+
+def note_fault(database: Database, tenant_id: int, error: BaseException) -> None:
+    """Write down what a plugin is to blame for, in a transaction of its own; never fails."""
+    if (blamed := _blamed(error)) is None:
+        return
+    try:
+        with database.tenant_session(tenant_id) as session:
+            add_fault(session, tenant_id, blamed)
+    except SQLAlchemyError as trouble:
+        log.warning("fault_not_noted", plugin=blamed.plugin, error=str(trouble))
+
+
+def add_fault(session: Session, tenant_id: int, error: PluginError) -> None:
+    """Write down what a plugin is to blame for; the same again is counted."""
+    fault = table(PluginFault)
+    new = upsert(fault).values(
+        tenant_id=tenant_id, plugin=error.plugin, place=error.place, sentence=_sentence(error)
+    )
+    again = {"count": fault.c.count + 1, "last_at": func.now()}
+    session.execute(new.on_conflict_do_update(constraint=fault.primary_key, set_=again))
+
+
+def faults_of(session: Session, tenant_id: int, plugin: str) -> Sequence[PluginFault]:
+    """Return what went wrong in a plugin, the latest first."""
+    c = table(PluginFault).c
+    mine = select(PluginFault).where(c.tenant_id == tenant_id, c.plugin == plugin)
+    return session.scalars(mine.order_by(c.last_at.desc()).limit(50)).all()
+
+
+def lately(session: Session, tenant_id: int) -> dict[str, int]:
+    """Count by plugin the different things that went wrong within a day."""
+    c = table(PluginFault).c
+    query = select(c.plugin, func.count().label("things")).where(
+        c.tenant_id == tenant_id, c.last_at > func.now() - LATELY
+    )
+    return {row.plugin: row.things for row in session.execute(query.group_by(c.plugin))}
+
+
+def forget_faults(session: Session, tenant_id: int) -> None:
+    """Delete what has not happened again for a month."""
+    c = table(PluginFault).c
+    old = delete(table(PluginFault)).where(c.tenant_id == tenant_id, c.last_at < func.now() - KEPT)
+    session.execute(old)
+
+
+def _blamed(error: BaseException | None) -> PluginError | None:
+    """Find whom an error blames: it may stand behind one that says what was being done."""
+    while error is not None:
+        if isinstance(error, PluginError) and error.place:
+            return error
+        error = error.__cause__
+    return None
+
+
+def _sentence(error: PluginError) -> str:
+    words = str(error).removeprefix(f"Plugin {error.plugin}: ")
+    return masked(without_secrets(words))[:MOST_WORDS].replace("\0", "")

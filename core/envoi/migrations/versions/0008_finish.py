@@ -11,7 +11,7 @@ from sqlalchemy import text
 revision = "0008"
 down_revision = "0007"
 
-TENANT_TABLES: tuple[str, ...] = ("plugin_settings", "reply")
+TENANT_TABLES: tuple[str, ...] = ("plugin_settings", "handed_over", "plugin_error", "reply")
 
 
 def upgrade() -> None:

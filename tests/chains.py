@@ -25,7 +25,7 @@ from envoi.delivery.runs import RunSettings, VariantContent, create_run
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.delivery.steps import StepContent
-from envoi.errors import ValidationFailedError
+from envoi.errors import PermanentProviderError, ValidationFailedError
 from envoi.installation import Installation
 from envoi.plugins import Plugins, load_plugins
 from envoi.types import (
@@ -88,10 +88,14 @@ def _preview(content: BaseModel, kit: ContentKit, variables: Mapping[str, Any]) 
 
 @dataclass
 class Chain:
-    """What the providers took, by channel, and what they answer to some addresses."""
+    """What the providers took, by channel, and what they answer to some addresses.
+
+    Those of the channels that are `down` do not let us in.
+    """
 
     taken: dict[str, list[Outgoing]] = field(default_factory=lambda: {c: [] for c in CHANNELS})
     answers: dict[tuple[str, str], SendStatus] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
     after: Callable[[Outgoing], None] = lambda message: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -127,9 +131,12 @@ class _Provider:
         self._chain, self._channel = chain, channel
 
     def connect(self) -> _Provider:
+        self.test()
         return self
 
     def test(self) -> str:
+        if self._channel in self._chain.down:
+            raise PermanentProviderError(f"The account of {self._channel} is locked.")
         return "ready"
 
     def send(self, message: Outgoing) -> SendResult:

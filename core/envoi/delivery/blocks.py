@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.types import TypeEngine
@@ -104,14 +106,36 @@ def look_soon() -> dict[str, Any]:
     return {"moves_at": case((moves_at.is_not(None), func.now()))}
 
 
-def next_due(connection: Connection, tenant_id: int, run_id: int) -> datetime | None:
-    """When the next waiting block falls due, if any waits."""
+def next_due(
+    connection: Connection,
+    tenant_id: int,
+    run_id: int,
+    not_before: Mapping[int, datetime] = MappingProxyType({}),
+) -> datetime | None:
+    """When the next waiting block may leave, if any waits; of some steps not before a moment."""
     c = table(RunBlock).c
-    query = select(func.min(c.due_at)).where(
+    query = select(c.step, func.min(c.due_at)).where(
         c.tenant_id == tenant_id, c.run_id == run_id, c.state == BlockState.READY
     )
-    due_at: datetime | None = connection.scalar(query)
-    return due_at
+    found = connection.execute(query.group_by(c.step)).all()
+    return min((max(at, not_before.get(step, at)) for step, at in found), default=None)
+
+
+def steps_to_go(connection: Connection, tenant_id: int, run_id: int) -> set[int]:
+    """Which steps of a run have messages that wait, or may get some that the one before had."""
+    c = table(RunBlock).c
+    may_follow = and_(c.state == BlockState.DONE, c.moves_at.is_not(None))
+    step = case((may_follow, c.step + 1), else_=c.step)
+    query = (
+        select(step)
+        .distinct()
+        .where(
+            c.tenant_id == tenant_id,
+            c.run_id == run_id,
+            or_(c.state != BlockState.DONE, may_follow),
+        )
+    )
+    return set(connection.scalars(query))
 
 
 def is_due(connection: Connection, tenant_id: int, run_id: int, step: int) -> bool:

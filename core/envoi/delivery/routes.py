@@ -23,9 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from envoi.db import table
+from envoi.delivery.blocks import steps_to_go
 from envoi.delivery.circuit import still_open, try_alone
 from envoi.delivery.models import Circuit, Gateway, Run, RunStatus
-from envoi.delivery.runs import pause_run
+from envoi.delivery.runs import LOOK_AGAIN, pause_run
 from envoi.delivery.steps import of_step
 from envoi.errors import ConfigurationError, ConflictError, PluginError
 from envoi.plugins import Plugins
@@ -58,14 +59,25 @@ class GatewayInUse:
     instead_of: str = ""
 
 
+@dataclass(frozen=True)
+class WaitingStep:
+    """A step of a run whose messages no gateway takes now; `reason` is why the first does not."""
+
+    step: int
+    channel: str
+    gateway: str
+    reason: str
+
+
 def choose_route(
     session: Session, plugins: Plugins, tenant_id: int, run_id: int, step: int = 1
 ) -> Route | datetime | None:
     """Choose the gateway of the next block of a run's step; one small query a block.
 
     Returns:
-        The route; or when to look again, while another sender tries a gateway; or None when
-        there is nothing to send or no gateway works. The run is paused then until one does.
+        The route; or when to look again, while another sender tries a gateway, or while no
+        gateway of this step works but other steps go on; or None when there is nothing to send
+        or nothing can go on. The run is paused then until a gateway works.
 
     Raises:
         ConfigurationError: There is no gateway for the channel.
@@ -83,6 +95,12 @@ def choose_route(
             until: datetime = max(gateway.next_try_at, gateway.now)
             return until
         return _route(plugins, gateway, usable, alone=alone, step=step)
+    first = usable[0]
+    if first.expires_at is not None and first.expires_at <= first.now:
+        # Nothing of it leaves any more: for that no gateway need work.
+        return _route(plugins, first, usable, alone=False, step=step)
+    if _others_go_on(session, plugins, tenant_id, run_id, step):
+        return _soon(usable)
     _let_wait(session, tenant_id, run_id, usable)
     return None
 
@@ -108,6 +126,38 @@ def gateway_in_use(session: Session, tenant_id: int, run_id: int) -> GatewayInUs
     first = named[0]
     working = next((g for g in named if g.opened_at is None), first)
     return GatewayInUse(working.name, first.name if working is not first else "")
+
+
+def waiting_steps(session: Session, tenant_id: int, run_id: int) -> list[WaitingStep]:
+    """Say which steps of a run have messages that no gateway takes now, and why."""
+    found = []
+    for step in sorted(steps_to_go(session.connection(), tenant_id, run_id)):
+        named = session.execute(_candidates(tenant_id, run_id, step)).all()
+        if named and all(gateway.opened_at is not None for gateway in named):
+            found.append(WaitingStep(step, named[0].channel, named[0].name, named[0].error))
+    return found
+
+
+def _soon(gateways: Sequence[Any]) -> datetime:
+    """When to look again at gateways none of which works."""
+    now: datetime = gateways[0].now
+    tries: list[datetime] = [gateway.next_try_at for gateway in gateways]
+    return max(now, min(now + LOOK_AGAIN, *tries))
+
+
+def _others_go_on(
+    session: Session, plugins: Plugins, tenant_id: int, run_id: int, step: int
+) -> bool:
+    """Whether another step of the run has something to send and a gateway for it."""
+    others = steps_to_go(session.connection(), tenant_id, run_id) - {step}
+    return any(_works(session, plugins, tenant_id, run_id, other) for other in others)
+
+
+def _works(session: Session, plugins: Plugins, tenant_id: int, run_id: int, step: int) -> bool:
+    found = session.execute(_candidates(tenant_id, run_id, step)).all()
+    with suppress(ConfigurationError, PluginError):
+        return any(gateway.opened_at is None for gateway in _usable(plugins, found))
+    return False
 
 
 def _route(
@@ -157,6 +207,7 @@ def _candidates(tenant_id: int, run_id: int, step: int = 1) -> Any:
             *columns,
             gateway.most_connections,
             run.status,
+            run.expires_at,
             channel.label("channel"),
             circuit.failures,
             circuit.opened_at,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -228,16 +229,20 @@ def resume_run(session: Session, tenant_id: int, run_id: int) -> None:
 
 
 def resume_waiting(session: Session, tenant_id: int, channel: str) -> None:
-    """Go on with every run that waits for a gateway of a channel."""
+    """Go on with every run that waits for a gateway of a channel, as a whole or with a step."""
     c = table(Run).c
-    query = select(c.id).where(
-        c.tenant_id == tenant_id,
-        uses_channel(channel),
-        c.status == RunStatus.PAUSED,
-        c.waits_for_gateway,
+    paused = and_(c.status == RunStatus.PAUSED, c.waits_for_gateway)
+    with_steps = and_(
+        c.status == RunStatus.SENDING, func.jsonb_array_length(c.settings["steps"]) > 0
     )
-    for run_id in session.scalars(query.order_by(c.id).with_for_update()).all():
-        _resume(session, tenant_id, run_id)
+    query = select(c.id, c.status).where(
+        c.tenant_id == tenant_id, uses_channel(channel), or_(paused, with_steps)
+    )
+    for run_id, status in session.execute(query.order_by(c.id).with_for_update()).all():
+        if status == RunStatus.PAUSED:
+            _resume(session, tenant_id, run_id)
+        else:
+            announce(session, tenant_id, Work.SEND, run_id)
 
 
 def _resume(session: Session, tenant_id: int, run_id: int) -> None:
@@ -308,9 +313,14 @@ def may_move(session: Session, run: Run) -> bool:
 
 
 def settle(
-    session: Session, tenant_id: int, run_id: int, not_before: datetime | None = None
+    session: Session,
+    tenant_id: int,
+    run_id: int,
+    not_before: Mapping[int, datetime] = MappingProxyType({}),
 ) -> None:
     """See what is left of a run of which nothing can be sent now, and when to look again.
+
+    Messages of the steps in `not_before` cannot leave earlier than that.
 
     The announcement goes before the look: a sender that gives a block back meanwhile is waited
     for and its block is seen, or it announces after us. The other way round its announcement
@@ -327,9 +337,8 @@ def settle(
     if run.status in (RunStatus.SENDING, RunStatus.CANCELLED):
         now = datetime.now(UTC)
         # What is cancelled need not wait until it would have been due.
-        next_at = now if more else next_due(connection, tenant_id, run_id)
-        due_at = next_at or now + LOOK_AGAIN
-        again_at = max(due_at, not_before or due_at)
+        next_at = now if more else next_due(connection, tenant_id, run_id, not_before)
+        again_at = next_at or now + LOOK_AGAIN
         announce(session, tenant_id, Work.SEND, run_id, again_at, urgent=_is_urgent(run))
 
 

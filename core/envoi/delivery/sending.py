@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -51,6 +51,7 @@ from envoi.installation import Installation
 from envoi.jobs import Work, announce
 from envoi.logs import without_secrets
 from envoi.operations.metrics import BLOCK_MESSAGES, SEND_SECONDS
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import blame, fence
 from envoi.types import Connection, ReportingConnection, SendResult, SendStatus
 
@@ -112,16 +113,16 @@ class Engine:
         self, tenant_id: int, run_id: int, slot: Slot, stop: Callable[[], bool]
     ) -> bool:
         """Send one block of a step that has one; false when there is none to send now."""
-        later: list[datetime] = []
+        later: dict[int, datetime] = {}
         crowded = False
         for step in self._plans.steps(tenant_id, run_id):
             try:
                 way = self._way(tenant_id, run_id, step)
             except EnvoiError as error:
-                self._pause(tenant_id, run_id, str(error))
+                self._pause(tenant_id, run_id, self._reason(tenant_id, error))
                 break
             if isinstance(way, datetime):
-                later.append(way)
+                later[step] = way
             elif way is not None:
                 plan, route = way
                 with self.connections.seat(plan.pool, self._share(route)) as seated:
@@ -129,7 +130,7 @@ class Engine:
                         return True
                     crowded = crowded or not seated
         if not crowded:
-            self._settle(tenant_id, run_id, not_before=min(later, default=None))
+            self._settle(tenant_id, run_id, later)
         return False
 
     def _way(self, tenant_id: int, run_id: int, step: int) -> tuple[Plan, Route] | datetime | None:
@@ -173,9 +174,10 @@ class Engine:
             try:
                 claim, people = self._claim(plan, slot, unrecorded)
             except NotIssuedError as error:
-                sheet.pause_reason = str(error)
+                sheet.pause_reason = self._reason(tenant_id, error)
             except (EnvoiError, DataError, ProgrammingError) as error:
-                sheet.pause_reason = f"Asking again who may get the mailing failed: {error}"
+                reason = self._reason(tenant_id, error)
+                sheet.pause_reason = f"Asking again who may get the mailing failed: {reason}"
             else:
                 if claim is None:
                     self._learn(plan, route, sheet)
@@ -237,7 +239,7 @@ class Engine:
             sheet.trouble = error
             self._close(plan, connection)
         except EnvoiError as error:
-            sheet.pause_reason = str(error)
+            sheet.pause_reason = self._reason(plan.tenant_id, error)
             self._close(plan, connection)
         else:
             self.connections.put(plan.pool, connection)
@@ -420,6 +422,11 @@ class Engine:
         with self._database.tenant_connection(plan.tenant_id) as connection:
             quota.give_back(connection, domains, claim.began_at)
 
+    def _reason(self, tenant_id: int, error: Exception) -> str:
+        """Say why a mailing pauses; what a plugin is to blame for is written down."""
+        note_fault(self._database, tenant_id, error)
+        return str(error)
+
     def _pause(self, tenant_id: int, run_id: int, reason: str) -> None:
         reason = storable(without_secrets(reason))
         log.warning("run_paused", tenant=tenant_id, run=run_id, reason=reason)
@@ -427,7 +434,7 @@ class Engine:
         with suppress(ConflictError), self._database.tenant_session(tenant_id) as session:
             pause_run(session, tenant_id, run_id, reason)
 
-    def _settle(self, tenant_id: int, run_id: int, not_before: datetime | None = None) -> None:
+    def _settle(self, tenant_id: int, run_id: int, not_before: Mapping[int, datetime]) -> None:
         with self._database.tenant_session(tenant_id) as session:
             settle(session, tenant_id, run_id, not_before)
             hit(Place.BEFORE_SETTLE_COMMIT)

@@ -117,7 +117,7 @@ def answer(page: Page, provider: HttpSms) -> None:
     for place, taken in enumerate(provider.taken):
         assert taken.sender == "SHOP"
         provider.report(taken, "DELIVRD" if place < 8 else "UNDELIV")
-    link = re.search(r"http://\S+/c/\S+", provider.taken[0].text)
+    link = re.search(r"http://\S+/s/\S+", provider.taken[0].text)
     assert link
     # A click within two seconds of the hand-over is a machine's.
     page.wait_for_timeout(3_000)

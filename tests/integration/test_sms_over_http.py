@@ -20,6 +20,7 @@ from envoi.delivery.models import Message, MessageState, Run
 from envoi.feedback.webhook import Webhooks, make_webhook
 from envoi.installation import Installation
 from envoi.plugins import Plugins
+from envoi.tenants.service import tenant_settings
 from envoi.tracking.tokens import signer_of
 from envoi.types import WebhookRequest
 from envoi_simulators.devino import Devino
@@ -87,9 +88,11 @@ def keep(
         return made.id
 
 
-def launched(installation: Installation, tenant_id: int, gateway_id: int) -> Run:
+def launched(
+    installation: Installation, tenant_id: int, gateway_id: int, sender: str = "Shop"
+) -> Run:
     with installation.database.tenant_session(tenant_id) as session:
-        content = {"text": TEXT, "sender_name": "Shop", "track_links": True}
+        content = {"text": TEXT, "sender_name": sender, "track_links": True}
         return a_run(
             session,
             tenant_id,
@@ -157,12 +160,38 @@ def test_any_http_interface(installation: Installation, database: Database, tena
         run = launched(installation, tenant_id, number)
         send_through(installation, run)
         assert len({taken.address for taken in service.taken}) == len(service.taken) == PEOPLE
-        assert all("http://links.test/c/" in taken.text for taken in service.taken)
+        assert all("http://links.test/s/" in taken.text for taken in service.taken)
         report_in_thirds(service, ("DELIVRD", "UNDELIV", "lost in space"))
         until(database, run, EXPECTED)
         service.secret = "forged"
         report_in_thirds(service, ("UNDELIV", "DELIVRD", "DELIVRD"))
         assert outcomes(database, run) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("mailing", "gateway_has", "company_has", "seen"),
+    [
+        ("Shop", "Main", "Usual", "Shop"),
+        ("", "Main", "Usual", "Main"),
+        ("", "", "Usual", "Usual"),
+        ("", "", "", ""),
+    ],
+)
+def test_the_nearest_sender_counts(
+    installation: Installation,
+    tenant_id: int,
+    mailing: str,
+    gateway_has: str,
+    company_has: str,
+    seen: str,
+) -> None:
+    with installation.database.tenant_session(tenant_id) as session:
+        tenant_settings(session, tenant_id).sender_names = {"sms": company_has, "viber": "Other"}
+    with HttpSms(secret="s") as service:
+        values = {"url": f"{service.url}/send", "secret": "key", "sender": gateway_has}
+        number, _ = gateway(installation, tenant_id, "http_sms", **values)
+        send_through(installation, launched(installation, tenant_id, number, mailing))
+        assert {taken.sender for taken in service.taken} == {seen}
 
 
 def test_devino(installation: Installation, database: Database, tenant_id: int) -> None:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from envoi.accounts.permissions import Role
 from envoi.db import Database
-from envoi.mailings.service import create_draft
+from envoi.mailings.service import create_draft, variants_of
 from envoi.subscriptions.queries import list_categories
 from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import list_watcher_groups
@@ -72,6 +72,31 @@ class TestGeneral:
         assert shares == (2.5, 0.0, 1000)
         for wrong in ("101", "-1", "nan", "many"):
             assert save(browser, pause_bounce_share=wrong)[0] == 422
+
+    def test_senders_and_stop_words(
+        self, browser: FlaskClient, database: Database, tenant_id: int
+    ) -> None:
+        changes = {
+            "sender_of_sms": " Fieldmarket ",
+            "sender_of_viber": "Полевой рынок",
+            "stop_words": "хватит\r\n\r\nno more",
+        }
+        assert save(browser, **changes)[0] == 303
+        with database.tenant_session(tenant_id) as session:
+            stored = tenant_settings(session, tenant_id)
+            names, words = stored.sender_names, stored.stop_words
+            made = create_draft(session, tenant_id, channel="sms", name="Summer")
+            [variant] = variants_of(session, made)
+        assert names == {"sms": "Fieldmarket", "viber": "Полевой рынок"}
+        assert words == ["хватит", "no more"]
+        assert variant.content == {"sender_name": "Fieldmarket"}
+        again = fields(browser.get(GENERAL).get_data(as_text=True))
+        assert again["sender_of_sms"] == "Fieldmarket"
+        assert again["stop_words"] == "хватит\nno more"
+        status, page = save(browser, sender_of_sms="Полевой рынок")
+        assert status == 422
+        assert "Phones show a name of at most 11 Latin letters and digits" in page
+        assert 'value="Полевой рынок"' in page
 
     def test_everything_is_stored_and_shown_again(
         self, browser: FlaskClient, database: Database, tenant_id: int

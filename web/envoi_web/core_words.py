@@ -208,6 +208,7 @@ CORE_WORDS = (
     _("Reports that a message was read"),
     _("Reports come over a connection of its own"),
     _("Reports come to a webhook"),
+    _("Passes on what customers answer"),
     _("The same message sent twice arrives once"),
     _("Takes several messages at once"),
     _("Chains channels by itself"),

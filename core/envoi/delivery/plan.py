@@ -42,6 +42,7 @@ from envoi.installation import Installation
 from envoi.library.files import Library
 from envoi.plugins import Observer, Plugins, fence
 from envoi.settings import Settings
+from envoi.tenants.service import tenant_settings
 from envoi.tracking.tokens import signer_of
 from envoi.tracking.urls import UrlMaker
 from envoi.types import (
@@ -88,6 +89,8 @@ class Plan:
     counts_parts: bool = False
     ends_at: datetime | None = None
     mailing_id: int | None = None
+    usual_sender: str = ""
+    """The company's, for messages that name none, where the gateway has none of its own."""
     wait_seconds: int = 0
     """How long a cascade waits for the step; 0: nothing follows it."""
     further: Sequence[FurtherStep] = ()
@@ -126,7 +129,8 @@ class Plan:
         The provider gives it up before the next step's message may follow it.
         """
         made = self.rendering.render(message, person)
-        return replace(made, lifetime_seconds=self._lifetime())
+        sender = made.sender or self.usual_sender
+        return replace(made, sender=sender, lifetime_seconds=self._lifetime())
 
     def _lifetime(self) -> int:
         """For how many seconds a message is wanted that leaves now; 0: for any time."""
@@ -203,6 +207,8 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         gateway = get_gateway(session, tenant_id, route.gateway_id)
         rates, quota = limits_for(session, plugins, settings, gateway)
         prices = PriceList(prices_of(gateway))
+        names = tenant_settings(session, tenant_id).sender_names
+        usual_sender = "" if gateway.settings.get("sender") else names.get(spec.name, "")
         if run.kind == RunKind.TEST:
             # A person waits for these few.
             quota = None
@@ -236,6 +242,7 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         rates=rates,
         macros=macros,
         observers=observers,
+        usual_sender=usual_sender,
         quota=quota,
         pace=frozen.pace(),
         prices=prices,

@@ -86,6 +86,8 @@ def _sender(session: Session, mailing: Mailing, company: TenantSettings) -> dict
     """Return who a new draft is from: the company, or as in the channel's latest mailing."""
     if mailing.channel == EMAIL:
         return {"sender_name": company.sender_name, "sender_address": company.sender_address}
+    if usual := company.sender_names.get(mailing.channel):
+        return {"sender_name": usual}
     c, v = table(Mailing).c, table(Variant).c
     name = v.content["sender_name"].astext
     latest = (

@@ -42,6 +42,7 @@ PAUSE_AFTER = 200
 
 _MOST_SENDERS = 50
 _MOST_QUIET_DAYS = 400
+_MOST_STOP_WORDS = 50
 
 
 def _address(value: str) -> str:
@@ -157,6 +158,8 @@ class General(BaseModel):
     pause_bounce_share: float = Field(5.0, ge=0, le=100, allow_inf_nan=False)
     pause_complaint_share: float = Field(0.3, ge=0, le=100, allow_inf_nan=False)
     pause_after: int = Field(PAUSE_AFTER, ge=1, le=1_000_000)
+    sender_names: dict[str, Line] = Field(default_factory=dict)
+    stop_words: tuple[Line, ...] = Field((), max_length=_MOST_STOP_WORDS)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -32,6 +32,7 @@ _NOBODY = 0
 SOURCES: dict[str, object] = {
     Source.ONE_CLICK: lazy_gettext("Unsubscribe button of the mail program"),
     Source.PAGE: lazy_gettext("Unsubscribe page"),
+    Source.REPLY: lazy_gettext("Reply to a message"),
     Source.EMPLOYEE: lazy_gettext("Employee"),
     Source.IMPORT: lazy_gettext("Import"),
     Source.COMPLAINT: lazy_gettext("Complaint"),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.customers.profile import messages_of, receipts_of
+from envoi.feedback.replies import replies_from
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import money
 from envoi_web.customers.context import ShownMessage, message_rows
@@ -40,6 +41,7 @@ def events_of(
     found = [
         *_receipts(session, customer.id, until),
         *_messages(session, customer.id, until),
+        *_replies(session, customer, until),
         *_subscriptions(session, customer.id),
         *_record(customer),
     ]
@@ -101,6 +103,15 @@ def _message(row: ShownMessage) -> Event:
         url=url_for("mailings.home", mailing_id=message.mailing_id) if linked else "",
         state=row.state,
     )
+
+
+def _replies(session: Session, customer: Customer, until: datetime | None) -> list[Event]:
+    if not customer.phone:
+        return []
+    found = replies_from(session, current.tenant_id, customer.phone, _SHOWN + 1, until)
+    return [
+        Event(at=reply.at, icon="message-2", title=_("Reply"), text=reply.text) for reply in found
+    ]
 
 
 def _subscriptions(session: Session, customer_id: int) -> list[Event]:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 
+from envoi.customers.contacts import masked
 from envoi.delivery.gateway_list import (
     ListedGateway,
     delete_gateway,
@@ -21,12 +22,14 @@ from envoi.delivery.probing import try_gateway
 from envoi.errors import EnvoiError, ProviderError
 from envoi.feedback.models import ReceiverSign
 from envoi.feedback.queries import receiver_signs
-from envoi.webkit import current, page, permission, see_other, toast
+from envoi.feedback.replies import ShownReply, replies_by_gateway
+from envoi.webkit import allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import NO_VALUE, moment, number, translated
 from envoi_web.settings_pages.blueprint import settings
 from envoi_web.settings_pages.gateway_form import Tried, show_gateway
 
 _ALIVE_SECONDS = 60
+_MOST_REPLIES = 200
 
 
 @settings.get("/gateways")
@@ -102,6 +105,32 @@ def remove_gateway(gateway_id: int) -> Response:
     return see_other(url_for("settings.gateways"))
 
 
+@settings.get("/gateways/<int:gateway_id>/replies")
+@permission("settings.gateway_health")
+def gateway_replies(gateway_id: int) -> Response:
+    """List what customers answered to messages of a gateway."""
+    with current.session() as session:
+        gateway = get_gateway(session, current.tenant_id, gateway_id)
+        found = replies_by_gateway(session, current.tenant_id, gateway_id, _MOST_REPLIES)
+        replies = [_reply(reply) for reply in found]
+        return page("settings/replies.html", gateway=gateway, replies=replies, limit=_MOST_REPLIES)
+
+
+def _reply(reply: ShownReply) -> dict[str, Any]:
+    customers = reply.customers if allowed("customers.view") else ()
+    return {
+        "at": reply.at,
+        "text": reply.text,
+        "is_stop": reply.is_stop,
+        "is_known": bool(reply.customers),
+        "phone": reply.address if allowed("customers.contacts") else masked(reply.address),
+        "customers": [
+            {"name": name, "url": url_for("customers.profile", customer_id=number)}
+            for number, name in customers
+        ],
+    }
+
+
 def _card(listed: ListedGateway, signs: Mapping[int, ReceiverSign]) -> dict[str, Any]:
     gateway, circuit = listed.gateway, listed.circuit
     spec = current.plugins.providers.get(gateway.provider)
@@ -116,6 +145,7 @@ def _card(listed: ListedGateway, signs: Mapping[int, ReceiverSign]) -> dict[str,
         "facts": [*_facts(listed), *(_reports(sign) if receives else ())],
         "error": error or (sign.trouble if receives and sign else ""),
         "answer": circuit.answer if circuit and circuit.failures else "",
+        "replies": spec is not None and "replies" in spec.abilities,
         "next_try": moment(circuit.next_try_at) if circuit and circuit.opened_at else "",
     }
 

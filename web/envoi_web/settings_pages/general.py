@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from envoi.customers.models import Customer
 from envoi.errors import Problem, ValidationFailedError
+from envoi.mailings.variants import validate_content
 from envoi.tenants.general import (
     APPROVAL_FROM,
     PAUSE_AFTER,
@@ -28,6 +29,7 @@ from envoi.tenants.general import (
 from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.webkit import current, page, permission, see_other, toast
+from envoi.webkit.formats import translated
 from envoi_web.clocks import clock_of, minute_of
 from envoi_web.settings_pages.blueprint import settings
 
@@ -41,12 +43,13 @@ _TEXTS = (
 )
 _OTHERS = (
     *("lifetime", "lifetime_unit", "window_from", "window_until", "senders", "quiet_days"),
-    *("watcher_group_id", "test_customer", "approval_always"),
+    *("watcher_group_id", "test_customer", "approval_always", "stop_words"),
 )
 _NUMBERS = (
     *("attribution_days", "limit_per_minute", "daily_limit", "undo_seconds"),
     *("approval_from", "pause_after"),
 )
+_SENDER = "sender_of_"
 _SHARES = ("pause_bounce_share", "pause_complaint_share")
 
 
@@ -65,7 +68,8 @@ def save_general_settings() -> Response:
     """Save all of them, or say at each field what is wrong."""
     with current.session() as session:
         try:
-            given, problems = _given(session, request.form), _not_found(session, request.form)
+            given = _given(session, request.form)
+            problems = [*_not_found(session, request.form), *_bad_senders(given["sender_names"])]
             if problems:
                 raise ValidationFailedError(problems)
             save_general(session, current.tenant_id, given)
@@ -77,7 +81,8 @@ def save_general_settings() -> Response:
 
 def _typed(form: Form) -> dict[str, Any]:
     """What was typed, as the form shows it again; a field that is missing is empty."""
-    names = (*_TEXTS, *_NUMBERS, *_SHARES, *_OTHERS, *UTM_NAMES)
+    senders = [f"{_SENDER}{name}" for name in _sending_channels()]
+    names = (*_TEXTS, *_NUMBERS, *_SHARES, *_OTHERS, *UTM_NAMES, *senders)
     return {
         **{name: form.get(name, "") for name in names},
         "unconfirmed_resend": form.getlist("unconfirmed_resend"),
@@ -107,6 +112,12 @@ def _given(session: Session, form: Form) -> dict[str, Any]:
         "test_customer_id": _test_customer(session, form),
         "unconfirmed_resend": _by_channel(form.getlist("unconfirmed_resend")),
         "approval_always": form.get("approval_always") == "1",
+        "stop_words": _lines(form, "stop_words"),
+        "sender_names": {
+            name: sender
+            for name in _sending_channels()
+            if (sender := form.get(f"{_SENDER}{name}", "").strip())
+        },
     }
 
 
@@ -115,6 +126,27 @@ def _not_found(session: Session, form: Form) -> list[Problem]:
     if wanted and _test_customer(session, form) is None:
         return [Problem("test_customer", _("No customer has this id. Enter another one."))]
     return []
+
+
+def _sending_channels() -> dict[str, str]:
+    """The channels whose senders have a name alone, with what they are called."""
+    return {
+        name: translated(spec.label)
+        for name, spec in current.plugins.channels.items()
+        if "sender_name" in (fields := spec.content_schema.model_fields)
+        and "sender_address" not in fields
+    }
+
+
+def _bad_senders(senders: Mapping[str, str]) -> Iterator[Problem]:
+    """Judge each as the channel judges the sender of a mailing."""
+    for channel, sender in senders.items():
+        try:
+            validate_content(current.plugins, channel, {"sender_name": sender}, draft=True)
+        except ValidationFailedError as error:
+            for problem in error.problems:
+                if problem.field == "sender_name":
+                    yield Problem(f"{_SENDER}{channel}", problem.message)
 
 
 def _test_customer(session: Session, form: Form) -> int | None:
@@ -175,6 +207,8 @@ def _shown(session: Session, stored: General) -> dict[str, Any]:
             if stored.unconfirmed_resend.get(channel.name, channel.resends_unconfirmed)
         ],
         "approval_always": "1" if stored.approval_always else "",
+        "stop_words": "\n".join(stored.stop_words),
+        **{f"{_SENDER}{name}": stored.sender_names.get(name, "") for name in _sending_channels()},
     }
 
 
@@ -217,6 +251,7 @@ def _page(
         groups=[("", _("No group")), *((str(group.id), group.name) for group in groups)],
         utm_names=UTM_NAMES,
         channels=sorted(current.plugins.channels.values(), key=lambda channel: channel.order),
+        senders=_sending_channels(),
         installation=current.settings,
         problems=problems,
         errors={problem.field: problem.message for problem in problems},

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
@@ -41,6 +43,7 @@ from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.blocks import rows
 from envoi.plugin_settings import plugin_settings
+from envoi.tenants.models import TenantSettings
 
 __all__ = [
     "JSONB",
@@ -57,6 +60,7 @@ __all__ = [
     "Table",
     "Text",
     "and_",
+    "company_today",
     "customers_by_id",
     "delete",
     "exists",
@@ -82,6 +86,13 @@ class CustomerRecord:
     name: str
     email: str
     phone: str
+
+
+def company_today(session: Session | Connection, tenant_id: int) -> date:
+    """Return the day that it is at the company, by its time zone."""
+    c = table(TenantSettings).c
+    zone = session.scalar(select(c.time_zone).where(c.tenant_id == tenant_id))
+    return datetime.now(ZoneInfo(zone or "UTC")).date()
 
 
 def tenant_table(name: str, *columns: Column[Any]) -> Table:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from envoi.types import (
+    ApiMethod,
     ChannelSpec,
+    CustomerPanel,
     LimitSpec,
     MacroSpec,
     MenuItem,
@@ -77,6 +79,16 @@ def register_blueprints() -> Iterable[Blueprint]:  # type: ignore[empty-body]
 @hookspec
 def register_menu_items() -> Iterable[MenuItem]:  # type: ignore[empty-body]
     """Bring links for the left menu."""
+
+
+@hookspec
+def register_customer_panels() -> Iterable[CustomerPanel]:  # type: ignore[empty-body]
+    """Bring parts of a customer's page, such as the promo codes that were issued."""
+
+
+@hookspec
+def register_api_methods() -> Iterable[ApiMethod]:  # type: ignore[empty-body]
+    """Bring methods of the API, for other systems of the company."""
 
 
 @hookspec

@@ -96,6 +96,8 @@ def test_it_is_found_with_everything_it_brings(partner: Partner) -> None:
         "macro fieldpost_receipt",
         "menu item fieldpost",
         "settings fieldpost",
+        "customer panel fieldpost",
+        "API method fieldpost_left",
     ]
 
 

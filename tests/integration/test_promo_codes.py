@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, func, text, update
@@ -22,10 +23,13 @@ from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
 from envoi.errors import ConflictError, NotFoundError, ValidationFailedError
 from envoi.installation import Installation
+from envoi.plugin_settings import save_settings
 from envoi.plugins import Plugins
 from envoi.sending import MacroCheck, MacroRequest, NotIssuedError
+from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import create_tenant
 from envoi_module_promo_codes import groups, issuing
+from envoi_module_promo_codes.settings import SETTINGS
 from factories.delivery import a_run, an_installation, email_content, smtp_gateway, states
 from smtp_sink import Script, SmtpSink
 
@@ -151,6 +155,48 @@ def test_a_group_that_runs_dry_pauses_and_nothing_is_lost(
         codes = received(sink)
     assert len(codes) == len(set(codes)) == 9
     assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
+
+
+def said_of(
+    database: Database, tenant_id: int, what: Callable[[MacroCheck], str], recipients: int = 0
+) -> str:
+    """What the macro says of the group before a mailing starts."""
+    with database.tenant_session(tenant_id) as session:
+        return what(
+            MacroCheck(
+                connection=session.connection(),
+                tenant_id=tenant_id,
+                argument="Spring",
+                recipients=recipients,
+            )
+        )
+
+
+def test_a_warning_comes_before_the_codes_run_out(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    group = a_group(database, tenant_id, [f"C{number}" for number in range(20)])
+    with database.tenant_session(tenant_id) as session:
+        groups.block_codes(session, tenant_id, group, ["C0"])
+    assert "has 19 promo codes left" in said_of(database, tenant_id, issuing.warn), "of 100"
+    with database.tenant_session(tenant_id) as session:
+        save_settings(session, installation.settings, tenant_id, SETTINGS, {"few": "19"})
+    assert said_of(database, tenant_id, issuing.warn, 19) == ""
+    assert "and 20 customers get" in said_of(database, tenant_id, issuing.warn, 20)
+
+
+@pytest.mark.parametrize(("zone", "is_over"), [("Etc/GMT+12", False), ("Etc/GMT-14", True)])
+def test_the_last_day_is_the_companys(
+    database: Database, tenant_id: int, zone: str, is_over: bool
+) -> None:
+    """The two zones are 26 hours apart, so that their days differ at any time."""
+    last = datetime.now(ZoneInfo("Etc/GMT+12")).date()
+    group = a_group(database, tenant_id, ["A"])
+    with database.tenant_session(tenant_id) as session:
+        groups.change_group(session, tenant_id, group, "Spring", last)
+        session.execute(update(table(TenantSettings)).values(time_zone=zone))
+    said = said_of(database, tenant_id, issuing.check)
+    assert said.startswith("The promo codes of Spring have expired") is is_over
 
 
 def test_a_code_of_nobody_is_no_code(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -259,8 +259,10 @@ class TestHooks:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_kinds_name_hooks_that_exist(self, kind: str) -> None:
-        hook, _ = KINDS[kind]
-        assert hasattr(load_plugins().manager.hook, hook)
+        field, _ = KINDS[kind]
+        plugins = load_plugins()
+        assert hasattr(plugins.manager.hook, f"register_{field}")
+        assert isinstance(getattr(plugins, field), Mapping)
 
     def test_hook_register_channels(self) -> None:
         assert isinstance(load_plugins().channels["email"], ChannelSpec)
@@ -288,6 +290,18 @@ class TestHooks:
 
     def test_hook_register_settings(self) -> None:
         assert isinstance(load_plugins().settings["promo_codes"], SettingsSpec)
+
+    def test_hook_register_customer_panels(self) -> None:
+        panel = load_plugins().customer_panels["promo_codes"]
+        assert (panel.template, panel.permission) == ("promo_codes/customer.html", "promo.view")
+
+    def test_hook_register_api_methods(self) -> None:
+        found = load_plugins().api_methods.values()
+        assert {(method.verb, method.path) for method in found} >= {
+            ("GET", "promo-codes/{group}"),
+            ("PUT", "promo-codes/{group}"),
+            ("POST", "promo-codes/{group}/codes"),
+        }
 
     def test_hook_register_menu_items(self) -> None:
         item = load_plugins().menu_items["promo_codes"]

@@ -9,7 +9,9 @@ import pytest
 from desk import Desk
 from envoi.accounts.permissions import Role
 from envoi.db import Database
-from envoi_module_promo_codes import groups
+from envoi.sending import MacroRequest
+from envoi_module_promo_codes import groups, issuing
+from factories.customers import customer_ids, make_customers
 from pages import SignIn
 
 
@@ -97,3 +99,35 @@ def test_a_group_that_is_deleted_is_gone(marketer: Desk, address: str) -> None:
     assert marketer.post(f"{address}/delete").status == 303
     assert marketer.get(address).status == 404
     assert "No promo codes yet" in marketer.get("/promo-codes/").words
+
+
+def test_a_group_that_runs_out_is_marked(marketer: Desk, signed_in: SignIn, address: str) -> None:
+    marketer.post(f"{address}/generate", format="{string('0-9', 4)}", quantity=50)
+    assert "50 Few left" in marketer.get("/promo-codes/").words
+    administrator = Desk(signed_in(Role.ADMINISTRATOR))
+    settings = "/settings/plugins/module-promo-codes/settings/promo_codes"
+    administrator.post(settings, **{"promo_codes.few": "50"})
+    assert "Few left" not in marketer.get("/promo-codes/").words
+
+
+def test_the_codes_of_a_customer_stand_on_their_page(
+    marketer: Desk, signed_in: SignIn, address: str, database: Database, tenant_id: int
+) -> None:
+    marketer.post(f"{address}/codes", codes="A1\nA2")
+    with database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 2)
+        first, second = customer_ids(session, tenant_id)
+    with database.tenant_connection(tenant_id) as connection:
+        request = MacroRequest(
+            connection=connection,
+            tenant_id=tenant_id,
+            run_id=1,
+            mailing_id=None,
+            argument="Spring",
+            customer_ids=[first],
+        )
+        issuing.issue(request)
+    assert "Spring A1 Issued" in marketer.get(f"/customers/{first}").words
+    assert "Spring A" not in marketer.get(f"/customers/{second}").words
+    operator = Desk(signed_in(Role.OPERATOR))
+    assert "A1" not in operator.get(f"/customers/{first}").words, "they may not see promo codes"

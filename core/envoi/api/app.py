@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from envoi.api.keys import company_of, opens
 from envoi.api.limits import PER_MINUTE, STRANGERS_PER_MINUTE, Allowances
-from envoi.api.requests import DeviceNamed, DeviceRegistered, Fact, Facts, Refusal
+from envoi.api.methods import PluginMethods
+from envoi.api.requests import DeviceNamed, DeviceRegistered, Fact, Facts, Refusal, read
 from envoi.customers.devices import register, sign_off
 from envoi.customers.models import Customer
 from envoi.db import Database, table
-from envoi.errors import EnvoiError, NotFoundError, Problem, ValidationFailedError, problems_of
+from envoi.errors import (
+    ConflictError,
+    EnvoiError,
+    NotFoundError,
+    PluginError,
+    Problem,
+    ValidationFailedError,
+)
 from envoi.feedback.intake import Intake
 from envoi.feedback.models import Door
 from envoi.plugins import Plugins
@@ -25,6 +32,8 @@ from envoi.tracking.answers import Answer, Environ, answer
 from envoi.tracking.forms import body_of
 from envoi.tracking.tokens import TokenSigner
 from envoi.types import DeliveryEvent, EventType
+
+log = structlog.get_logger()
 
 PATH = "/api/"
 MOST_BYTES = 256 * 1024
@@ -36,7 +45,6 @@ _TYPES = {
     "open": EventType.READ,
     "click": EventType.CLICKED,
 }
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Api:
@@ -47,6 +55,7 @@ class Api:
         self._intake = Intake(database, signer)
         self._allowances = Allowances()
         self._services = plugins.push_services
+        self._methods = PluginMethods(database, plugins)
 
     def __call__(self, environ: Environ, path: str) -> Answer:
         """Answer a request to a path below `/api/`."""
@@ -65,7 +74,7 @@ class Api:
         except ValidationFailedError as error:
             return _refused("422 Unprocessable Content", *error.problems)
         except EnvoiError as error:
-            return _refused("404 Not Found", Problem("", str(error)))
+            return _refused(_status(error), Problem("", str(error)))
 
     def _answer(self, environ: Environ, path: str, tenant_id: int) -> Answer:
         methods = self._route(path, tenant_id)
@@ -90,10 +99,10 @@ class Api:
                 "POST": lambda body: self._register(tenant_id, name, body),
                 "DELETE": lambda body: self._sign_off(tenant_id, name, body),
             }
-        return {}
+        return self._methods.at(_text(path), tenant_id)
 
     def _register(self, tenant_id: int, external_id: str, body: bytes) -> Answer:
-        device = _read(DeviceRegistered, body)
+        device = read(DeviceRegistered, body)
         if device.service not in self._services:
             known = ", ".join(sorted(self._services))
             problem = f"There is no push service of this name. Known are: {known}."
@@ -104,7 +113,7 @@ class Api:
         return _json("201 Created", {"id": number})
 
     def _sign_off(self, tenant_id: int, external_id: str, body: bytes) -> Answer:
-        device = _read(DeviceNamed, body)
+        device = read(DeviceNamed, body)
         with self._database.tenant_session(tenant_id) as session:
             customer_id = _customer(session, tenant_id, external_id)
             named = {"service": device.service, "token": device.token}
@@ -113,7 +122,7 @@ class Api:
         return answer("204 No Content", "application/json", b"")
 
     def _report(self, tenant_id: int, body: bytes) -> Answer:
-        facts = _read(Facts, body).events
+        facts = read(Facts, body).events
         now = datetime.now(UTC)
         for fact in facts:
             raw = json.dumps(fact.model_dump(mode="json"), sort_keys=True).encode()
@@ -127,6 +136,13 @@ class Api:
         problem = "Send a key of this company: Authorization: Bearer envoi_..."
         more = ("WWW-Authenticate", "Bearer")
         return _refused("401 Unauthorized", Problem("", problem), more)
+
+
+def _status(error: EnvoiError) -> str:
+    if isinstance(error, PluginError):
+        log.error("api_method_failed", plugin=error.plugin, reason=str(error))
+        return "500 Internal Server Error"
+    return "409 Conflict" if isinstance(error, ConflictError) else "404 Not Found"
 
 
 def _event(fact: Fact, now: datetime) -> DeliveryEvent:
@@ -144,13 +160,6 @@ def _customer(session: Session, tenant_id: int, external_id: str) -> int:
     if customer_id is None:
         raise NotFoundError("There is no customer with this external id.")
     return customer_id
-
-
-def _read(model: type[_Model], body: bytes) -> _Model:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise ValidationFailedError(problems_of(error)) from None
 
 
 def _text(path: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from envoi.customers.devices import LONGEST_TOKEN
-from envoi.errors import Problem
+from envoi.errors import Problem, ValidationFailedError, problems_of
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 Token = Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN, pattern=r"^[\x21-\x7e]+$")]
 Service = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
@@ -63,3 +65,11 @@ class Refusal(BaseModel):
     def of(cls, problems: Sequence[Problem]) -> Refusal:
         """Put problems into an answer."""
         return cls(errors=[Refused(field=p.field, message=p.message) for p in problems])
+
+
+def read(model: type[_Model], body: bytes) -> _Model:
+    """Read a body; raise `ValidationFailedError` with what is wrong at which field."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise ValidationFailedError(problems_of(error)) from None

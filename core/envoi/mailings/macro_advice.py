@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,9 +16,10 @@ from envoi.content.macros import MacroCall
 from envoi.errors import EnvoiError
 from envoi.library.files import Library
 from envoi.mailings.cascade import channels_of
-from envoi.mailings.content import CHECKED_WITH, final_content, validate_content
-from envoi.mailings.models import Mailing
+from envoi.mailings.content import CHECKED_WITH, final_content
+from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
+from envoi.mailings.variants import validate_content
 from envoi.plugins import Plugins, fence
 from envoi.sending import MacroCheck
 
@@ -40,7 +42,9 @@ def macro_warnings(session: Session, plugins: Plugins, mailing: Mailing) -> list
 
 def _calls(session: Session, plugins: Plugins, mailing: Mailing) -> Iterator[MacroCall]:
     steps = enumerate(channels_of(mailing), start=1)
-    for variant, (step, channel) in product(variants_of(session, mailing), steps):
+    # Compiling takes its time, and few messages name a macro.
+    naming = [v for v in variants_of(session, mailing) if _names_one(plugins, v)]
+    for variant, (step, channel) in product(naming, steps):
         kit = Kit(Library(session, mailing.tenant_id, ""), plugins.macros)
         with suppress(EnvoiError):
             final = final_content(session, plugins, mailing, variant, step)
@@ -48,3 +52,8 @@ def _calls(session: Session, plugins: Plugins, mailing: Mailing) -> Iterator[Mac
             compiled = partial(plugins.channels[channel].compile, content, CHECKED_WITH, kit)
             fence(plugins, "channel", channel, compiled)
             yield from kit.calls
+
+
+def _names_one(plugins: Plugins, variant: Variant) -> bool:
+    written = json.dumps([variant.content, variant.steps])
+    return any(name in written for name in plugins.macros)

@@ -17,7 +17,14 @@ from envoi.types.content import (
     Recipient,
     Template,
 )
-from envoi.types.modules import MacroSpec, MenuItem, SettingsSpec
+from envoi.types.modules import (
+    ApiMethod,
+    ApiRequest,
+    CustomerPanel,
+    MacroSpec,
+    MenuItem,
+    SettingsSpec,
+)
 from envoi.types.policies import Need, NeedRequest, Rule, RuleKindSpec
 from envoi.types.segments import (
     Catalogue,
@@ -56,6 +63,8 @@ __all__ = [
     "CAPABILITIES",
     "AddressKind",
     "Allowance",
+    "ApiMethod",
+    "ApiRequest",
     "Attachment",
     "BatchConnection",
     "Catalogue",
@@ -67,6 +76,7 @@ __all__ = [
     "ContentKit",
     "Criterion",
     "CustomFieldInfo",
+    "CustomerPanel",
     "DeliveryEvent",
     "Descriptor",
     "Device",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from envoi.types.base import Descriptor
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from envoi.sending import MacroCheck, MacroRequest
 
 
@@ -53,6 +55,47 @@ class SettingsSpec(Descriptor, Generic[M]):
     """
 
     settings: type[M]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiRequest:
+    """What a method of the API is asked: by a system of this company, over its session.
+
+    `parts` are the named parts of the address, `body` the filled model.
+    """
+
+    session: Session
+    tenant_id: int
+    parts: Mapping[str, str]
+    body: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiMethod(Descriptor):
+    """A method of the API below `/api/v1/`, for systems that have a key of the company.
+
+    `path` may name parts of the address, as in `promo-codes/{group}/codes`. `body` checks what is
+    sent. What `act` returns is the answer's JSON; errors of `envoi.errors` become answers as well.
+    """
+
+    path: str
+    act: Callable[[ApiRequest], Any]
+    verb: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
+    body: type[BaseModel] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerPanel(Descriptor):
+    """A part of a customer's page: `template` shows what `load` has found as `found`.
+
+    The template is in the folder of a blueprint of yours and needs no `extends`. Whoever may see
+    the customer and has `permission` sees it; where `load` returns nothing the panel is left out.
+    """
+
+    template: str
+    load: Callable[[Session, int, int], Any]
+    """Called with the session, the company and the customer."""
+    permission: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 from envoi import hookimpl
 from envoi.sending import DeliveryBatch
-from envoi.types import MacroSpec, MenuItem, SegmentSourceSpec, SettingsSpec
+from envoi.types import (
+    ApiMethod,
+    CustomerPanel,
+    MacroSpec,
+    MenuItem,
+    SegmentSourceSpec,
+    SettingsSpec,
+)
+from envoi_module_promo_codes import api
 from envoi_module_promo_codes.criteria import ISSUED
+from envoi_module_promo_codes.issued import ISSUED_CODES
 from envoi_module_promo_codes.issuing import PROMO_CODE, note_sent
 from envoi_module_promo_codes.settings import SETTINGS, PromoCodeSettings
 
@@ -61,6 +70,18 @@ def register_menu_items() -> Iterable[MenuItem]:
             endpoint="promo_codes.index",
         )
     ]
+
+
+@hookimpl
+def register_customer_panels() -> Iterable[CustomerPanel]:
+    """Bring the codes that a customer was given."""
+    return [ISSUED_CODES]
+
+
+@hookimpl
+def register_api_methods() -> Iterable[ApiMethod]:
+    """Bring what other systems do with groups."""
+    return api.METHODS
 
 
 @hookimpl

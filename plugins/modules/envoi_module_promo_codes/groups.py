@@ -29,6 +29,7 @@ from envoi_module_promo_codes.tables import CODES, GROUPS
 LONGEST_NAME = 60
 MOST_AT_ONCE = 200_000
 CHUNK = 5_000
+MOST_PROBLEMS = 20
 _NOT_IN_NAMES = frozenset("\"'{}\\<>")
 
 
@@ -66,6 +67,12 @@ def get_group(session: Session, tenant_id: int, group_id: int) -> Group:
     if row is None:
         raise NotFoundError("There is no such group of promo codes.")
     return Group(**row._mapping)
+
+
+def find_group(session: Session, tenant_id: int, name: str) -> Group | None:
+    """Return the group of a name, if there is one."""
+    row = session.execute(_counted(tenant_id).where(GROUPS.c.name == name)).one_or_none()
+    return Group(**row._mapping) if row else None
 
 
 def create_group(
@@ -107,15 +114,15 @@ def add_codes(session: Session, tenant_id: int, group_id: int, written: Iterable
         ValidationFailedError: A line is no code, or there are too many.
     """
     get_group(session, tenant_id, group_id)
-    codes = list(dict.fromkeys(filter(None, (line.strip() for line in written))))
+    lines = [line.strip() for line in written]
+    codes = list(dict.fromkeys(filter(None, lines)))
     if not codes:
         raise ValidationFailedError([Problem("codes", "There are no codes. Enter one a line.")])
     if len(codes) > MOST_AT_ONCE:
         raise _too_many()
-    for place, code in enumerate(codes, 1):
-        if len(code) > LONGEST_CODE or any(c.isspace() or not c.isprintable() for c in code):
-            message = f"Line {place} is no code: at most {LONGEST_CODE} characters, no spaces."
-            raise ValidationFailedError([Problem("codes", message)])
+    wrong = (place for place, line in enumerate(lines, 1) if not _is_code(line))
+    if problems := [_no_code(place) for place in islice(wrong, MOST_PROBLEMS)]:
+        raise ValidationFailedError(problems)
     added = sum(_insert(session, tenant_id, group_id, chunk) for chunk in _chunks(codes))
     return Added(added, len(codes) - added)
 
@@ -159,6 +166,17 @@ def unblock_codes(session: Session, tenant_id: int, group_id: int) -> int:
 def _set_blocked(session: Session, which: Sequence[Any], blocked: bool) -> int:
     done = update(CODES).where(*which).values(blocked=blocked).returning(CODES.c.id)
     return len(session.execute(done).all())
+
+
+def _no_code(place: int) -> Problem:
+    message = f"Line {place} is no code: at most {LONGEST_CODE} characters, no spaces."
+    return Problem("codes", message)
+
+
+def _is_code(written: str) -> bool:
+    return len(written) <= LONGEST_CODE and not any(
+        c.isspace() or not c.isprintable() for c in written
+    )
 
 
 def _counted(tenant_id: int) -> Any:

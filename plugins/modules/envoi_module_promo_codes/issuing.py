@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
-from envoi.data import BigInteger, Connection, func, plugin_settings, rows, select, update
+from envoi.data import (
+    BigInteger,
+    Connection,
+    company_today,
+    func,
+    plugin_settings,
+    rows,
+    select,
+    update,
+)
 from envoi.sending import (
     DeliveryBatch,
     DeliveryOutcome,
@@ -22,7 +30,7 @@ from envoi_module_promo_codes.tables import CODES, GROUPS
 def issue(request: MacroRequest) -> Mapping[int, str]:
     """Give every customer the code of this run they have, or else a free one of the group."""
     group = _group(request.connection, request.tenant_id, request.argument)
-    if problem := _problem(group, request.argument):
+    if problem := _problem(request, group):
         raise NotIssuedError(problem)
     given = recall(request)
     missing = [number for number in request.customer_ids if number not in given]
@@ -44,7 +52,7 @@ def recall(request: MacroRequest) -> dict[int, str]:
 
 def check(asked: MacroCheck) -> str:
     """Say what keeps a group from being used in a message."""
-    return _problem(_group(asked.connection, asked.tenant_id, asked.argument), asked.argument)
+    return _problem(asked, _group(asked.connection, asked.tenant_id, asked.argument))
 
 
 def warn(asked: MacroCheck) -> str:
@@ -99,10 +107,12 @@ def _group(connection: Connection, tenant_id: int, name: str) -> Any:
     return connection.execute(query).one_or_none()
 
 
-def _problem(group: Any, name: str) -> str:
+def _problem(asked: MacroCheck | MacroRequest, group: Any) -> str:
+    name = asked.argument
     if group is None:
         return f"There is no group of promo codes named {name}. Choose one that there is."
-    if group.expires_on and group.expires_on < date.today():
+    last = group.expires_on
+    if last and last < company_today(asked.connection, asked.tenant_id):
         return f"The promo codes of {name} have expired. Choose another group."
     return ""
 

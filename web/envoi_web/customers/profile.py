@@ -37,6 +37,7 @@ from envoi_web.customers.context import (
     message_rows,
     personal_facts,
 )
+from envoi_web.customers.panels import panels_of
 from envoi_web.customers.subscriptions import log_rows, read_change, subscription_rows
 from envoi_web.customers.timeline import events_of, read_moment
 
@@ -119,6 +120,7 @@ def _data(session: Session, found: Profile) -> dict[str, Any]:
         "email": contact(customer.email, customer.email_quality),
         "phone": contact(customer.phone, customer.phone_quality),
         "devices": devices_of(session, current.tenant_id, customer.id),
+        "panels": panels_of(session, customer.id),
     }
 
 

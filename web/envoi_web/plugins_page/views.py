@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from envoi.delivery.gateway_list import list_gateways
 from envoi.errors import ConfigurationError, NotFoundError, Problem, ValidationFailedError
 from envoi.plugin_settings import kept_settings, known_of, plugin_settings, save_settings
+from envoi.plugins import KINDS
 from envoi.tenants.plugin_uses import uses_of
 from envoi.tenants.plugins import PluginState, list_plugins, switch_plugin
 from envoi.types import CAPABILITIES, Descriptor, ProviderSpec, SettingsSpec
@@ -155,18 +156,8 @@ def _form(session: Session, spec: SettingsSpec[Any]) -> Form:
 
 def _words(what: str) -> str:
     """Say what a plugin brings by the label that marketers know."""
-    plugins = current.plugins
-    kinds: dict[str, Mapping[str, Descriptor]] = {
-        "channel": plugins.channels,
-        "provider": plugins.providers,
-        "rule kind": plugins.rule_kinds,
-        "segment source": plugins.segment_sources,
-        "limit": plugins.limits,
-        "macro": plugins.macros,
-        "menu item": plugins.menu_items,
-        "settings": plugins.settings,
-    }
-    for kind, found in kinds.items():
+    for kind, (field, _type) in KINDS.items():
+        found: Mapping[str, Descriptor] = getattr(current.plugins, field)
         name = what.removeprefix(f"{kind} ")
         if what != name and name in found:
             return str(translated(found[name].label))
@@ -184,13 +175,15 @@ def _kind_words(what: str) -> str:
         "macro": _("Macro of messages"),
         "menu item": _("Page"),
         "settings": _("Settings"),
+        "customer panel": _("Part of a customer's page"),
+        "API method": _("Method of the API"),
     }
     return str(kinds.get(what.rpartition(" ")[0], what))
 
 
 def _capabilities(provider: ProviderSpec) -> list[tuple[str, bool]]:
     """Every capability in words, and whether the provider has it."""
-    has = provider.capabilities
+    has = provider.abilities
     return [(translated(words), name in has) for name, words in CAPABILITIES.items()]
 
 

@@ -18,7 +18,7 @@ from processes import wait_until
 from web_accounts import WebAccounts
 from web_sink import Reply, WebSink
 
-[SMS] = register_providers()
+SMS, *_ = register_providers()
 PHONES = [f"+7911555000{n}" for n in range(3)]
 
 

@@ -71,8 +71,10 @@ def _checked(plugins: Plugins, kind: str, name: str) -> Iterator[Finding]:
     for model in _models(spec):
         yield _form(what, model, asked=isinstance(spec, ProviderSpec))
     if isinstance(spec, ProviderSpec):
-        unknown = sorted(spec.capabilities - CAPABILITIES.keys())
-        known = ", ".join(sorted(CAPABILITIES))
+        # That an account goes through cascades is told by `takes_over` alone.
+        may_say = CAPABILITIES.keys() - {"cascade"}
+        unknown = sorted(spec.capabilities - may_say)
+        known = ", ".join(sorted(may_say))
         yield _found(what, "capabilities", unknown, f"There are: {known}.")
         channel = [] if spec.channel in plugins.channels else [spec.channel]
         yield _found(what, "channel", channel, "Bring the channel, or name one that there is.")

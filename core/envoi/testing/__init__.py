@@ -7,6 +7,7 @@ Inherit a kit in a class whose name begins with `Test` and give its fixtures:
         def provider(self): ...
 """
 
+from envoi.testing.cascade import CascadeContract
 from envoi.testing.channel import ChannelContract
 from envoi.testing.contract import Contract
 from envoi.testing.limit import LimitContract
@@ -17,6 +18,7 @@ from envoi.testing.segment_source import SegmentSourceContract
 from envoi.testing.service import FakeService
 
 __all__ = [
+    "CascadeContract",
     "ChannelContract",
     "Contract",
     "FakeService",

@@ -21,16 +21,13 @@ from envoi.outgoing import (
 )
 from envoi.types import Outgoing, SendResult, SendStatus
 
-_FOR_NOW = 1000
+FOR_NOW = 1000
 """What SmsTraffic calls a passing trouble of its own."""
 
 
-class SmsTrafficSettings(AccountSettings):
-    """An account of SmsTraffic."""
+class ReportedSettings(AccountSettings):
+    """An account of which SmsTraffic reports to a webhook."""
 
-    url: Address = "https://api.smstraffic.ru"
-    api_key: Secret = Field(title="API key")
-    sender: Sender = ""
     report_secret: SecretStr = Field(
         SecretStr(""),
         max_length=200,
@@ -38,6 +35,14 @@ class SmsTrafficSettings(AccountSettings):
         description="Chosen by you. Give SmsTraffic the webhook of this gateway with ?secret= and"
         " the secret behind it. Empty: no reports are taken.",
     )
+
+
+class SmsTrafficSettings(ReportedSettings):
+    """An account of SmsTraffic."""
+
+    url: Address = "https://api.smstraffic.ru"
+    api_key: Secret = Field(title="API key")
+    sender: Sender = ""
     timeout: Seconds = 30
 
 
@@ -74,7 +79,7 @@ class SmsTrafficAccount(WebAccount):
         found, raw = answer.fields, answer.raw
         if error := found.get("error") or found["destinations"][0].get("error"):
             code = int(error["code"])
-            status = SendStatus.REFUSED_NOW if code == _FOR_NOW else SendStatus.REFUSED
+            status = SendStatus.REFUSED_NOW if code == FOR_NOW else SendStatus.REFUSED
             return SendResult(status=status, code=code, raw=raw)
         number = str(found["destinations"][0]["id"])
         return SendResult(status=SendStatus.ACCEPTED, code=200, provider_id=number, raw=raw)

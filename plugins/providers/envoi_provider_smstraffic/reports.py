@@ -1,14 +1,15 @@
-"""Reads SmsTraffic's callbacks: a list of states."""
+"""Reads SmsTraffic's callbacks, the same for all of its interfaces: a list of states."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from envoi.types import DeliveryEvent, EventType, WebhookRequest
-from envoi_provider_smstraffic.provider import SmsTrafficSettings
+from envoi_provider_smstraffic.provider import ReportedSettings
 
 _ZONE = timezone(timedelta(hours=3))
 """By whose clock SmsTraffic writes."""
@@ -23,18 +24,42 @@ _STATES = {
     ),
 }
 
+FURTHER = "sms"
+"""The channel that Smart Delivery goes on to."""
 
-def read_report(settings: SmsTrafficSettings, request: WebhookRequest) -> Sequence[DeliveryEvent]:
-    """Read a callback.
+
+def read_report(settings: ReportedSettings, request: WebhookRequest) -> Sequence[DeliveryEvent]:
+    """Read a callback of the interface for SMS.
 
     Raises:
         ForgedWebhookError: It does not bring our secret.
         ValueError: It cannot be read.
     """
+    return [_event(each) for each in _told(settings, request)]
+
+
+def read_smart_report(
+    settings: ReportedSettings, request: WebhookRequest
+) -> Sequence[DeliveryEvent]:
+    """Read a callback of Smart Delivery, which names the channel that it went on to.
+
+    Raises:
+        ForgedWebhookError: It does not bring our secret.
+        ValueError: It cannot be read.
+    """
+    return [replace(_event(each), channel=_further(each)) for each in _told(settings, request)]
+
+
+def _told(settings: ReportedSettings, request: WebhookRequest) -> Sequence[Any]:
     secret = settings.report_secret.get_secret_value()
     request.require_secret(request.query.get("secret", ""), secret)
     found = json.loads(request.body)
-    return [_event(each) for each in (found if isinstance(found, list) else [found])]
+    return found if isinstance(found, list) else [found]
+
+
+def _further(report: Any) -> str:
+    """The channel, where it is not the one that the message was handed over for."""
+    return FURTHER if str(report.get("channel")).lower() == FURTHER else ""
 
 
 def _event(report: Any) -> DeliveryEvent:

@@ -12,9 +12,12 @@ from flask.testing import FlaskClient
 from envoi.accounts.permissions import Role
 from envoi.customers.models import Customer
 from envoi.db import Database, table
+from envoi.delivery.gateways import set_gateway
+from envoi.delivery.prices import set_prices
 from envoi.mailings import service, variants
+from envoi.plugins import Plugins
 from factories.customers import index_customers, make_customers
-from pages import SignIn, token
+from pages import TEST_SETTINGS, SignIn, token
 
 SAVED_BY_ITSELF = {"HX-Request": "true", "HX-Target": "what-state"}
 MEASURED = {"HX-Request": "true", "HX-Target": "length"}
@@ -127,6 +130,46 @@ def test_the_length_is_told_while_typing_and_nothing_is_saved(
     assert words in answer
     assert left in answer
     assert "text" not in desk.content()
+
+
+@pytest.mark.parametrize(
+    ("prices", "language", "words"),
+    [
+        ([{"price": "0.045"}], "en", "costs €0.09"),
+        ([{"price": "0.0333"}, {"prefix": "+7", "price": "1"}], "en", "costs €0.0666"),
+        ([{"price": "0.01"}, {"prefix": "+4915", "price": "0.5"}], "en", "costs €1.00"),
+        ([{"price": "0.045"}], "ru", "стоит 0,09\xa0€"),
+        ([{"prefix": "+7", "price": "1"}], "en", "costs €0.00"),
+        ([], "en", ""),
+    ],
+)
+def test_beside_it_stands_what_the_longest_message_costs(
+    desk: Desk,
+    signed_in: SignIn,
+    plugins: Plugins,
+    prices: list[dict[str, str]],
+    language: str,
+    words: str,
+) -> None:
+    _phones(desk, "Bo", "Maximiliana-Wilhelmina")
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        gateway = set_gateway(
+            session,
+            plugins,
+            TEST_SETTINGS,
+            desk.tenant_id,
+            channel="sms",
+            provider="smpp",
+            name="Operator",
+            values={"host": "smpp.test", "system_id": "shop"},
+        )
+        set_prices(session, desk.tenant_id, gateway.id, {"prices": prices})
+    desk.browser = signed_in(Role.ADMINISTRATOR, language)
+    desk.token = token(desk.browser, "/own/")
+    text = "{{ client.properties.first_name }}" + "!" * 140
+    answer = desk.post(MEASURED, path="length", text=text).text
+    assert words in answer
+    assert ("costs" in answer or "стоит" in answer) == bool(prices)
 
 
 def test_it_is_the_length_of_the_longest_of_the_customers(desk: Desk) -> None:

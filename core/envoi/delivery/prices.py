@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy.orm import Session
 
-from envoi.delivery.gateways import get_gateway
+from envoi.delivery.gateways import default_gateway, get_gateway
 from envoi.delivery.models import Gateway
 from envoi.errors import ValidationFailedError, problems_of
 
@@ -79,6 +79,12 @@ class PriceList:
 def prices_of(gateway: Gateway) -> PriceTable:
     """Return the prices of a gateway."""
     return PriceTable.model_validate(gateway.prices)
+
+
+def channel_prices(session: Session, tenant_id: int, channel: str) -> PriceList:
+    """Return what a channel's messages cost, by the gateway through which they leave."""
+    gateway = default_gateway(session, tenant_id, channel)
+    return PriceList(prices_of(gateway) if gateway else PriceTable())
 
 
 def set_prices(

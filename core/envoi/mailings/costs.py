@@ -21,10 +21,9 @@ from envoi.audience.volume import Volume
 from envoi.content.kit import Kit
 from envoi.customers.models import Customer
 from envoi.db import table
-from envoi.delivery.gateways import default_gateway
 from envoi.delivery.macros import examples
 from envoi.delivery.models import Run, RunKind
-from envoi.delivery.prices import PriceList, PriceTable, prices_of
+from envoi.delivery.prices import PriceList, channel_prices
 from envoi.delivery.recipients import PeopleQuery, Wanted
 from envoi.delivery.steps import Success
 from envoi.errors import ValidationFailedError
@@ -90,7 +89,7 @@ def has_cost(session: Session, plugins: Plugins, mailing: Mailing) -> bool:
     """Whether there is anything to estimate: parts that are counted, or a gateway with prices."""
     names = channels_of(mailing)
     counted = any(plugins.channels[name].length for name in names if name in plugins.channels)
-    return counted or any(_prices(session, mailing.tenant_id, name) for name in names)
+    return counted or any(channel_prices(session, mailing.tenant_id, name) for name in names)
 
 
 def estimate_cost(
@@ -102,7 +101,7 @@ def estimate_cost(
         ValidationFailedError: A content cannot be sent as it is.
     """
     request = audience_request(session, plugins, mailing.tenant_id, mailing, datetime.now(UTC))
-    lists = [_prices(session, mailing.tenant_id, name) for name in channels_of(mailing)]
+    lists = [channel_prices(session, mailing.tenant_id, name) for name in channels_of(mailing)]
     groups = _groups(session, plugins, mailing, request, lists)
     parts = _parts(session, plugins, mailing, groups, links_url)
     moved = _moved_on(session, mailing)
@@ -126,11 +125,6 @@ def estimate_cost(
 
 def _plus(sum_: _Share, each: _Share, times: int) -> _Share:
     return _Share(sum_.low + each.low * times, sum_.high + each.high * times)
-
-
-def _prices(session: Session, tenant_id: int, channel: str) -> PriceList:
-    gateway = default_gateway(session, tenant_id, channel)
-    return PriceList(prices_of(gateway) if gateway else PriceTable())
 
 
 def _recipients_share(mailing: Mailing) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from envoi.content.kit import Kit
-from envoi.delivery.recipients import PeopleQuery, Wanted
+from envoi.delivery.prices import channel_prices
+from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.errors import EnvoiError
 from envoi.mailings.cascade import channel_at
 from envoi.mailings.content import final_content, preview_customers
@@ -27,20 +28,28 @@ SAMPLE = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One customer's message; 0 stands for nobody in particular."""
+    """One customer's message and its price in 1/10,000 of the currency's unit.
+
+    Customer 0 stands for nobody in particular.
+    """
 
     customer_id: int
     name: str
     length: Length
+    price: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """The longest and the shortest message of the customers looked at."""
+    """The longest and the shortest message of the customers looked at.
+
+    `priced` tells whether the gateway has prices.
+    """
 
     longest: Reading
     shortest: Reading
     customers: int
+    priced: bool
 
 
 def lengths_of(
@@ -62,22 +71,27 @@ def lengths_of(
     names = dict(preview_customers(session, plugins, mailing, SAMPLE, step))
     people = PeopleQuery(mailing.tenant_id, spec.address_kind, Wanted())
     found = people.fetch(session.connection(), list(names))
-    nobody: Mapping[str, Any] = {}
-    readers = {number: person.variables for number, person in found.items()} or {0: nobody}
+    nobody = Person(customer_id=0, address="", name="", variables={})
+    prices = channel_prices(session, mailing.tenant_id, spec.name)
     try:
         final = final_content(session, plugins, mailing, variant, step)
         content = validate_content(plugins, spec.name, final, draft=True)
         measure = partial(spec.length, content, Kit())
         readings = []
-        for number, variables in sorted(readers.items()):
+        for number, person in sorted(found.items()) or [(0, nobody)]:
             urls = example_urls(links_url, mailing.tenant_id, number, short=spec.short_links)
-            made = partial(measure, {**variables, **addresses(urls)}, urls.click)
+            made = partial(measure, {**person.variables, **addresses(urls)}, urls.click)
             length = fence(plugins, "channel", spec.name, made)
-            readings.append(Reading(customer_id=number, name=names.get(number, ""), length=length))
+            price = prices.of(person.address or "") * length.parts
+            name = names.get(number, "")
+            readings.append(Reading(customer_id=number, name=name, length=length, price=price))
     except EnvoiError:
         return None
     return Lengths(
-        longest=max(readings, key=_size), shortest=min(readings, key=_size), customers=len(found)
+        longest=max(readings, key=_size),
+        shortest=min(readings, key=_size),
+        customers=len(found),
+        priced=bool(prices),
     )
 
 

@@ -78,9 +78,12 @@ def money(minor: int | None, currency: str | None = None, *, unit: bool = True) 
     amount = Decimal(minor).scaleb(-places)
     if not unit:
         return number(amount, places)
-    text = numbers.format_currency(amount, code, locale=_locale())
-    head, _, sign = text.rpartition(_FIXED)
-    return _polished(head) + _FIXED + sign if head else _polished(text)
+    return _with_sign(amount, code)
+
+
+def price(amount: Decimal) -> str:
+    """An amount in the company's currency with all its digits, such as what one message costs."""
+    return _with_sign(amount, current.company.currency, exact=True)
 
 
 def abbreviated(value: int | None) -> str:
@@ -91,6 +94,12 @@ def abbreviated(value: int | None) -> str:
     size, letter = next(((size, letter) for size, letter in steps if value >= size), (1, ""))
     scaled = round(value / size, 1) if size < value < 10 * size else round(value / size)
     return number(scaled) + (_FIXED + letter if letter else "")
+
+
+def _with_sign(amount: Decimal, code: str, *, exact: bool = False) -> str:
+    text = numbers.format_currency(amount, code, locale=_locale(), decimal_quantization=not exact)
+    head, _, sign = text.rpartition(_FIXED)
+    return _polished(head) + _FIXED + sign if head else _polished(text)
 
 
 def _zoned(value: datetime, zone: ZoneInfo | None) -> datetime:

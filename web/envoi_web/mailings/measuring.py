@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy.orm import Session
 
+from envoi.delivery.prices import UNITS
 from envoi.mailings import service, variants
 from envoi.mailings.cascade import channel_at
 from envoi.mailings.lengths import Lengths, lengths_of
 from envoi.mailings.models import Mailing, Variant
 from envoi.types import Length
 from envoi.webkit import allowed, current, fragment, permission
-from envoi.webkit.formats import number
+from envoi.webkit.formats import number, price
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.editor import Draft, typed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The length of the longest message in words; `state` is soft, warn or bad."""
+    """The length of the longest message in words; `state` is soft, warn or bad.
+
+    `price` is what that message costs; nothing where the gateway has no prices.
+    """
 
     words: str
     whose: str
+    price: str
     left: str
     state: str
     url: str
@@ -69,6 +75,7 @@ def measured(session: Session, mailing: Mailing, draft: Draft) -> Measured | Non
     return Measured(
         words=length_words(longest),
         whose=_whose(found),
+        price=price(Decimal(found.longest.price) / UNITS) if found.priced else "",
         left=_left_words(longest),
         state=_state(longest),
         url=url_for("mailings.measure", mailing_id=mailing.id),

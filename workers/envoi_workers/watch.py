@@ -7,6 +7,7 @@ plugin's name, and the process is replaced as soon as nobody else in it waits fo
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from envoi.jobs import Work
 from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins
 from envoi.tenants.models import DueWork
-from envoi_workers.workshop import SPARE_SEATS, Workshop
+from envoi_workers.workshop import HANGS_SECONDS, SPARE_SEATS, Workshop
 
 log = structlog.get_logger()
 
@@ -109,13 +110,14 @@ class Watch:
                 stop_work(self._workshop.installation, call, _why(call))
                 del self._unsettled[thread]
         stopping = self._workshop.stopping
-        if self._given_up and not stopping.is_set() and not self._would_harm():
+        if self._given_up and not stopping.is_set() and not self._would_harm(standing.values()):
             log.error("process_replaced", hanging=len(self._given_up))
             stopping.set()
 
-    def _would_harm(self) -> bool:
-        """Whether somebody waits for a slow server, and there is still room for others."""
-        return self._workshop.hanging() > 0 and len(self._given_up) < SPARE_SEATS
+    def _would_harm(self, standing: Iterable[Call]) -> bool:
+        """Whether others wait for a slow server that may yet answer, and there is room for more."""
+        slow = [c for c in standing if c.thread not in self._given_up and c.seconds > HANGS_SECONDS]
+        return bool(slow) and len(self._given_up) < SPARE_SEATS
 
     def _patience(self, call: Call) -> float:
         installation = self._workshop.installation

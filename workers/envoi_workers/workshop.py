@@ -91,11 +91,6 @@ class Workshop(Middleware):
             self._seated.pop(thread, None)
         self.turns.give_up(thread)
 
-    def hanging(self) -> int:
-        """How many of those in their places wait for somebody else."""
-        with self._lock:
-            return self._hanging()
-
     def wait_until_idle(self, deadline: float) -> None:
         """Wait until nobody has a place, but not beyond a moment of the monotonic clock."""
         while self._seated and monotonic() < deadline:
@@ -125,11 +120,9 @@ class Workshop(Middleware):
         return own < self._threads
 
     def _free(self) -> int:
-        return self._threads + min(self._hanging(), self._spare) - len(self._seated)
-
-    def _hanging(self) -> int:
         before = monotonic() - HANGS_SECONDS
-        return sum(since < before for _, since in self._seated.values())
+        hanging = sum(since < before for _, since in self._seated.values())
+        return self._threads + min(hanging, self._spare) - len(self._seated)
 
     def once(self, kind: Work, tenant_id: int, ref: int, work: Callable[[], object]) -> None:
         """Do a piece of work unless another process is at it."""

@@ -37,6 +37,7 @@ from envoi.delivery.pace import Pace
 from envoi.delivery.runs import RunSettings, get_run, pause_run, start_sending
 from envoi.errors import ConflictError, PluginError, ValidationFailedError
 from envoi.failpoints import Place, hit
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins
 
 _LARGE = 50_000
@@ -64,6 +65,7 @@ def collect(database: Database, plugins: Plugins, tenant_id: int, run_id: int) -
             volume = _collect(session, plugins, run)
             hit(Place.BEFORE_COLLECT_COMMIT)
     except _STOPPING as error:
+        note_fault(database, tenant_id, error)
         reason = getattr(error, "orig", None) or error
         # Somebody may have paused or cancelled it meanwhile.
         with suppress(ConflictError), database.tenant_session(tenant_id) as session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -15,6 +15,7 @@ from envoi.types import Connection
 log = structlog.get_logger()
 
 IDLE_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
 
 PoolKey = tuple[int, int, int]
 """Tenant, gateway and its version: what was opened with former settings is not used again."""
@@ -41,8 +42,7 @@ class Connections:
             surplus = self._surplus(gateway, most)
             seated = most is None or self._seats[gateway] < most
             self._seats[gateway] += seated
-        for connection in surplus:
-            _say_goodbye(connection)
+        _say_goodbye(surplus)
         try:
             yield seated
         finally:
@@ -69,7 +69,7 @@ class Connections:
         """Close a connection that was taken and does not work any more."""
         with self._lock:
             self._taken[gateway] -= 1
-        _say_goodbye(connection)
+        _say_goodbye([connection])
 
     def close_idle(self, older_than: float = IDLE_SECONDS) -> None:
         """Close what nobody has used for a while."""
@@ -78,8 +78,7 @@ class Connections:
             old = [c for idle in self._idle.values() for since, c in idle if since <= limit]
             for gateway, idle in self._idle.items():
                 self._idle[gateway] = [(since, c) for since, c in idle if since > limit]
-        for connection in old:
-            _say_goodbye(connection)
+        _say_goodbye(old)
 
     def _surplus(self, gateway: PoolKey, most: int | None) -> list[Connection]:
         """Give up what is idle beyond so many connections."""
@@ -92,8 +91,18 @@ class Connections:
         return surplus
 
 
-def _say_goodbye(connection: Connection) -> None:
+def _say_goodbye(connections: Sequence[Connection]) -> None:
+    """Close connections, but wait for none that does not let itself be closed."""
+    until = monotonic() + CLOSE_SECONDS
+    closing = [threading.Thread(target=_close, args=[c], daemon=True) for c in connections]
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join(max(0.0, until - monotonic()))
+
+
+def _close(connection: Connection) -> None:
     try:
         connection.close()
-    except Exception as error:  # noqa: BLE001 (it must not raise, and when it does nothing hangs on it)
+    except BaseException as error:  # noqa: BLE001 (it must not raise, and when it does nothing hangs on it)
         log.warning("connection_close_failed", error=repr(error))

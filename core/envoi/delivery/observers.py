@@ -1,7 +1,8 @@
 """Telling plugins what became of messages, where it can neither stop nor slow sending.
 
-What was recorded goes into a queue that one thread empties. A batch that finds the queue full, or
-that is still in it when the process ends, is not told: observers keep figures, never promises.
+What was recorded goes into a queue for each plugin, which a thread empties. A batch that finds the
+queue full, or that is still in it when the process ends, is not told: observers keep figures,
+never promises.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from queue import Full, Queue
+from time import monotonic
 
 import structlog
 
@@ -17,6 +19,8 @@ from envoi.db import Database
 from envoi.delivery.models import MessageState
 from envoi.delivery.outcomes import Outcome
 from envoi.delivery.plan import Plan
+from envoi.errors import PluginError
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Observer
 from envoi.sending import Delivered, DeliveryBatch, DeliveryOutcome
 
@@ -32,13 +36,12 @@ _OUTCOMES = {
 
 
 class Observers:
-    """The queue to the plugins that observe; its thread begins with the first batch."""
+    """The queues to the plugins that observe; a thread begins with the first batch of each."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: Queue[tuple[str, Observer, DeliveryBatch]] = Queue(MOST_WAITING)
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._told: dict[str, _Told] = {}
 
     def tell(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
         """Tell a run's observers of a block; returns at once."""
@@ -57,31 +60,61 @@ class Observers:
             messages=messages,
             session=partial(self._database.tenant_session, plan.tenant_id),
         )
-        self._begin()
         for plugin, observer in plan.observers:
-            try:
-                self._waiting.put_nowait((plugin, observer, batch))
-            except Full:
-                log.warning("observer_missed", plugin=plugin, run=plan.run_id)
+            self._of(plugin).tell(observer, batch)
 
     def settle(self, seconds: float) -> bool:
         """Wait so long at most until everything was told, and say whether it was."""
+        until = monotonic() + seconds
+        with self._lock:
+            everybody = list(self._told.values())
+        return all(told.settle(max(0.0, until - monotonic())) for told in everybody)
+
+    def _of(self, plugin: str) -> _Told:
+        with self._lock:
+            if plugin not in self._told:
+                self._told[plugin] = _Told(self._database, plugin)
+            return self._told[plugin]
+
+
+class _Told:
+    """A plugin that observes, and what it has not been told yet."""
+
+    def __init__(self, database: Database, plugin: str) -> None:
+        self._database, self._plugin = database, plugin
+        self._waiting: Queue[tuple[Observer, DeliveryBatch]] = Queue(MOST_WAITING)
+        self._is_late = False
+        threading.Thread(target=self._work, name=f"telling {plugin}", daemon=True).start()
+
+    def tell(self, observer: Observer, batch: DeliveryBatch) -> None:
+        """Let it be told of a batch, unless too many wait already."""
+        try:
+            self._waiting.put_nowait((observer, batch))
+        except Full:
+            log.warning("observer_missed", plugin=self._plugin, run=batch.run_id)
+            if not self._is_late:
+                self._is_late = True
+                self._blame(batch, f"it does not keep up: {MOST_WAITING} batches wait for it.")
+
+    def settle(self, seconds: float) -> bool:
+        """Wait so long at most until it was told everything, and say whether it was."""
         told = self._waiting.all_tasks_done
         with told:
             return told.wait_for(lambda: not self._waiting.unfinished_tasks, seconds)
 
-    def _begin(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="observers", daemon=True)
-                self._thread.start()
-
     def _work(self) -> None:
         while True:
-            plugin, observer, batch = self._waiting.get()
+            observer, batch = self._waiting.get()
             try:
                 observer(batch=batch)
-            except Exception as error:  # noqa: BLE001 (whatever a plugin does is its own trouble)
-                log.error("observer_failed", plugin=plugin, run=batch.run_id, error=repr(error))
+            except BaseException as error:  # noqa: BLE001 (whatever a plugin does is its own trouble)
+                log.error(
+                    "observer_failed", plugin=self._plugin, run=batch.run_id, error=repr(error)
+                )
+                self._blame(batch, f"observing failed: {error!r}")
             finally:
                 self._waiting.task_done()
+
+    def _blame(self, batch: DeliveryBatch, why: str) -> None:
+        error = PluginError(self._plugin, why, place="delivery_recorded")
+        note_fault(self._database, batch.tenant_id, error)

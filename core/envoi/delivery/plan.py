@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -146,22 +146,18 @@ class Plans:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, int, int], tuple[float, Plan]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], _Kept] = OrderedDict()
         self._steps: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def get(self, tenant_id: int, run_id: int, route: Route) -> Plan:
-        """Return the plan of a run by a route; one thread makes it while the others wait."""
+        """Return the plan of a run by a route; one thread makes it while its others wait."""
         key = (tenant_id, run_id, route.step)
         with self._lock:
-            made_at, plan = self._kept.get(key, (0.0, None))
-            is_fresh = plan is not None and monotonic() - made_at <= PLAN_SECONDS
-            if plan is None or not is_fresh or plan.route != route:
-                plan = make_plan(self._installation, tenant_id, run_id, route)
-                self._kept[key] = (monotonic(), plan)
+            kept = self._kept.setdefault(key, _Kept())
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT_PLANS:
                 self._kept.popitem(last=False)
-            return plan
+        return kept.get(route, lambda: make_plan(self._installation, tenant_id, run_id, route))
 
     def forget(self, tenant_id: int, run_id: int) -> None:
         """Make the plan anew next time: what it was made from was at fault."""
@@ -182,6 +178,26 @@ class Plans:
                 while len(self._steps) > KEPT_PLANS:
                     self._steps.popitem(last=False)
         return range(known, 0, -1)
+
+
+class _Kept:
+    """A run's plan as it was made last.
+
+    Threads of other runs do not wait while it is made: a plugin that compiles it may hang.
+    """
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._made_at = 0.0
+        self._plan: Plan | None = None
+
+    def get(self, route: Route, make: Callable[[], Plan]) -> Plan:
+        """Return the plan by a route, made anew where it is none or an old one."""
+        with self._making:
+            is_fresh = monotonic() - self._made_at <= PLAN_SECONDS
+            if self._plan is None or not is_fresh or self._plan.route != route:
+                self._plan, self._made_at = make(), monotonic()
+            return self._plan
 
 
 def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Route) -> Plan:

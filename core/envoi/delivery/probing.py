@@ -11,6 +11,7 @@ from envoi.delivery.runs import resume_waiting
 from envoi.errors import EnvoiError, ProviderError, TemporaryProviderError
 from envoi.installation import Installation
 from envoi.jobs import Work, withdraw
+from envoi.operations.plugin_errors import note_fault
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ def probe_gateway(
     try:
         try_gateway(installation, tenant_id, gateway_id)
     except EnvoiError as error:
+        note_fault(installation.database, tenant_id, error)
         trouble = error if isinstance(error, ProviderError) else TemporaryProviderError(str(error))
         with installation.database.tenant_session(tenant_id) as session:
             withdraw(session, tenant_id, Work.PROBE, gateway_id)

@@ -19,10 +19,11 @@ class Patience:
     Args:
         seconds: So long a call may take; after that it is left alone in its thread.
         most: So many threads one plugin may keep, hanging ones included.
+        place: What it is asked, as errors name it.
     """
 
-    def __init__(self, seconds: float, most: int) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, most: int, place: str) -> None:
+        self._seconds, self._place = seconds, place
         self._seats: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
             lambda: threading.BoundedSemaphore(most)
         )
@@ -35,7 +36,8 @@ class Patience:
         """
         seat = self._seats[plugin]
         if not seat.acquire(blocking=False):
-            raise PluginError(plugin, "earlier calls hang, so it is not asked again.")
+            why = "earlier calls hang, so it is not asked again."
+            raise PluginError(plugin, why, place=self._place)
         future: Future[T] = Future()
 
         def run() -> None:
@@ -50,4 +52,5 @@ class Patience:
         try:
             return future.result(self._seconds)
         except TimeoutError as error:
-            raise PluginError(plugin, f"it did not answer in {self._seconds:g} s.") from error
+            why = f"it did not answer in {self._seconds:g} s."
+            raise PluginError(plugin, why, place=self._place) from error

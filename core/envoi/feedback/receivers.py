@@ -25,6 +25,7 @@ from envoi.errors import EnvoiError
 from envoi.feedback.models import ReceiverSign
 from envoi.feedback.reporting import reporter
 from envoi.installation import Installation
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import fence
 from envoi.tenants.service import tenant_ids
 from envoi.tracking.tokens import signer_of
@@ -235,6 +236,7 @@ class _Receiver:
             hold = self._opened()
             fence(self._site.plugins, "provider", self.wanted.provider, hold)
         except (EnvoiError, SQLAlchemyError) as error:
+            note_fault(self._site.database, self.wanted.tenant_id, error)
             return str(error)
         return "The connection ended. It is opened again."
 

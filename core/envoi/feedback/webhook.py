@@ -32,6 +32,7 @@ from envoi.feedback.keeping import FAILED
 from envoi.feedback.models import Door
 from envoi.feedback.patience import Patience
 from envoi.feedback.reading import keys_in
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins, fence
 from envoi.settings import Settings
 from envoi.tenants.models import InboundRoute
@@ -121,11 +122,12 @@ class Webhooks:
         settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._database = database
         self._signer = signer
         self._plugins = plugins
         self._accounts = Accounts(database, plugins, settings)
         self._intake = Intake(database, signer)
-        self._patience = Patience(ANSWER_SECONDS, MOST_THREADS)
+        self._patience = Patience(ANSWER_SECONDS, MOST_THREADS, "webhook")
         self._clock = clock
 
     def __call__(self, key: str, request: WebhookRequest) -> int:
@@ -143,13 +145,15 @@ class Webhooks:
         raw = account.without_secrets(bytes_of(request))
         ask = partial(events_of, self._plugins, spec, account.values, request)
         try:
-            events = self._patience.wait_for(spec.name, ask)
+            owner = self._plugins.owner("provider", spec.name)
+            events = self._patience.wait_for(owner, ask)
         except ForgedWebhookError:
             return 401
         except EnvoiError as error:
             understood = not isinstance(error.__cause__, ValueError)
             if understood:
                 log.error("webhook_failed", gateway=account.gateway_id, error=str(error))
+                note_fault(self._database, account.tenant_id, error)
             reason = FAILED if understood else BROKEN
             self._intake.keep_unread(raw, Door.WEBHOOK, account.tenant_id, reason)
             return 202

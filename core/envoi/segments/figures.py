@@ -17,6 +17,7 @@ from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.errors import PluginError, ValidationFailedError
 from envoi.jobs import Work, announce, withdraw
+from envoi.operations.plugin_errors import add_fault
 from envoi.plugins import Plugins
 from envoi.receipts.models import Receipt
 from envoi.segments.compile import customer_ids
@@ -103,6 +104,7 @@ def _figures(session: Session, segment: Segment, plugins: Plugins, now: datetime
         worth = _worth(session, tenant_id, ids)
         reachable = _reachable(session, segment, plugins, now)
     except (ValidationFailedError, PluginError) as error:
+        add_fault(session, tenant_id, error)
         return SegmentFigures(version=version, counted_at=now, problem=_sentence(error))
     return SegmentFigures(version=version, counted_at=now, reachable=reachable, **worth)
 

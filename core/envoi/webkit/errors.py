@@ -20,7 +20,9 @@ from envoi.errors import (
     NotFoundError,
     ValidationFailedError,
 )
+from envoi.operations.plugin_errors import note_fault
 from envoi.webkit import htmx
+from envoi.webkit.current import current
 from envoi.webkit.formats import translated
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ def init_app(app: Flask) -> None:
 def _expected(error: EnvoiError) -> Response:
     status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
     if status == 500:
+        if current.employee is not None:
+            note_fault(current.database, current.tenant_id, error)
         return _bug(error)
     return _answer(status, translated(str(error)))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from envoi.db import Database, table
+from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Gateway
+from envoi.installation import Installation
 from envoi.library.service import store_picture
 from envoi.mailings import service, variants
 from envoi.mailings.cascade import channels_of
@@ -97,6 +100,25 @@ def test_what_is_typed_for_a_step_is_saved_by_itself(desk: Desk) -> None:
     version = mailing.version
     desk.post(SAVED_BY_ITSELF, 2, **typed)
     assert desk.mailing()[0].version == version, "the same again changes nothing"
+
+
+GOES_ON = "goes through the channels by itself"
+
+
+def test_who_goes_through_the_channels_is_said(desk: Desk, installation: Installation) -> None:
+    """A provider that does gets one request; an account that is not ready is no reason to fail."""
+    desk.post(do="step-before:viber")
+    assert GOES_ON not in desk.shown()
+    account = {"channel": "viber", "provider": "smstraffic_viber", "name": "SmsTraffic"}
+    values = {"login": "shop", "password": "secret"}
+    for moves_on in (True, False):
+        with desk.database.tenant_session(desk.tenant_id) as session:
+            given = {**values, "moves_on": moves_on}
+            where = (session, installation.plugins, installation.settings, desk.tenant_id)
+            set_gateway(*where, values=given, **account)
+        assert (f"SmsTraffic {GOES_ON}" in desk.shown()) is moves_on
+        when = desk.browser.get(f"/mailings/{desk.draft}/when").text
+        assert (GOES_ON in when) is moves_on
 
 
 @pytest.mark.parametrize("wait", ["0", "1441", "soon", ""])
@@ -232,3 +254,18 @@ def test_the_review_asks_for_every_step(desk: Desk) -> None:
     shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
     assert "The cascade may wait for 1,440 minutes" in shown
     assert "The message is empty. Write it." in shown
+
+
+def test_a_cascade_is_named_by_all_its_channels(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="By SMS")
+    start = datetime.now(UTC) + timedelta(minutes=5)
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        service.get_mailing(session, desk.tenant_id, desk.draft).starts_at = start
+    pages = ["/mailings/", "/mailings/sms", "/mailings/viber", desk.url]
+    pages += [f"/mailings/{desk.draft}/who", f"/calendar/{start:%Y/%m}"]
+    for page in pages:
+        assert "Viber &gt; SMS" in desk.browser.get(page, follow_redirects=True).text, page
+    assert "Double points" not in desk.browser.get("/mailings/email").text
+    tabs = desk.browser.get("/mailings/").text.partition('<ul class="nav ev-tabs">')[2]
+    counts = re.findall(r'<span class="ev-count">(\d+)</span>', tabs.partition("</ul>")[0])
+    assert (counts[0], sum(map(int, counts))) == ("1", 3), "one, found with both its channels"

@@ -16,7 +16,7 @@ from envoi.delivery.models import Run
 from envoi.errors import ConflictError, Problem, ValidationFailedError
 from envoi.jobs import Work, announce, withdraw
 from envoi.mailings.approval import require_moved_alone
-from envoi.mailings.models import Mailing, MailingState
+from envoi.mailings.models import Mailing, MailingState, channel_names
 from envoi.mailings.service import get_mailing
 from envoi.mailings.status import Status, status_column
 
@@ -32,7 +32,8 @@ class Entry:
 
     id: int
     name: str
-    channel: str
+    channels: Sequence[str]
+    """Those of its steps."""
     status: Status
     at: datetime
     """In the company's zone."""
@@ -102,7 +103,7 @@ def days_of(
     return [
         Day(
             date=day,
-            entries=[e for e in by_day[day] if channel in (None, e.channel)],
+            entries=[e for e in by_day[day] if channel is None or channel in e.channels],
             messages=sum(e.messages for e in by_day[day]),
             quiet=names.get(day.isoformat()),
         )
@@ -209,7 +210,7 @@ def _entries(
     session: Session, tenant_id: int, dates: Sequence[date], zone: ZoneInfo
 ) -> list[Entry]:
     mailing, run = table(Mailing).c, table(Run).c
-    columns = (mailing.id, mailing.name, mailing.channel, mailing.starts_at)
+    columns = (mailing.id, mailing.name, mailing.channel, mailing.cascade, mailing.starts_at)
     query = (
         select(*columns, status_column().label("status"), _messages().label("messages"))
         .select_from(
@@ -229,7 +230,7 @@ def _entries(
         Entry(
             id=row.id,
             name=row.name,
-            channel=row.channel,
+            channels=channel_names(row.channel, row.cascade),
             status=Status(row.status),
             at=row.starts_at.astimezone(zone),
             messages=row.messages,

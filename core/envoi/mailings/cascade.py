@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from envoi.delivery.steps import MOST_STEPS, Success
 from envoi.errors import NotFoundError, Problem, ValidationFailedError, problems_of
-from envoi.mailings.models import Mailing
+from envoi.mailings.models import Mailing, channel_names
 from envoi.mailings.service import editable_draft, refuse_stale, touch, variants_of
 from envoi.plugins import Plugins
 
@@ -39,7 +39,7 @@ def following(mailing: Mailing) -> list[Following]:
 
 def channels_of(mailing: Mailing) -> list[str]:
     """Return the channels of a mailing's steps, in their order."""
-    return [mailing.channel, *(step.channel for step in following(mailing))]
+    return channel_names(mailing.channel, mailing.cascade)
 
 
 def channel_at(mailing: Mailing, step: int) -> str:

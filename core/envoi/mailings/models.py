@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import IntEnum
 from typing import Any
@@ -107,6 +108,11 @@ class Mailing(SQLModel, table=True):
     created_at: datetime = moment(nullable=False, now=True)
     updated_at: datetime = moment(nullable=False, now=True)
     updated_by: int | None = whole(None, nullable=True)
+
+
+def channel_names(first: str, cascade: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the channels of a mailing's steps, in their order, from its two columns."""
+    return [first, *(str(step["channel"]) for step in cascade)]
 
 
 class Variant(SQLModel, table=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -26,8 +27,9 @@ from envoi.db import table
 from envoi.delivery.figures import RunFigures, count_figures
 from envoi.delivery.glimpses import glimpse
 from envoi.delivery.models import Run
+from envoi.delivery.steps import uses_channel
 from envoi.mailings.headline import headline_of
-from envoi.mailings.models import Mailing, MailingState, Variant
+from envoi.mailings.models import Mailing, MailingState, Variant, channel_names
 from envoi.mailings.status import Status, status_column
 from envoi.segments.models import Segment
 
@@ -62,7 +64,8 @@ class MailingRow:
 
     id: int
     name: str
-    channel: str
+    channels: Sequence[str]
+    """Those of its steps."""
     subject: str
     status: Status
     created_at: datetime
@@ -164,7 +167,7 @@ def totals(
         run.finished_at.is_not(None),
     ]
     if channel:
-        sent.append(run.channel == channel)
+        sent.append(uses_channel(channel))
     period = run.launched_on > today - timedelta(days=days) if days else run.id.is_not(None)
     recent = run.launched_on > today - timedelta(days=30)
     month = func.to_char(run.launched_on, "YYYY-MM")
@@ -194,14 +197,20 @@ def totals(
 
 
 def count_by_channel(session: Session, tenant_id: int) -> dict[str, int]:
-    """Count the mailings of each channel, for the tabs."""
+    """Count the mailings of each channel, and all of them by no name, for the tabs.
+
+    A cascade counts with each of its channels.
+    """
     c = table(Mailing).c
     query = (
-        select(c.channel, func.count().label("mailings"))
+        select(c.channel, c.cascade, func.count().label("mailings"))
         .where(c.tenant_id == tenant_id, ~c.hidden)
-        .group_by(c.channel)
+        .group_by(c.channel, c.cascade)
     )
-    return {row.channel: row.mailings for row in session.execute(query)}
+    found: Counter[str] = Counter()
+    for row in session.execute(query):
+        found.update(dict.fromkeys(["", *channel_names(row.channel, row.cascade)], row.mailings))
+    return found
 
 
 def choices(session: Session, tenant_id: int) -> Choices:
@@ -240,8 +249,8 @@ def _joined() -> FromClause:
 def _columns() -> Select[Any]:
     mailing, run = table(Mailing).c, table(Run).c
     columns = (
-        *(mailing.id, mailing.name, mailing.channel, mailing.created_at, mailing.created_by),
-        *(mailing.starts_at, mailing.run_id, run.finished_at, run.pause_reason),
+        *(mailing.id, mailing.name, mailing.channel, mailing.cascade, mailing.created_at),
+        *(mailing.created_by, mailing.starts_at, mailing.run_id, run.finished_at, run.pause_reason),
         *(run.recipients, run.sent, run.delivered, run.failed, run.receipts, run.amount),
     )
     return select(
@@ -272,7 +281,8 @@ def _conditions(tenant_id: int, wanted: MailingFilter, zone: tzinfo) -> list[Col
     mailing = table(Mailing).c
     found: list[ColumnElement[bool]] = [mailing.tenant_id == tenant_id, ~mailing.hidden]
     if wanted.channel:
-        found.append(mailing.channel == wanted.channel)
+        later = mailing.cascade.contains([{"channel": wanted.channel}])
+        found.append(or_(mailing.channel == wanted.channel, later))
     if wanted.text:
         texts = (mailing.name, _subject())
         found.append(or_(*(t.icontains(wanted.text, autoescape=True) for t in texts)))
@@ -330,7 +340,8 @@ def _row(row: Row[Any], live: RunFigures | None) -> MailingRow:
     launched = row.run_id is not None and status is not Status.COLLECTING
     figures = live or row
     return MailingRow(
-        **{name: getattr(row, name) for name in ("id", "name", "channel", "created_at")},
+        **{name: getattr(row, name) for name in ("id", "name", "created_at")},
+        channels=channel_names(row.channel, row.cascade),
         subject=row.subject or "",
         status=status,
         created_by=row.created_by,

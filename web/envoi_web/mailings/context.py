@@ -19,6 +19,7 @@ from envoi.audience.window import OUTSIDE_WINDOW
 from envoi.delivery.cascade import REACHED
 from envoi.delivery.models import MessageState, Stage
 from envoi.mailings.audience import has_source
+from envoi.mailings.cascade import channels_of
 from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
 from envoi.mailings.status import Status
@@ -175,6 +176,15 @@ def channel_label(channel: str) -> str:
     """Return what a channel is called; one whose plugin is gone has only its name."""
     spec = current.plugins.channels.get(channel)
     return translated(spec.label) if spec else channel
+
+
+mailings.add_app_template_filter(channels_of)
+
+
+@mailings.app_template_filter()
+def chain_label(channels: Sequence[str]) -> str:
+    """Say which channel follows which."""
+    return " > ".join(map(channel_label, channels))
 
 
 def home_url(mailing_id: int, status: Status) -> str:

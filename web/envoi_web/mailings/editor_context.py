@@ -241,7 +241,7 @@ def _edit(
         "step": draft.step,
         "chain": chain_of(mailing),
         "mode": mode_of(mailing, draft),
-        "channel_label": channel_label(mailing.channel),
+        "channel_label": channel_label(channel_at(mailing, draft.step)),
         "schema": spec_of(mailing, draft).content_schema.model_fields,
         "most_variants": variants.MAX_VARIANTS,
         "control_share": mailing.control_share,

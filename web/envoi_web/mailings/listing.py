@@ -176,7 +176,7 @@ def tabs(
         "label": _("All"),
         "url": url_for("mailings.index"),
         "open": open_channel is None,
-        "count": sum(counts.values()),
+        "count": counts.get("", 0),
     }
     return [everything] + [
         {

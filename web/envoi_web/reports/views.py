@@ -46,6 +46,7 @@ def report(mailing_id: int) -> Response:
         volume=context.volume(found),
         funnel_rows=context.funnel(found),
         steps=steps(found),
+        channels=[step.channel for step in found.steps] or [found.channel],
         opens=context.tells_opens(found),
         is_mail=context.is_mail(found),
         period=period,

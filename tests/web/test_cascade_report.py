@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import insert
 
 from envoi.db import Database, table
-from envoi.delivery.models import RunCost
+from envoi.delivery.models import Circuit, Gateway, Run, RunBlock, RunCost, RunStatus
 from envoi.mailings.outcomes import count_of
 from ledger_rows import NOW, add_customers, add_messages, add_run
 from pages import SignIn
@@ -36,3 +38,32 @@ def test_people_once_and_messages_by_channel(
     assert rows[0][:7] == ["1.", "Viber", "5", "2", "2", "3", "3"]
     assert rows[1][:7] == ["2.", "SMS", "3", "1", "0", "2", "–"]
     assert any("2.25" in cell for cell in rows[1])
+
+
+def test_a_step_that_waits_for_its_gateway_is_told_with_the_reason(
+    signed_in: SignIn, database: Database, tenant_id: int
+) -> None:
+    sms = {"channel": "sms", "wait_minutes": 10, "success": "delivered", "contents": [{}]}
+    run = add_run(database, tenant_id, channel="viber", steps=[sms])
+    with database.tenant_session(tenant_id) as session:
+        stored = session.get_one(Run, (tenant_id, run.run_id))
+        stored.status, stored.finished_at = RunStatus.SENDING, None
+        stored.expires_at = NOW + timedelta(days=1)
+        gateways = [
+            Gateway(tenant_id=tenant_id, channel=channel, provider=provider, name=channel.title())
+            for channel, provider in {"viber": "devino_viber", "sms": "devino_sms"}.items()
+        ]
+        for gateway in gateways:
+            gateway.secrets = b""
+            session.add(gateway)
+        session.flush()
+        circuit = Circuit(tenant_id=tenant_id, gateway_id=gateways[1].id, failures=5)
+        circuit.opened_at, circuit.error = NOW, "The account is locked."
+        session.add(circuit)
+        key: dict[str, Any] = {"tenant_id": tenant_id, "run_id": run.run_id, "launched_on": stored.launched_on}
+        session.add(RunBlock(**key, number=1, step=1, size=1, due_at=NOW))
+        session.add(RunBlock(**key, number=2, step=2, size=1, due_at=NOW))
+    shown = signed_in().get(f"/mailings/{run.mailing_id}/progress").text
+    assert "SMS waits, the other channels go on: The account is locked." in shown
+    assert "Sms is tried again by itself." in shown
+    assert "Viber waits" not in shown

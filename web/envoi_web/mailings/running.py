@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from flask import Response, request, url_for
 from flask_babel import gettext as _
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from envoi.audience.volume import Volume
 from envoi.delivery.models import MessageState, Run
 from envoi.delivery.restored import may_send
+from envoi.delivery.routes import waiting_steps
 from envoi.delivery.runs import Progress
 from envoi.delivery.unconfirmed import resends_by_itself
 from envoi.jobs import Work, hint
@@ -99,6 +100,11 @@ def cancel(mailing_id: int) -> Response:
     return see_other(url_for("mailings.progress", mailing_id=mailing_id))
 
 
+def _is_chained(run: Run | None, status: Status) -> TypeGuard[Run]:
+    """Whether one step of a mailing may wait while others go on."""
+    return run is not None and status is Status.SENDING and bool(run.settings.get("steps"))
+
+
 def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, Any]:
     run, now = service.get_run(session, mailing), datetime.now(UTC)
     volume = Volume.from_document(run.volume if run and run.volume else mailing.volume)
@@ -112,6 +118,9 @@ def _context(session: Session, mailing: Mailing, status: Status) -> dict[str, An
         "counted": counted,
         "parts": _parts(counted),
         "done": counted.done,
+        "waiting": waiting_steps(session, run.tenant_id, run.id)
+        if _is_chained(run, status)
+        else [],
         "recipients": counted.recipients or (volume.recipients if volume else 0),
         "volume": volume,
         "customers": _customers(mailing, run, volume) if volume else [],

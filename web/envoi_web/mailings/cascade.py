@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,9 @@ from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 
 from envoi.delivery.gateways import default_gateway
+from envoi.delivery.handover import takes_over
 from envoi.delivery.steps import Success
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import EnvoiError, Problem, ValidationFailedError
 from envoi.mailings import cascade, variants
 from envoi.mailings.models import Mailing
 from envoi.types import AddressKind
@@ -70,6 +72,7 @@ def cascade_form(
         "steps": _tabs(session, mailing, draft),
         "course": _course(mailing, draft.step, errors) if draft.step > 1 else None,
         "problem": translated(cascade.wait_problem(mailing)),
+        "goes_on": going_on_words(session, mailing),
         "first": channel_label(mailing.channel),
         "offers": [(name, channel_label(name)) for name in offers],
         "before": (before, channel_label(before)) if before in offers else None,
@@ -78,6 +81,24 @@ def cascade_form(
             (Success.READ.value, _("Read")),
         ],
     }
+
+
+def going_on_words(session: Session, mailing: Mailing) -> list[str]:
+    """Say that a gateway goes through the whole cascade by itself, where one does."""
+    gateway = default_gateway(session, mailing.tenant_id, mailing.channel)
+    if gateway is None or not mailing.cascade:
+        return []
+    # What is wrong with a gateway is told where it is chosen; here it goes on to nothing.
+    with suppress(EnvoiError):
+        steps = cascade.following(mailing)
+        if takes_over(session, current.plugins, current.settings, gateway, steps):
+            words = _(
+                "%(gateway)s goes through the channels by itself: it gets one request with all"
+                " messages, and Envoi reads its reports.",
+                gateway=gateway.name,
+            )
+            return [words]
+    return []
 
 
 def chain_of(mailing: Mailing) -> str:

@@ -32,6 +32,7 @@ from envoi_web.clocks import clock_of
 from envoi_web.mailings import forms, undoing
 from envoi_web.mailings.approving import question_of
 from envoi_web.mailings.blueprint import mailings
+from envoi_web.mailings.cascade import going_on_words
 from envoi_web.mailings.content_words import content_faults
 from envoi_web.mailings.context import options
 from envoi_web.mailings.editing import common, conflict_page, count_exactly, not_a_draft
@@ -194,7 +195,7 @@ def _when_context(
         "source": source_of(session, mailing),
         "review": review_rows(session, mailing),
         "start": start_words(mailing, account.time_zone if account else ""),
-        "takes": estimate_words(session, mailing),
+        "takes": [*estimate_words(session, mailing), *going_on_words(session, mailing)],
         "policy": session.get(Policy, (mailing.tenant_id, mailing.policy_id or 0)),
         "gateway": default_gateway(session, mailing.tenant_id, mailing.channel),
         "company_window": f"{clock_of(company.start)}–{clock_of(company.end)}" if company else "",

@@ -252,6 +252,28 @@ def test_the_list_tells_how_a_gateway_is(
     assert PASSWORD not in page
 
 
+def test_creating_a_mailing_tells_how_the_gateway_is(
+    browser: FlaskClient, two: list[Gateway], database: Database, tenant_id: int
+) -> None:
+    create = "/mailings/new"
+    assert "through Main. It was not tested or used yet." in shown(browser, create)
+    error = PermanentProviderError("The SMTP server mail.test refuses us.", raw="535 5.7.8 no")
+    with database.tenant_session(tenant_id) as session:
+        note_traffic(session, (tenant_id, two[1].id), 1234, 5)
+        failed(session, (tenant_id, two[0].id), error)
+    assert "through Main. It does not answer" in shown(browser, create)
+    post(browser, f"{LIST}/{two[1].id}/default")
+    assert "through Backup. It works." in shown(browser, create)
+
+
+def test_gateways_of_a_plugin_that_is_off_say_so(browser: FlaskClient, two: list[Gateway]) -> None:
+    assert post(browser, "/settings/plugins/channel-email/disable")[0] == 303
+    assert "Its plugin is off or gone" in shown(browser)
+    assert "through Main" not in shown(browser, "/mailings/new")
+    assert 'value="email"' not in shown(browser, "/mailings/new")
+    assert browser.get(f"{LIST}/{two[0].id}").status_code == 200
+
+
 def test_testing_shows_the_providers_own_words(
     browser: FlaskClient, database: Database, tenant_id: int
 ) -> None:

@@ -10,10 +10,11 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
-from envoi.delivery.gateways import default_gateway
+from envoi.delivery.gateway_list import Health, ListedGateway, list_gateways
 from envoi.errors import NotFoundError, Problem
 from envoi.mailings import service
 from envoi.mailings.calendar import first_start
+from envoi.plugins import Plugins
 from envoi.webkit import allowed, current, page, permission, see_other
 from envoi_web.mailings import listing
 from envoi_web.mailings.blueprint import mailings
@@ -32,8 +33,10 @@ def new() -> Response:
 def _form(given: MultiDict[str, str], problems: tuple[Problem, ...] = ()) -> Response:
     with current.session() as session:
         found = sources(session, current.tenant_id, "")
-        channels = [(*c, _gateway_words(session, c[0])) for c in listing.enabled_channels()]
-        without = _without_gateway(session, channels)
+        mine = current.plugins.for_tenant(session, current.tenant_id)
+        ways = _ways(session, mine)
+        channels = [(*c, _gateway_words(ways.get(c[0]))) for c in listing.enabled_channels()]
+        without = _without_gateway(mine, [c for c in channels if c[0] not in ways])
     everybody = [("all", _("All customers"))]
     return page(
         "mailings/new.html",
@@ -84,28 +87,46 @@ def _channel(given: MultiDict[str, str], enabled: Sequence[str]) -> str:
     return asked if asked in enabled else next(iter(enabled), "")
 
 
+def _ways(session: Session, mine: Plugins) -> dict[str, ListedGateway]:
+    """The gateway through which each channel's mailings leave, with how it is now."""
+    found: dict[str, ListedGateway] = {}
+    for listed in list_gateways(session, current.tenant_id):
+        if listed.gateway.is_on and listed.gateway.provider in mine.providers:
+            found.setdefault(listed.gateway.channel, listed)
+    return found
+
+
 def _without_gateway(
-    session: Session, channels: Sequence[tuple[str, str, str]]
+    mine: Plugins, channels: Sequence[tuple[str, str, str]]
 ) -> list[tuple[str, str]]:
-    """List the channels that cannot send yet, as (label, address of a new gateway's form)."""
+    """Lead from channels that cannot send yet to the form of a new gateway, with their labels."""
     if not allowed("settings.plugins"):
         return []
-    mine = current.plugins.for_tenant(session, current.tenant_id)
     providers = {spec.channel: name for name, spec in mine.providers.items()}
     return [
         (label, url_for("settings.new_gateway", provider=providers[name]))
         for name, label, _note in channels
-        if name in providers and default_gateway(session, current.tenant_id, name) is None
+        if name in providers
     ]
 
 
-def _gateway_words(session: Session, channel: str) -> str:
-    gateway = default_gateway(session, current.tenant_id, channel)
-    if gateway is not None:
-        return str(_("through %(name)s", name=gateway.name))
+def _gateway_words(way: ListedGateway | None) -> str:
+    if way is not None:
+        through = _("through %(name)s", name=way.gateway.name)
+        return f"{through}. {_health_words(way.health)}"
     if allowed("settings.plugins"):
         return str(_("No gateway yet. Set one up before the start."))
     return str(_("No gateway yet. Ask an administrator to set one up."))
+
+
+def _health_words(health: Health) -> str:
+    known = {
+        Health.WORKING: _("It works."),
+        Health.UNTESTED: _("It was not tested or used yet."),
+        Health.SLOW: _("It has failed just now and is tried again."),
+        Health.SILENT: _("It does not answer: mailings wait until it does, or another stands in."),
+    }
+    return str(known[health])
 
 
 def _source(given: MultiDict[str, str]) -> str:

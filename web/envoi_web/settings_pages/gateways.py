@@ -23,6 +23,7 @@ from envoi.errors import EnvoiError, ProviderError
 from envoi.feedback.models import ReceiverSign
 from envoi.feedback.queries import receiver_signs
 from envoi.feedback.replies import ShownReply, replies_by_gateway
+from envoi.plugins import Plugins
 from envoi.webkit import allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import NO_VALUE, moment, number, translated
 from envoi_web.settings_pages.blueprint import settings
@@ -42,7 +43,7 @@ def gateways() -> Response:
         plugins = current.plugins.for_tenant(session, current.tenant_id)
     channels: dict[str, list[dict[str, Any]]] = {name: [] for name in plugins.channels}
     for listed in found:
-        channels.setdefault(listed.gateway.channel, []).append(_card(listed, signs))
+        channels.setdefault(listed.gateway.channel, []).append(_card(listed, signs, plugins))
     labels = {name: str(translated(spec.label)) for name, spec in plugins.channels.items()}
     providers = {spec.channel for spec in plugins.providers.values()}
     return page("settings/gateways.html", channels=channels, labels=labels, providers=providers)
@@ -131,9 +132,11 @@ def _reply(reply: ShownReply) -> dict[str, Any]:
     }
 
 
-def _card(listed: ListedGateway, signs: Mapping[int, ReceiverSign]) -> dict[str, Any]:
+def _card(
+    listed: ListedGateway, signs: Mapping[int, ReceiverSign], plugins: Plugins
+) -> dict[str, Any]:
     gateway, circuit = listed.gateway, listed.circuit
-    spec = current.plugins.providers.get(gateway.provider)
+    spec = plugins.providers.get(gateway.provider)
     receives = spec is not None and spec.receive is not None and gateway.is_on
     sign = signs.get(gateway.id)
     error = circuit.error if circuit and circuit.failures else ""
@@ -143,11 +146,15 @@ def _card(listed: ListedGateway, signs: Mapping[int, ReceiverSign]) -> dict[str,
         "place": str(gateway.settings.get("host", "")),
         "health": listed.health.value,
         "facts": [*_facts(listed), *(_reports(sign) if receives else ())],
-        "error": error or (sign.trouble if receives and sign else ""),
+        "error": error or (sign.trouble if receives and sign else "") if spec else _plugin_off(),
         "answer": circuit.answer if circuit and circuit.failures else "",
         "replies": spec is not None and "replies" in spec.abilities,
         "next_try": moment(circuit.next_try_at) if circuit and circuit.opened_at else "",
     }
+
+
+def _plugin_off() -> str:
+    return str(_("Its plugin is off or gone, so nothing leaves by it. Switch it on in Plugins."))
 
 
 def _facts(listed: ListedGateway) -> list[tuple[str, str]]:

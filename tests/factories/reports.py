@@ -85,7 +85,9 @@ def read_events(settings: TellerSettings, request: WebhookRequest) -> list[Deliv
     ]
 
 
-def teller_gateway(installation: Installation, tenant_id: int, **values: Any) -> int:
+def teller_gateway(
+    installation: Installation, tenant_id: int, name: str = "teller", **values: Any
+) -> int:
     """A gateway of the provider."""
     with installation.database.tenant_session(tenant_id) as session:
         return set_gateway(
@@ -95,7 +97,7 @@ def teller_gateway(installation: Installation, tenant_id: int, **values: Any) ->
             tenant_id,
             channel="sms",
             provider="teller",
-            name="teller",
+            name=name,
             values=values,
         ).id
 

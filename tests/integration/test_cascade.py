@@ -25,6 +25,7 @@ from envoi.delivery.models import (
     Stage,
 )
 from envoi.delivery.runs import get_run, progress
+from envoi.delivery.unconfirmed import leave, resend
 from envoi.feedback.ledger import apply
 from envoi.feedback.models import Door
 from envoi.installation import Installation
@@ -213,6 +214,23 @@ def test_what_waits_does_not_leave_once_the_message_before_has_arrived(
     with site.database.tenant_session(tenant_id) as session:
         counted = progress(session, tenant_id, run.id)
     assert (counted.recipients, counted.accepted) == (4, 4)
+
+
+def test_what_is_not_sent_again_after_all_ends_with_the_run(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 1, phones=True)
+    chain.answers["chat", phone(1)] = SendStatus.UNKNOWN
+    run = a_cascade(site, tenant_id, "chat", step("text"))
+    send(site, run)
+    with site.database.tenant_session(tenant_id) as session:
+        assert resend(session, tenant_id, run.id, datetime.now(UTC)) == 1
+        assert leave(session, tenant_id, run.id) == 1
+    let_pass(site, run, 11)
+    assert move_on(site.database, tenant_id, run.id) == 0
+    send(site, run)
+    assert course(site, run) == RunStatus.SENT
 
 
 FATES = ("refused", "failed", "late failure", "silent", "delivered", "read", "late", "unknown")

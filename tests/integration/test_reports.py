@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event as listening
 from sqlalchemy import select, update
 from werkzeug.test import Client
 
 from envoi.customers.models import Customer, Quality
 from envoi.db import Database, table
 from envoi.delivery.models import MessageState
+from envoi.delivery.submissions import LONGEST_ID
 from envoi.feedback import webhook
 from envoi.feedback.models import Bounce, Door, Inbound, InboundState, WaitingReport
 from envoi.feedback.reporting import reporter
@@ -154,6 +156,57 @@ def _made_older(handed: Handed, by: timedelta) -> None:
     with handed.database.tenant_session(handed.run.tenant_id) as session:
         mine = update(table(WaitingReport)).where(w.tenant_id == handed.run.tenant_id)
         session.execute(mine.values(received_at=w.received_at - by))
+
+
+def test_two_accounts_may_count_their_messages_alike(
+    handed: Handed, installation: Installation, signer: TokenSigner
+) -> None:
+    """What each of them reports is the same to the byte."""
+    tenant_id = handed.run.tenant_id
+    other_id = teller_gateway(installation, tenant_id, "the other")
+    other = handed_over(installation.database, tenant_id, other_id, 1)
+    for each in (handed, other):
+        each.submitted("7")
+        told(each, signer, "delivered", "7")
+    assert handed.row().delivered_at is not None
+    assert other.row().delivered_at is not None
+
+
+def test_a_name_of_any_length_is_found(handed: Handed, signer: TokenSigner) -> None:
+    name = "m" * LONGEST_ID
+    handed.submitted(name)
+    told(handed, signer, "delivered", name)
+    assert handed.row().delivered_at is not None
+
+
+def test_a_report_without_a_moment_is_kept_for_a_person(
+    handed: Handed, signer: TokenSigner
+) -> None:
+    timeless = DeliveryEvent(type="delivered", reference="1", occurred_at=None)  # type: ignore[arg-type]
+    report = reporter(handed.database, signer, handed.run.tenant_id, handed.gateway_id)
+    report(timeless, b"timeless")
+    (found,) = kept(handed)
+    assert (found.state, found.reason) == (InboundState.QUARANTINED, "failed")
+
+
+def test_reports_that_nobody_can_be_meant_by_are_looked_up_together(
+    handed: Handed, signer: TokenSigner
+) -> None:
+    for number in range(1, 31):
+        told(handed, signer, "delivered", f"x{number}", recipient=f"+49152000000{number:02}")
+    _made_older(handed, timedelta(seconds=11))
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    listening.listen(handed.database.engine, "begin", note)
+    try:
+        found = match_waiting(handed.database, handed.run.tenant_id, handed.gateway_id)
+    finally:
+        listening.remove(handed.database.engine, "begin", note)
+    assert found == 0
+    assert len(begun) == 1
 
 
 def test_a_message_is_delivered_when_all_its_parts_are(handed: Handed, signer: TokenSigner) -> None:

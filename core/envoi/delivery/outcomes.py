@@ -18,6 +18,7 @@ from sqlalchemy import (
     TableValuedAlias,
     Text,
     Update,
+    and_,
     case,
     cast,
     event,
@@ -145,12 +146,16 @@ def _finish(connection: Connection, key: BlockKey, outcomes: Sequence[Outcome]) 
     )
     accepted_at = func.coalesce(new.c.accepted_at, func.now())
     c = table(Message).c
+    # A report may be faster than the answer, or come instead of it.
+    facts = (c.delivered_at, c.bounced_at, c.opened_at, c.clicked_at)
+    is_told = and_(new.c.state == MessageState.UNCONFIRMED, func.num_nonnulls(*facts) > 0)
+    state = case((is_told, literal(MessageState.ACCEPTED, SmallInteger)), else_=new.c.state)
     update = move(
         MessageState.CLAIMED,
-        new.c.state,
+        state,
         code=new.c.code,
         detail=func.coalesce(new.c.detail, c.detail),
-        accepted_at=case((new.c.state == MessageState.ACCEPTED, accepted_at)),
+        accepted_at=case((state == MessageState.ACCEPTED, accepted_at)),
     )
     connection.execute(
         update.where(messages_of(key), c.customer_id == new.c.customer_id, c.step == new.c.step)
@@ -246,10 +251,12 @@ def _give_up(session: Session, key: BlockKey, due_at: datetime | None) -> None:
     course: dict[str, Any] = {"state": BlockState.DONE}
     if left:
         course = {"state": BlockState.READY, "sender_id": None, "size": left, "due_at": due_at}
-        announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
     given_up = block.values(**course, **look_soon()).returning(table(RunBlock).c.moves_at)
     if session.scalar(given_up):
         announce(session, key.tenant_id, Work.CASCADE, key.run_id)
+    if left:
+        # After the cascade's, as who moves on does: else each could wait for the other.
+        announce(session, key.tenant_id, Work.SEND, key.run_id, due_at)
 
 
 def _keys(outcomes: Sequence[Outcome]) -> TableValuedAlias:

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, SmallInteger, func, or_, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.blocks import BlockKey, messages_of_run, new_block, rows
+from envoi.delivery.blocks import BlockKey, look_soon, messages_of_run, new_block, rows
 from envoi.delivery.models import BlockState, Message, MessageState, Run, RunBlock, RunStatus
 from envoi.delivery.outcomes import move_again
 from envoi.delivery.runs import RunSettings, finish_if_done, get_run
@@ -75,7 +75,9 @@ def leave(session: Session, tenant_id: int, run_id: int) -> int:
     found = len(session.execute(left).all())
     still = select(m.block).where(theirs, m.block.in_(numbers), m.state == MessageState.READY)
     empty = block.update().where(*mine, block.c.number.in_(numbers), block.c.number.not_in(still))
-    session.execute(empty.values(state=BlockState.DONE))
+    done = empty.values(state=BlockState.DONE, **look_soon()).returning(block.c.moves_at)
+    if any(session.scalars(done)):
+        announce(session, tenant_id, Work.CASCADE, run_id)
     finish_if_done(session, tenant_id, run_id)
     announce(session, tenant_id, Work.REPORT, run_id)
     return found

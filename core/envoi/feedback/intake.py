@@ -67,8 +67,8 @@ class Intake:
     ) -> Fate:
         """Take in one event of a provider that we know to speak for this tenant's gateway."""
         came = Came(tenant_id=tenant_id, gateway_id=gateway_id, door=door, raw=raw)
-        event = told(event, datetime.now(UTC))
         try:
+            event = told(event, datetime.now(UTC))
             with self.database.tenant_session(tenant_id) as session:
                 if event.type == EventType.REPLIED:
                     return take_in_reply(session, came, event)

@@ -20,7 +20,7 @@ from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.cascade import look_again
 from envoi.delivery.models import Message, MessageState, Run, RunKind, RunStatus
-from envoi.delivery.states import move
+from envoi.delivery.states import leave_unconfirmed, move
 from envoi.feedback.classify import details, judge
 from envoi.feedback.contacts import CHANNEL, PHONE_CHANNELS, judge_contact, judge_phone
 from envoi.feedback.matching import channel_of_message
@@ -43,6 +43,9 @@ _HITS: dict[str, EventKind] = {
     EventType.CLICKED: EventKind.CLICK,
 }
 _KEY = ("tenant_id", "run_id", "customer_id", "step", "launched_on")
+_FAILURES = (EventType.BOUNCED, EventType.FAILED)
+_UNDECIDED = (MessageState.READY, MessageState.CLAIMED, MessageState.UNCONFIRMED)
+"""Where a report tells more than the hand-over has told us so far."""
 _NEVER_SENT = (MessageState.EXCLUDED, MessageState.CONTROL)
 
 
@@ -80,15 +83,20 @@ def apply(
     found = _find(session, ref, {address.lower() for address in named if address})
     if found is None or event.type == EventType.UNKNOWN:
         return False
+    undecided = door is not Door.HANDOVER and found.state in _UNDECIDED
+    if undecided or (door is not Door.HANDOVER and event.type in _FAILURES):
+        # Blocks come before their messages, as for senders.
+        look_again(session, found.ref)
     if hit := _HITS.get(event.type):
         note_hit(session, found.ref, hit, event.occurred_at)
-    if found.state == MessageState.UNCONFIRMED and door is not Door.HANDOVER:
-        confirm(session, found.ref, event.occurred_at)
     note_part(session, found.ref, number, event.type, event.occurred_at)
-    if not _apply(session, found, event, door, number):
-        return False
-    _judge(session, found)
-    return True
+    changes = _apply(session, found, event, door, number)
+    if undecided:
+        # After the facts: whoever was recording the hand-over has done so by then.
+        confirm(session, found.ref, event.occurred_at)
+    if changes:
+        _judge(session, found)
+    return changes
 
 
 def _apply(
@@ -103,7 +111,7 @@ def _apply(
     elif event.type == EventType.CLICKED:
         facts = ("delivered_at", "opened_at", "clicked_at")
         _arrived(session, found, event.occurred_at, *facts)
-    elif event.type in (EventType.BOUNCED, EventType.FAILED):
+    elif event.type in _FAILURES:
         _bounce(session, found, event, door)
     elif event.type == EventType.COMPLAINED:
         _complain(session, found, event.occurred_at)
@@ -165,7 +173,8 @@ def _blamed(row: Any, named: Collection[str]) -> str:
 
 
 def confirm(session: Session, ref: MessageRef, at: datetime) -> None:
-    """Whatever is reported of it, a message of unknown outcome was taken."""
+    """Whatever is reported of it, a message of unknown outcome was taken; none leaves again."""
+    session.execute(leave_unconfirmed().where(_is(ref)))
     accepted_at = func.coalesce(table(Message).c.accepted_at, at)
     taken = move(MessageState.UNCONFIRMED, MessageState.ACCEPTED, accepted_at=accepted_at)
     session.execute(taken.where(_is(ref)))
@@ -241,7 +250,6 @@ def _bounce(session: Session, found: Reported, event: DeliveryEvent, door: Door)
     )
     if door is not Door.HANDOVER:
         _fill(session, found.ref, "bounced_at", event.occurred_at)
-        look_again(session, found.ref)
     if judgement is NO_SUCH_NUMBER and found.channel in PHONE_CHANNELS:
         judge_phone(session, found.ref.tenant_id, found.address)
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import ARRAY, Select, Text, and_, func, literal, select, text
 from sqlalchemy.orm import Session
 
 from envoi.customers.models import Customer
 from envoi.db import table
 from envoi.delivery.models import Gateway, Message, MessageState, Run, RunKind
+from envoi.delivery.submissions import LONGEST_ID
 from envoi.feedback.matching import channel_of_message
 from envoi.tracking.arrays import columns
 from envoi.tracking.tokens import MessageRef
@@ -26,7 +27,6 @@ from envoi.types import DeliveryEvent
 LATELY = timedelta(days=3)
 """A message of unknown outcome is only found by its address if its run began so lately."""
 
-LONGEST = 200
 _HEXADECIMAL = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,39}", re.ASCII)
 
@@ -70,7 +70,7 @@ def by_reference(
 ) -> Mapping[int, Named]:
     """The messages that events name, by the events' places; those not known yet are left out."""
     rows = [
-        (place, rank, form, event.reference, _phone(event.recipient))
+        (place, rank, form, event.reference, phone_of(event))
         for place, event in enumerate(events)
         if event.reference
         for rank, form in enumerate(forms(event.reference))
@@ -83,37 +83,57 @@ def by_reference(
 
 
 def unconfirmed_to(
-    session: Session, tenant_id: int, gateway_id: int, recipient: str, at: datetime
+    session: Session, tenant_id: int, gateway_id: int, event: DeliveryEvent
 ) -> MessageRef | None:
-    """The message of unknown outcome to a number, if there is only one lately.
+    """The message of unknown outcome to an event's number, if there is only one lately.
 
     Its provider has given it a number of which the answer never came.
     """
-    m, c, r, g = (table(model).c for model in (Message, Customer, Run, Gateway))
-    channel = select(g.channel).where(g.tenant_id == tenant_id, g.id == gateway_id)
-    query = (
-        select(m.run_id, m.customer_id, m.launched_on, m.step)
-        .select_from(table(Customer))
-        .join(table(Message), and_(m.tenant_id == c.tenant_id, m.customer_id == c.id))
-        .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
-        .where(c.tenant_id == tenant_id, c.phone == _phone(recipient))
-        .where(m.launched_on.between((at - LATELY).date(), at.date()))
-        .where(m.state == MessageState.UNCONFIRMED, r.kind == RunKind.MAILING)
-        .where(channel_of_message() == channel.scalar_subquery())
-        .limit(2)
-    )
+    m = table(Message).c
+    query = _unconfirmed(tenant_id, gateway_id, [event])
+    query = query.with_only_columns(m.run_id, m.customer_id, m.launched_on, m.step).limit(2)
     found = session.execute(query).all()
     return _ref(tenant_id, found[0]) if len(found) == 1 else None
 
 
-def _plain(reference: str) -> str:
-    return reference[:LONGEST].lower().lstrip("0")
+def doubtful_phones(
+    session: Session, tenant_id: int, gateway_id: int, events: Sequence[DeliveryEvent]
+) -> frozenset[str]:
+    """The numbers of these events to which any message of unknown outcome went lately."""
+    if not events:
+        return frozenset()
+    return frozenset(session.scalars(_unconfirmed(tenant_id, gateway_id, events).distinct()))
 
 
-def _phone(recipient: str) -> str:
-    """A telephone number as customers' are kept; empty where it is something else."""
-    digits = recipient.strip().removeprefix("+")
+def _unconfirmed(
+    tenant_id: int, gateway_id: int, events: Sequence[DeliveryEvent]
+) -> Select[tuple[str]]:
+    """The numbers of messages of unknown outcome by which one of these events may be meant."""
+    m, c, r, g = (table(model).c for model in (Message, Customer, Run, Gateway))
+    channel = select(g.channel).where(g.tenant_id == tenant_id, g.id == gateway_id)
+    moments = [event.occurred_at for event in events]
+    lately = ((min(moments) - LATELY).date(), max(moments).date())
+    phones = literal(sorted({phone_of(event) for event in events} - {""}), ARRAY(Text))
+    return (
+        select(c.phone)
+        .select_from(table(Customer))
+        .join(table(Message), and_(m.tenant_id == c.tenant_id, m.customer_id == c.id))
+        .join(table(Run), and_(r.tenant_id == m.tenant_id, r.id == m.run_id))
+        .where(c.tenant_id == tenant_id, c.phone == func.any(phones))
+        .where(m.launched_on.between(*lately))
+        .where(m.state == MessageState.UNCONFIRMED, r.kind == RunKind.MAILING)
+        .where(channel_of_message() == channel.scalar_subquery())
+    )
+
+
+def phone_of(event: DeliveryEvent) -> str:
+    """An event's telephone number as customers' are kept; empty where it is something else."""
+    digits = event.recipient.strip().removeprefix("+")
     return f"+{digits}" if _DECIMAL.fullmatch(digits) else ""
+
+
+def _plain(reference: str) -> str:
+    return reference[:LONGEST_ID].lower().lstrip("0")
 
 
 def _ref(tenant_id: int, row: object) -> MessageRef:

@@ -18,13 +18,20 @@ from sqlalchemy.orm import Session
 
 from envoi.db import Database, storable, table
 from envoi.delivery.models import Submission, SubmissionState
+from envoi.delivery.submissions import LONGEST_ID
 from envoi.feedback import ledger
 from envoi.feedback.further import step_of
 from envoi.feedback.keeping import AWAY, FAILED, Fate, keep, quarantined, settle
 from envoi.feedback.matching import by_key, last_message_to
 from envoi.feedback.models import Door, Inbound, InboundState, WaitingReport
 from envoi.feedback.parted import WHOLE
-from envoi.feedback.references import LONGEST, Named, by_reference, unconfirmed_to
+from envoi.feedback.references import (
+    Named,
+    by_reference,
+    doubtful_phones,
+    phone_of,
+    unconfirmed_to,
+)
 from envoi.jobs import Work, announce, withdraw
 from envoi.tracking.tokens import TokenSigner
 from envoi.types import DeliveryEvent, EventType
@@ -60,7 +67,7 @@ def told(event: DeliveryEvent, now: datetime) -> DeliveryEvent:
     return replace(
         event,
         occurred_at=at if now - LONGEST_AGO < at <= now else now,
-        reference=storable(event.reference)[:LONGEST],
+        reference=storable(event.reference)[:LONGEST_ID],
         reason=storable(event.reason),
         status=storable(event.status),
         recipient=storable(event.recipient).strip().lower(),
@@ -73,7 +80,8 @@ def told(event: DeliveryEvent, now: datetime) -> DeliveryEvent:
 def take_in(session: Session, signer: TokenSigner, came: Came, event: DeliveryEvent) -> Fate:
     """Apply a report, or let it wait; what has come before changes nothing."""
     applied = Fate(tenant_id=came.tenant_id, state=InboundState.APPLIED)
-    inbound_id = keep(session, came.raw, came.door, event.recipient, applied, _identity(event))
+    about = _identity(came, event)
+    inbound_id = keep(session, came.raw, came.door, event.recipient, applied, about)
     if inbound_id is None:
         return Fate(tenant_id=came.tenant_id, state=InboundState.IGNORED, reason="repeated")
     named = _named(session, signer, came, event)
@@ -100,6 +108,8 @@ def match_waiting(database: Database, tenant_id: int, gateway_id: int) -> int:
         _give_up(session, tenant_id, gateway_id, now)
         waiting = _waiting(session, tenant_id, gateway_id)
         named = by_reference(session, tenant_id, gateway_id, [event for _, event in waiting])
+        late = [e for row, e in waiting if e.recipient and now - row.received_at > RECORDED]
+        doubtful = doubtful_phones(session, tenant_id, gateway_id, late)
         if waiting:
             age = now - max(row.received_at for row, _ in waiting)
             due_at = now + min(max(age, FIRST_LOOK), LAST_LOOK)
@@ -107,7 +117,7 @@ def match_waiting(database: Database, tenant_id: int, gateway_id: int) -> int:
     applied = 0
     for place, (row, event) in enumerate(waiting):
         came = Came(tenant_id=tenant_id, gateway_id=gateway_id, door=Door(row.door))
-        if place in named or (event.recipient and now - row.received_at > RECORDED):
+        if place in named or phone_of(event) in doubtful:
             applied += _apply_waiting(database, came, row, event, named.get(place))
     return applied
 
@@ -119,10 +129,13 @@ def gateways_with_waiting(session: Session, tenant_id: int) -> Iterable[int]:
     return session.scalars(query).all()
 
 
-def _identity(event: DeliveryEvent) -> str:
-    """What makes this event another than the others of the same bytes; its moment may be ours."""
+def _identity(came: Came, event: DeliveryEvent) -> str:
+    """What makes this event another than the others of the same bytes; its moment may be ours.
+
+    Two accounts may count their messages from 1.
+    """
     parts = (event.type, event.message_key, event.reference, event.status, str(event.code))
-    return "\0".join((*parts, event.recipient, event.channel))
+    return "\0".join((*parts, event.recipient, event.channel, str(came.gateway_id)))
 
 
 def _named(session: Session, signer: TokenSigner, came: Came, event: DeliveryEvent) -> Named | None:
@@ -202,8 +215,7 @@ def _apply_waiting(
 
 def _by_address(session: Session, came: Came, event: DeliveryEvent) -> Named | None:
     """The message of unknown outcome that this must be about; its number is known from now on."""
-    where = (came.tenant_id, came.gateway_id, event.recipient, event.occurred_at)
-    ref = unconfirmed_to(session, *where)
+    ref = unconfirmed_to(session, came.tenant_id, came.gateway_id, event)
     if ref is None:
         return None
     values = {

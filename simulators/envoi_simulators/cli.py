@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from envoi.demo.phone import Memory
 from envoi.demo.push_keys import push_keys
+from envoi.demo.reader import open_as_a_phone
 from envoi.demo.services import ACCOUNT, Service, control_token, simulators_password
-from envoi.outgoing import HttpClient
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
 from envoi_simulators.azure import AzureService
@@ -33,7 +33,6 @@ from envoi_simulators.web_service import WebServer, WebService, by_path
 
 log = structlog.get_logger()
 
-TAP_SECONDS = 5.0
 REMEMBERED = 2_000
 """Messages that outlive a new start; the phones know more while they run."""
 
@@ -104,5 +103,4 @@ def write_memory(path: Path, memory: Memory) -> None:
 def tap(settings: Settings, url: str) -> None:
     """Open a tracked link as a phone would; what leads elsewhere stays unopened."""
     if url.startswith(f"{settings.links_url}/"):
-        with closing(HttpClient(timeout=TAP_SECONDS)) as client:
-            client.request("GET", url)
+        open_as_a_phone(url)

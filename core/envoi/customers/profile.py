@@ -75,6 +75,7 @@ class ProfileMessage:
     channel: str
     launched_on: date
     state: MessageState
+    step: int
     stage: int | None
     detail: str
     accepted_at: datetime | None
@@ -164,7 +165,7 @@ def messages_of(
 ) -> list[ProfileMessage]:
     """List the messages of the last months, newest first, tests left out."""
     m, run, mailing = table(Message).c, table(Run).c, table(Mailing).c
-    plain = ("run_id", "launched_on", "state", "stage")
+    plain = ("run_id", "launched_on", "state", "step", "stage")
     times = (name for name in ProfileMessage.__dataclass_fields__ if name.endswith("_at"))
     columns = [
         *(m[name] for name in (*plain, *times)),

@@ -48,6 +48,8 @@ class MailboxMessage:
     html: str
     text: str
     headers: tuple[tuple[str, str], ...]
+    envelope_sender: str = ""
+    """Where it would come back to."""
 
 
 class KeepingHandler:
@@ -63,9 +65,9 @@ class KeepingHandler:
         content = envelope.content
         assert isinstance(content, bytes)
         part = self._folder / f".{name}"
-        part.write_bytes(
-            b"X-Envelope-To: " + ", ".join(envelope.rcpt_tos).encode() + b"\r\n" + content
-        )
+        ways = f"X-Envelope-To: {', '.join(envelope.rcpt_tos)}\r\n"
+        ways += f"X-Envelope-From: {envelope.mail_from or ''}\r\n"
+        part.write_bytes(ways.encode() + content)
         part.rename(self._folder / name)
         return "250 2.0.0 kept"
 
@@ -118,6 +120,7 @@ def read_message(folder: Path, message_id: str) -> MailboxMessage:
         html=_part(message, "html"),
         text=_part(message, "plain"),
         headers=tuple((name, str(value)) for name, value in message.items()),
+        envelope_sender=str(message.get("X-Envelope-From", "")),
     )
 
 

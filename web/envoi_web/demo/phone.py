@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Response, request, url_for
@@ -13,15 +13,22 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from envoi.customers.profile import ProfileMessage, messages_of
-from envoi.demo.mailbox import list_messages, mailbox_folder
+from envoi.delivery.steps import Success
+from envoi.demo.following import Place, place_of
+from envoi.demo.mailbox import MailboxMessage, list_messages, mailbox_folder, read_message
 from envoi.demo.owners import Owner, owner_of, owners_of, some_owners
 from envoi.demo.phone import Act, Answer, Arrival, Manners, PhoneAwayError, Phones
-from envoi.errors import ConflictError, NotFoundError
+from envoi.demo.reader import ListenerAwayError, act_on, can_be
+from envoi.errors import ConflictError, NotFoundError, ProviderError, UnansweredError
 from envoi.webkit import current, page, permission, see_other, toast
-from envoi_web.customers.context import message_rows
+from envoi_web.customers.context import ShownMessage, message_rows
 from envoi_web.demo.blueprint import demo, demo_settings
 
 SHOWN = 30
+MAIL = "mail-"
+"""Numbers of emails begin with it."""
+LONGEST_REPLY = 70
+"""As much as one SMS takes in any alphabet."""
 OFFERED = 20
 LOOKED_AT = 50
 CLOSE = timedelta(minutes=2)
@@ -41,6 +48,17 @@ HAPPENED = {
     "failed": (lazy_gettext("Failed"), "circle-x"),
     "silent": (lazy_gettext("Says nothing"), "clock-pause"),
 }
+CHANNELS = {
+    "sms": lazy_gettext("SMS"),
+    "viber": lazy_gettext("Viber"),
+    "push": lazy_gettext("Push"),
+    "email": lazy_gettext("Email"),
+    "social": lazy_gettext("Social network"),
+}
+WAITING = {
+    Success.DELIVERED: lazy_gettext("Waiting for delivery"),
+    Success.READ: lazy_gettext("Waiting to be read"),
+}
 ANSWERS = {
     Answer.WAIT: lazy_gettext("Wait for me"),
     Answer.DELIVER: lazy_gettext("Deliver at once"),
@@ -50,7 +68,7 @@ ANSWERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A message on the screen; one of the mailbox is opened there, and cannot be acted on."""
+    """A message on the screen; one of the mailbox can be opened there as well."""
 
     id: str
     channel: str
@@ -59,6 +77,8 @@ class Shown:
     text: str
     button: str = ""
     image: str = ""
+    link: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
     url: str = ""
     arrival: Arrival | None = None
 
@@ -88,12 +108,28 @@ def act(customer_id: int) -> Response:
     """Do something with a message of this phone."""
     mine, phones = _owner(customer_id), Phones(demo_settings())
     wanted = request.form.get("message", "")
+    chosen = _chosen(Act, request.form.get("act", ""))
+    if wanted.startswith(MAIL):
+        return _act_on_mail(mine, wanted, chosen)
     # The page shows what has happened meanwhile, and whether the simulators are there.
     with suppress(ConflictError, PhoneAwayError):
-        if wanted not in {each.id for each in phones.messages(mine.addresses, SHOWN)}:
-            raise NotFoundError("This message is not on the phone any more.")
-        phones.act(wanted, _chosen(Act, request.form.get("act", "")))
-    return see_other(url_for("demo.phone_of", customer_id=customer_id, message=wanted))
+        _require_own(mine, phones, wanted)
+        phones.act(wanted, chosen)
+    return _back(customer_id, wanted)
+
+
+@demo.post("/phone/<int:customer_id>/reply")
+@permission("demo.phone")
+def reply(customer_id: int) -> Response:
+    """Answer a message of this phone."""
+    mine, phones = _owner(customer_id), Phones(demo_settings())
+    wanted, text = request.form.get("message", ""), request.form.get("text", "").strip()
+    with suppress(ConflictError, PhoneAwayError):
+        _require_own(mine, phones, wanted)
+        if text:
+            phones.reply(wanted, text[:LONGEST_REPLY])
+            toast(_("The answer is on its way."))
+    return _back(customer_id, wanted)
 
 
 @demo.post("/phone/<int:customer_id>/manners")
@@ -110,6 +146,32 @@ def manners(customer_id: int) -> Response:
             phones.set_manners(address, chosen)
         toast(_("The phone answers so from the next message on."))
     return see_other(url_for("demo.phone_of", customer_id=customer_id))
+
+
+def _back(customer_id: int, message: str, **more: Any) -> Response:
+    return see_other(url_for("demo.phone_of", customer_id=customer_id, message=message, **more))
+
+
+def _require_own(mine: Owner, phones: Phones, wanted: str) -> None:
+    if wanted not in {each.id for each in phones.messages(mine.addresses, SHOWN)}:
+        raise NotFoundError("This message is not on the phone any more.")
+
+
+def _mail(mine: Owner, wanted: str) -> MailboxMessage:
+    found = read_message(mailbox_folder(demo_settings()), wanted.removeprefix(MAIL))
+    if not mine.email or found.entry.to.lower() != mine.email:
+        raise NotFoundError("This message is not on the phone any more.")
+    return found
+
+
+def _act_on_mail(mine: Owner, wanted: str, chosen: Act) -> Response:
+    try:
+        act_on(demo_settings(), _mail(mine, wanted), chosen)
+    except ConflictError:
+        pass
+    except (ListenerAwayError, ProviderError, UnansweredError):
+        return _back(mine.customer_id, wanted, away=1)
+    return _back(mine.customer_id, wanted)
 
 
 def _owner(customer_id: int) -> Owner:
@@ -150,6 +212,8 @@ def _phone_page(mine: Owner | None, offered: Sequence[Owner], trouble: str) -> R
         answers = phones.manners(mine.addresses[0]) if mine.addresses else answers
     wanted = request.args.get("message", "")
     chosen = next((each for each in shown if each.id == wanted), shown[0] if shown else None)
+    sent, place = _sent(mine, chosen) if mine and chosen else (None, None)
+    acts = _can(mine, chosen) if mine and chosen else ()
     return page(
         "demo/phone.html",
         fragments=("live",),
@@ -157,17 +221,32 @@ def _phone_page(mine: Owner | None, offered: Sequence[Owner], trouble: str) -> R
         offered=offered,
         shown=shown,
         chosen=chosen,
-        sent=_sent(mine, chosen) if mine and chosen else None,
-        steps=_steps(chosen) if chosen else [],
-        acts=[(act.value, *ACTS[act]) for act in ACTS if chosen and act in _can(chosen)],
+        sent=sent,
+        words=CHANNELS,
+        place=place,
+        left=_left(place),
+        steps=_steps(chosen, place) if chosen else [],
+        acts=[(act.value, *ACTS[act]) for act in ACTS if act in acts],
+        longest_reply=LONGEST_REPLY,
         answers=[(each.value, str(word)) for each, word in ANSWERS.items()],
         manners=answers,
         trouble=trouble,
+        is_untold="away" in request.args,
     )
 
 
-def _can(chosen: Shown) -> Sequence[Act]:
-    return chosen.arrival.can if chosen.arrival else ()
+def _can(mine: Owner, chosen: Shown) -> Sequence[Act]:
+    if chosen.arrival:
+        return chosen.arrival.can
+    return can_be(demo_settings(), _mail(mine, chosen.id))
+
+
+def _left(place: Place | None) -> str:
+    """Minutes and seconds until the next message follows."""
+    if place is None or place.at is None:
+        return ""
+    seconds = max(0, round((place.at - datetime.now(UTC)).total_seconds()))
+    return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def _shown(mine: Owner, arrivals: Sequence[Arrival]) -> list[Shown]:
@@ -177,7 +256,7 @@ def _shown(mine: Owner, arrivals: Sequence[Arrival]) -> list[Shown]:
         entries = list_messages(mailbox_folder(demo_settings()), mine.email, SHOWN)
         found += [
             Shown(
-                id=f"mail-{entry.id}",
+                id=f"{MAIL}{entry.id}",
                 channel="email",
                 at=entry.received_at,
                 title=entry.subject or _("(no subject)"),
@@ -200,33 +279,39 @@ def _of_arrival(arrival: Arrival) -> Shown:
         text=arrival.text,
         button=str(fields.get("button") or ""),
         image=str(fields.get("image") or ""),
+        link=str(fields.get("link") or ""),
+        data=dict(fields.get("data") or {}),
         arrival=arrival,
     )
 
 
-def _sent(mine: Owner, chosen: Shown) -> Any:
-    """The message of the ledger that has arrived here, if one left shortly before."""
+def _sent(mine: Owner, chosen: Shown) -> tuple[ShownMessage | None, Place | None]:
+    """The message of the ledger that has arrived here, if one left shortly before; its cascade."""
     with current.session() as session:
         found = messages_of(session, current.tenant_id, mine.customer_id, limit=LOOKED_AT)
-    near = [each for each in found if each.channel == chosen.channel and _apart(each, chosen)]
-    near = [each for each in near if _apart(each, chosen) < CLOSE]
-    nearest = sorted(near, key=lambda each: _apart(each, chosen))[:1]
-    return next(iter(message_rows(nearest)), None)
+        near = [each for each in found if each.channel == chosen.channel]
+        near = [each for each in near if _apart(each, chosen) < CLOSE]
+        if not near:
+            return None, None
+        nearest = min(near, key=lambda each: _apart(each, chosen))
+        place = place_of(session, current.tenant_id, mine.customer_id, nearest)
+    [row] = message_rows([nearest])
+    return row, place
 
 
 def _apart(sent: ProfileMessage, shown: Shown) -> timedelta:
     return abs(sent.accepted_at - shown.at) if sent.accepted_at else timedelta.max
 
 
-def _steps(chosen: Shown) -> list[dict[str, Any]]:
-    """What has happened on the phone, by the company's clock."""
+def _steps(chosen: Shown, place: Place | None) -> list[dict[str, Any]]:
+    """What has happened on the phone, by the company's clock, and what is waited for."""
     happened = [(_("Arrived"), "check", chosen.at)]
     happened += [
         (*HAPPENED[each.what], each.at)
         for each in (chosen.arrival.happened if chosen.arrival else ())
     ]
     zone = current.company.zone
-    return [
+    steps = [
         {
             "label": label,
             "name": name,
@@ -235,3 +320,10 @@ def _steps(chosen: Shown) -> list[dict[str, Any]]:
         }
         for label, name, at in happened
     ]
+    if place and place.at:
+        until = _("until %(time)s", time=f"{place.at.astimezone(zone):%H:%M:%S}")
+        waiting = WAITING[place.success]
+        steps.append({"label": waiting, "name": "hourglass", "state": "now", "time": until})
+        following = CHANNELS.get(place.next_channel, place.next_channel)
+        steps.append({"label": following, "name": "send", "state": "next"})
+    return steps

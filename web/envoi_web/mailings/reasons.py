@@ -30,7 +30,10 @@ def held_reason(reason: Reason) -> tuple[str, str]:
         MessageState.CANCELLED: _("Cancelled"),
         MessageState.ACCEPTED: reason.text or _("Reported as not delivered"),
     }
-    sample = "" if reason.state is MessageState.ACCEPTED else reason.text
+    if reason.state is MessageState.ACCEPTED:
+        # Its code is that of the hand-over, and says nothing of the report.
+        return labels[reason.state], ""
+    sample = reason.text
     told = sample.startswith(str(reason.code))
     code = _("code %(code)s", code=reason.code) if reason.code and not told else ""
     return labels[reason.state], ", ".join(part for part in (code, sample) if part)

@@ -22,6 +22,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -32,6 +33,7 @@ from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.outgoing.addresses import connect
 from envoi.outgoing.exchange import Request, Result, Unanswered
 from envoi.outgoing.http import Answer
+from envoi.outgoing.tls import secured, unreachable
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
@@ -71,13 +73,14 @@ class Http2Client:
         self.close()
         try:
             link = self._secured(connect(self._host, self._port, CONNECT_SECONDS))
-        except ssl.SSLCertVerificationError as error:
-            words = f"The certificate of {self._host} is not valid: {error.verify_message}."
-            raise PermanentProviderError(words, raw=str(error)) from error
-        except OSError as error:
-            words = f"{self._host} cannot be reached: {error}."
-            raise TemporaryProviderError(words, raw=str(error)) from error
-        self._conversation = _Conversation(link, self._is_secure, self._authority)
+            self._conversation = _Conversation(link, self._is_secure, self._authority)
+            self._conversation.greet()
+        except (OSError, UnicodeError) as error:
+            self.close()
+            raise unreachable(self._host, error) from error
+        except ProtocolError as error:
+            self.close()
+            raise self._other_language() from error
 
     def exchange(self, requests: Sequence[Request]) -> list[Result]:
         """Send requests and return what became of each, in their order.
@@ -113,17 +116,14 @@ class Http2Client:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._is_secure:
             return link
-        context = ssl.create_default_context()
-        context.set_alpn_protocols(["h2"])
-        try:
-            secured = context.wrap_socket(link, server_hostname=self._host)
-        except BaseException:
-            link.close()
-            raise
-        if secured.selected_alpn_protocol() != "h2":
-            secured.close()
-            raise OSError("it does not speak HTTP/2")
-        return secured
+        secure = secured(link, self._host, protocols=["h2"])
+        if secure.selected_alpn_protocol() != "h2":
+            secure.close()
+            raise self._other_language()
+        return secure
+
+    def _other_language(self) -> PermanentProviderError:
+        return PermanentProviderError(f"{self._host} does not speak HTTP/2. Check the address.")
 
 
 @dataclass
@@ -147,7 +147,15 @@ class _Conversation:
         self._h2.initiate_connection()
         self._streams: dict[int, _Stream] = {}
         self._results: dict[int, Result] = {}
+        self._is_greeted = False
         self.is_over = False
+
+    def greet(self) -> None:
+        """Wait for the service's settings, which say how many requests it allows at once."""
+        until = monotonic() + CONNECT_SECONDS
+        self._flush()
+        while not self._is_greeted:
+            self._read(until)
 
     def exchange(self, requests: Sequence[Request], until: float) -> list[Result]:
         """Send what fits and read until everything is answered, or nothing comes any more."""
@@ -228,6 +236,7 @@ class _Conversation:
             self._take(event)
 
     def _take(self, event: Event) -> None:
+        self._is_greeted = self._is_greeted or isinstance(event, RemoteSettingsChanged)
         if isinstance(event, ConnectionTerminated):
             self._end_after(event.last_stream_id or 0)
             return

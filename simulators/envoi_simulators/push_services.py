@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 import urllib.request
@@ -111,6 +112,7 @@ class PushServices:
         tell: What an app calls when something happens to its message.
         port: Where to listen; 0 is any free port.
         keys: Those of who is let in; new ones are made without.
+        tls: The server's side of TLS; plain HTTP/2 without.
     """
 
     def __init__(
@@ -119,10 +121,11 @@ class PushServices:
         tell: Callable[[str, str], None] | None = None,
         port: int = 0,
         keys: PushKeys | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._phone, self._tell = phone, tell
         self._keys = keys or PushKeys.made()
-        self._server = Http2Server(self._answer, port)
+        self._server = Http2Server(self._answer, port, tls)
         self._lock = threading.Lock()
         self._rsa, self._ec = _public(self._keys.fcm), _public(self._keys.apns)
         self._granted: set[str] = set()
@@ -145,7 +148,7 @@ class PushServices:
     @property
     def url(self) -> str:
         """The address to enter in a gateway."""
-        return f"http://127.0.0.1:{self.port}"
+        return self._server.url
 
     @property
     def connections(self) -> int:

@@ -56,7 +56,7 @@ def test_a_good_certificate_is_accepted(trusted: Authority, security: str) -> No
     [
         (lambda a: a.context(HERE, begins=NOW - 2 * DAY, ends=NOW - DAY), "expired"),
         (lambda a: a.context(HERE, begins=NOW + DAY, ends=NOW + 2 * DAY), "not yet valid"),
-        (lambda a: a.context([x509.DNSName("mail.other.test")]), "IP address mismatch"),
+        (lambda a: a.context([x509.DNSName("mail.other.test")]), "another server"),
     ],
     ids=["expired", "too early", "another host"],
 )
@@ -77,7 +77,7 @@ def test_a_bad_certificate_is_named(
 def test_nobody_vouches_for_a_certificate(authority: Authority) -> None:
     """Its authority is not trusted here; only who says so in the settings connects."""
     with SmtpSink(Script(starttls=authority.context(HERE))) as sink:
-        with pytest.raises(PermanentProviderError, match=r"unable to get local issuer|self-signed"):
+        with pytest.raises(PermanentProviderError, match="signed by nobody"):
             account(sink.port).connect()
         account(sink.port, verify_certificate=False).connect().close()
 

@@ -19,6 +19,7 @@ from envoi.outgoing.addresses import allow_private, connect, is_public
 from envoi.outgoing.exchange import Client, Request, Result, Unanswered, judged
 from envoi.outgoing.http import Answer, HttpClient
 from envoi.outgoing.push import apple_body, apple_headers, push_parts
+from envoi.outgoing.tls import VerifyCertificate, secured
 
 __all__ = [
     "AccountSettings",
@@ -33,6 +34,7 @@ __all__ = [
     "Sender",
     "TestAddress",
     "Unanswered",
+    "VerifyCertificate",
     "WebAccount",
     "WebConnection",
     "allow_private",
@@ -43,4 +45,5 @@ __all__ = [
     "is_public",
     "judged",
     "push_parts",
+    "secured",
 ]

@@ -15,8 +15,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from envoi.errors import PermanentProviderError, TemporaryProviderError, UnansweredError
+from envoi.errors import PermanentProviderError, UnansweredError
 from envoi.outgoing.addresses import connect
+from envoi.outgoing.tls import unreachable
 
 if TYPE_CHECKING:
     from httpcore import ConnectionPool, Response
@@ -113,7 +114,7 @@ class HttpClient:
         try:
             return self._exchange(method, url, headers, content)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
-            raise _unreachable(url, error) from error
+            raise unreachable(_place(url), error) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, ValueError) as error:
             raise _no_address(url, error) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
@@ -128,7 +129,7 @@ class HttpClient:
             port = found.port or (443 if found.scheme == "https" else 80)
             connect(found.hostname or "", port, self._timeout).close()
         except (OSError, UnicodeError) as error:
-            raise _unreachable(url, error) from error
+            raise unreachable(_place(url), error) from error
         except ValueError as error:
             raise _no_address(url, error) from error
 
@@ -181,19 +182,6 @@ def _no_address(url: str, error: Exception) -> PermanentProviderError:
         f"{_place(url)} is no address of a web server, or a header cannot be sent. Correct the"
         " settings of the gateway.",
         raw=str(error),
-    )
-
-
-def _unreachable(url: str, error: Exception) -> TemporaryProviderError | PermanentProviderError:
-    raw = str(error) or type(error).__name__
-    if any(isinstance(said, ssl.SSLCertVerificationError) for said in error.args):
-        return PermanentProviderError(
-            f"The certificate of {_place(url)} cannot be trusted. Have it renewed, or check the"
-            " address.",
-            raw=raw,
-        )
-    return TemporaryProviderError(
-        f"{_place(url)} cannot be reached. Check the address, or wait until it is back.", raw=raw
     )
 
 

@@ -18,7 +18,15 @@ def _(text: str) -> str:
 WITH_VALUES = (
     # Providers with an HTTP interface, and SMS.
     _("{server} cannot be reached. Check the address, or wait until it is back."),
-    _("The certificate of {server} cannot be trusted. Have it renewed, or check the address."),
+    _("The certificate of {server} has expired. Whoever runs the server has to renew it."),
+    _("The certificate of {server} is not yet valid. Check the clock of this machine."),
+    _("The certificate of {server} belongs to another server. Check the address."),
+    _(
+        "The certificate of {server} is signed by nobody who is trusted here. Check the address,"
+        " or ask whoever runs the server."
+    ),
+    _("The certificate of {server} cannot be trusted: {reason}."),
+    _("{server} does not speak HTTP/2. Check the address."),
     _(
         "{server} is no address of a web server, or a header cannot be sent. Correct the"
         " settings of the gateway."
@@ -172,7 +180,6 @@ WITH_VALUES = (
     _("The SMTP server refuses our account: {reply}. Check the gateway's login."),
     _("{host} offers no STARTTLS. Choose another kind of security."),
     _("{host} offers no login by PLAIN, LOGIN or CRAM-MD5. Remove the user name."),
-    _("The certificate of {host} is not valid: {reason}."),
     _("No TLS with {host}:{port}. Check security and port."),
     # Segments and target audiences.
     _("There is no segment number {number}."),
@@ -248,6 +255,10 @@ WITH_VALUES = (
         " switch it off."
     ),
     _("There is no working plugin {name}."),
+    _("Plugin {name}: {place} did not answer in {seconds} s. Have it mended, then go on."),
+    _("Plugin {name}: {place} called {function}. Have it mended, then go on."),
+    _("Plugin {name}: {place} crashed: {reason}. Have it mended, then go on."),
+    _("Plugin {name}: {place} failed: {error}"),
     _("The plugin {names} is off for this company. An administrator can switch it on."),
     # Macros and promo codes.
     _("There is no macro {name}. There are: {names}."),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import hmac
 import socket
-import ssl
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from time import monotonic
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.outgoing import connect
+from envoi.outgoing import connect, secured
 from envoi_channel_email.settings import Security, SmtpSettings
 
 _MAX_REPLY = 64 * 1024
@@ -135,19 +134,10 @@ class Dialogue:
 
     def _protected(self, plain: socket.socket) -> socket.socket:
         settings = self._settings
-        context = ssl.create_default_context()
-        if not settings.verify_certificate:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         try:
             plain.settimeout(settings.connect_timeout)
-            return context.wrap_socket(plain, server_hostname=settings.host)
-        except ssl.SSLCertVerificationError as error:
-            plain.close()
-            message = f"The certificate of {settings.host} is not valid: {error.verify_message}."
-            raise PermanentProviderError(message, raw=str(error)) from error
+            return secured(plain, settings.host, verify=settings.verify_certificate)
         except OSError as error:
-            plain.close()
             message = f"No TLS with {settings.host}:{settings.port}. Check security and port."
             raise TemporaryProviderError(message, raw=_words(error)) from error
 

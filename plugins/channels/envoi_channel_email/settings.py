@@ -8,6 +8,7 @@ from socket import getfqdn
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from envoi.outgoing import VerifyCertificate
 from envoi.types import DnsRecord
 from envoi_channel_email.dkim import DkimSigner, read_key
 
@@ -41,11 +42,7 @@ class SmtpSettings(BaseModel):
         587, ge=1, le=65535, title="Port", description="587 with STARTTLS, 465 with TLS."
     )
     security: Security = Field(Security.STARTTLS, title="Security")
-    verify_certificate: bool = Field(
-        True,
-        title="Check the server's certificate",
-        description="Without it anybody on the way can read the password.",
-    )
+    verify_certificate: VerifyCertificate = True
     username: str = Field("", max_length=200, title="User name")
     password: SecretStr = Field(
         SecretStr(""), max_length=1_000, title="Password", json_schema_extra={"sent_to": "host"}

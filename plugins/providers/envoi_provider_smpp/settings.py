@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from envoi.outgoing import VerifyCertificate
+
 
 class Security(StrEnum):
     """How the connection is protected."""
@@ -74,11 +76,7 @@ class SmppSettings(BaseModel):
     )
     port: int = Field(2775, ge=1, le=65535, title="Port", description="Often 3550 with TLS.")
     security: Security = Field(Security.NONE, title="Security")
-    verify_certificate: bool = Field(
-        True,
-        title="Check the server's certificate",
-        description="Without it anybody on the way can read the password.",
-    )
+    verify_certificate: VerifyCertificate = True
     system_id: str = Field(
         min_length=1, max_length=64, pattern=r"^[!-~]+$", title="User name (system_id)"
     )

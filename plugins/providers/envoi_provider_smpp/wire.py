@@ -9,8 +9,8 @@ import ssl
 import threading
 from time import monotonic
 
-from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.outgoing import connect
+from envoi.errors import TemporaryProviderError
+from envoi.outgoing import connect, secured
 from envoi_provider_smpp.settings import Security, SmppSettings
 
 _CHUNK = 64 * 1024
@@ -101,18 +101,9 @@ def _opened(settings: SmppSettings) -> socket.socket:
 
 
 def _protected(plain: socket.socket, settings: SmppSettings) -> socket.socket:
-    context = ssl.create_default_context()
-    if not settings.verify_certificate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     try:
-        return context.wrap_socket(plain, server_hostname=settings.host)
-    except ssl.SSLCertVerificationError as error:
-        plain.close()
-        message = f"The certificate of {settings.host} is not valid: {error.verify_message}."
-        raise PermanentProviderError(message, raw=str(error)) from error
+        return secured(plain, settings.host, verify=settings.verify_certificate)
     except OSError as error:
-        plain.close()
         message = f"No TLS with {settings.host}:{settings.port}. Check security and port."
         raise TemporaryProviderError(message, raw=_words(error)) from error
 

@@ -110,6 +110,19 @@ PLUGIN_WORDS = (
         "Chosen by you. Give SmsTraffic the webhook of this gateway with ?secret= and the secret"
         " behind it. Empty: no reports are taken."
     ),
+    _("SmsTraffic, Viber"),
+    _("SmsTraffic, social networks"),
+    _("Written after the service's public clients; not tried against the live service."),
+    _("Login"),
+    _("SmsTraffic sends the SMS of a cascade"),
+    _(
+        "Where an SMS follows the message, SmsTraffic gets both in one request. Off: Envoi waits,"
+        " and sends the SMS by the gateway for SMS."
+    ),
+    _("Network"),
+    _("VK"),
+    _("Odnoklassniki"),
+    _("Check login and password."),
     # Social networks.
     _("Approved template"),
     _("Its name or number at the provider. Empty: the provider finds it by the text."),

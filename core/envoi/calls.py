@@ -187,7 +187,7 @@ class Calls:
 
     def _exiting(self, status: int) -> NoReturn:
         if os.getpid() == self._pid:
-            self._say(threading.get_ident(), f"it called os._exit({status})")
+            self._say(threading.get_ident(), f"called os._exit({status})")
         self._exit(status)
 
     def _say(self, thread: int, why: str) -> None:
@@ -229,7 +229,7 @@ def _last_calls(file: int) -> list[LastCall]:
     log.error("process_ended_itself", words=words)
     standing = [call for place in range(_PLACES) if (call := _call(data, place)) is not None]
     by_thread = {call.thread: call for call in standing}
-    crash = "".join(f"it crashed: {reason}" for reason in _CRASH.findall(words))
+    crash = "".join(f"crashed: {reason}" for reason in _CRASH.findall(words))
     return [
         LastCall(call, why or crash)
         for thread, why in _GUILTY.findall(words)

@@ -99,11 +99,11 @@ def is_settled(database: Database, run: Run) -> bool:
 @pytest.mark.parametrize(
     ("fault", "at", "said"),
     [
-        ("exit", 0, "it called os._exit(7)"),
-        ("exit", 4, "it called os._exit(7)"),
-        ("crash", 4, "it crashed: Segmentation fault"),
-        ("hang", 0, "it did not answer in"),
-        ("hang", 4, "it did not answer in"),
+        ("exit", 0, "called os._exit(7)"),
+        ("exit", 4, "called os._exit(7)"),
+        ("crash", 4, "crashed: Segmentation fault"),
+        ("hang", 0, "did not answer in"),
+        ("hang", 4, "did not answer in"),
     ],
 )
 def test_a_provider_stops_its_own_mailing_alone(
@@ -127,8 +127,7 @@ def test_a_provider_stops_its_own_mailing_alone(
         assert len(sink.recipients) <= 200 + THREADS, "again is only what was on the wire"
     stopped = paused(database, bad)
     assert stopped is not None
-    assert "Plugin faulty: provider faulty was given up" in stopped.pause_reason
-    assert said in stopped.pause_reason
+    assert stopped.pause_reason.startswith(f"Plugin faulty: provider faulty {said}")
     found = list(states(database, tenant_id, bad).values())
     assert found.count(MessageState.UNCONFIRMED) <= THREADS
     taken = settings.data_dir / "taken"
@@ -158,7 +157,7 @@ def test_a_macro_stops_its_own_mailing_before_a_byte_leaves(
         assert len(other.recipients) == len(set(other.recipients))
     stopped = paused(database, bad)
     assert stopped is not None
-    assert "Plugin faulty: macro faulty_code was given up" in stopped.pause_reason
+    assert stopped.pause_reason.startswith("Plugin faulty: macro faulty_code ")
     assert set(states(database, tenant_id, bad).values()) == {MessageState.READY}
 
 

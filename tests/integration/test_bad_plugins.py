@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from sqlalchemy import text
 
 from envoi import hookimpl
 from envoi.db import Database
+from envoi.delivery import connections
+from envoi.delivery.connections import Connections
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import MessageState, Run, RunStatus
 from envoi.delivery.runs import get_run
@@ -232,6 +235,31 @@ def test_a_bad_observer_is_only_logged(database: Database, tenant_id: int, tmp_p
         assert len(sink.recipients) == 20
     assert sum(len(batch.messages) for batch in told) == 20
     assert set(states(database, tenant_id, run).values()) == {MessageState.ACCEPTED}
+
+
+def test_a_hanging_observer_or_goodbye_keeps_nobody_waiting(
+    database: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, never = [], threading.Event()
+    hanging = SimpleNamespace(delivery_recorded=hookimpl(lambda batch: never.wait()))
+    working = SimpleNamespace(delivery_recorded=hookimpl(lambda batch: told.append(batch)))
+    installation = an_installation(
+        database, load_plugins([("hanging", hanging), ("working", working)]), tmp_path
+    )
+    with SmtpSink() as sink, SenderSession(database, tmp_path, 1) as sender:
+        run = a_run_through(installation, tenant_id, sink.port, 20, block_size=5)
+        engine = Engine(installation, sender)
+        engine.send_run(tenant_id, run.id, lambda: False)
+        assert not engine.observers.settle(0.5), "one is still at the first batch"
+        assert sum(len(batch.messages) for batch in told) == 20
+        engine.connections.close_idle(0)
+        monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.1)
+        kept = Connections()
+        stuck = SimpleNamespace(send=lambda _: None, close=never.wait)
+        kept.put((1, 1, 1), kept.take((1, 1, 1), lambda: stuck))  # type: ignore[arg-type, return-value]
+        kept.close_idle(0)
+        never.set()
+        assert engine.observers.settle(10)
 
 
 @pytest.mark.parametrize(

@@ -128,13 +128,13 @@ class Watch:
 
 
 def _why(call: Call) -> str:
-    return f"it did not answer in {call.seconds:.0f} s"
+    return f"did not answer in {call.seconds:.0f} s"
 
 
 def _blamed(plugins: Plugins, call: Call, why: str) -> PluginError:
     place = f"{call.kind} {call.name}"
     owner = plugins.owners.get((call.kind, call.name), call.name)
-    return PluginError(owner, f"{place} was given up: {why}.", place=place)
+    return PluginError(owner, f"{place} {why}. Have it mended, then go on.", place=place)
 
 
 def _stop(session: Session, call: Call, reason: str) -> None:

@@ -29,19 +29,15 @@ def note_fault(database: Database, tenant_id: int, error: BaseException) -> None
         return
     try:
         with database.tenant_session(tenant_id) as session:
-            add_fault(session, tenant_id, blamed)
+            _add(session, tenant_id, blamed)
     except SQLAlchemyError as trouble:
         log.warning("fault_not_noted", plugin=blamed.plugin, error=str(trouble))
 
 
-def add_fault(session: Session, tenant_id: int, error: PluginError) -> None:
-    """Write down what a plugin is to blame for; the same again is counted."""
-    fault = table(PluginFault)
-    new = upsert(fault).values(
-        tenant_id=tenant_id, plugin=error.plugin, place=error.place, sentence=_sentence(error)
-    )
-    again = {"count": fault.c.count + 1, "last_at": func.now()}
-    session.execute(new.on_conflict_do_update(constraint=fault.primary_key, set_=again))
+def add_fault(session: Session, tenant_id: int, error: BaseException) -> None:
+    """Write down what a plugin is to blame for, with what the transaction does besides."""
+    if (blamed := _blamed(error)) is not None:
+        _add(session, tenant_id, blamed)
 
 
 def faults_of(session: Session, tenant_id: int, plugin: str) -> Sequence[PluginFault]:
@@ -67,6 +63,16 @@ def forget_faults(session: Session, tenant_id: int) -> None:
     session.execute(old)
 
 
+def _add(session: Session, tenant_id: int, error: PluginError) -> None:
+    """Add a row, or count the same again."""
+    fault = table(PluginFault)
+    new = upsert(fault).values(
+        tenant_id=tenant_id, plugin=error.plugin, place=error.place, sentence=_sentence(error)
+    )
+    again = {"count": fault.c.count + 1, "last_at": func.now()}
+    session.execute(new.on_conflict_do_update(constraint=fault.primary_key, set_=again))
+
+
 def _blamed(error: BaseException | None) -> PluginError | None:
     """Find whom an error blames: it may stand behind one that says what was being done."""
     while error is not None:
@@ -77,5 +83,4 @@ def _blamed(error: BaseException | None) -> PluginError | None:
 
 
 def _sentence(error: PluginError) -> str:
-    words = str(error).removeprefix(f"Plugin {error.plugin}: ")
-    return masked(without_secrets(words))[:MOST_WORDS].replace("\0", "")
+    return masked(without_secrets(str(error)))[:MOST_WORDS].replace("\0", "")

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from envoi.delivery.gateway_list import list_gateways
 from envoi.errors import ConfigurationError, NotFoundError, Problem, ValidationFailedError
+from envoi.operations.plugin_errors import faults_of, lately
 from envoi.plugin_settings import kept_settings, known_of, plugin_settings, save_settings
 from envoi.plugins import KINDS
 from envoi.tenants.plugin_uses import uses_of
@@ -39,6 +40,7 @@ def index() -> Response:
     """List the installed plugins by what they bring."""
     with current.session() as session:
         found = list_plugins(session, current.plugins, current.tenant_id)
+        went_wrong = lately(session, current.tenant_id)
     kinds: dict[str, list[object]] = {}
     for plugin in found:
         kinds.setdefault(_kind(plugin.provides, plugin.state), []).append(plugin)
@@ -46,6 +48,7 @@ def index() -> Response:
         "plugins_page/list.html",
         kinds=kinds,
         brings=_words,
+        went_wrong=went_wrong,
         crumbs=[(_("Settings"), ""), (_("Plugins"), "")],
     )
 
@@ -82,6 +85,7 @@ def _plugin(name: str, problems: Sequence[Problem] = ()) -> Response:
         if name not in found:
             raise NotFoundError("There is no such plugin.")
         gateways = list_gateways(session, current.tenant_id)
+        faults = faults_of(session, current.tenant_id, name)
         forms = _forms(session, name) if found[name].state.is_on else []
         is_asked = found[name].state is PluginState.ENABLED
         uses = uses_of(session, current.plugins, current.tenant_id, name) if is_asked else None
@@ -99,6 +103,7 @@ def _plugin(name: str, problems: Sequence[Problem] = ()) -> Response:
         problems=problems,
         errors={problem.field: problem.message for problem in problems},
         plugin=found[name],
+        faults=faults,
         parts=[(_kind_words(what), _words(what)) for what in found[name].provides],
         providers=[(provider, _capabilities(provider)) for provider in providers],
         gateways=[listed for listed in gateways if listed.gateway.provider in names],

@@ -24,7 +24,7 @@ from envoi.errors import (
     TemporaryProviderError,
     UnansweredError,
 )
-from envoi.outgoing import Answer, HttpClient, allow_private
+from envoi.outgoing import Answer, HttpClient, allow_private, connect
 from web_sink import Reply, WebSink
 
 INSIDE = [
@@ -170,7 +170,12 @@ def test_nobody_waits_for_a_silent_or_a_slow_server() -> None:
         while not done.wait(0.05):
             connection.sendall(b"x")
 
-    for talk in (lambda _: done.wait(10), drip):
+    def drip_headers(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not done.wait(0.05):
+            connection.sendall(b"x")
+
+    for talk in (lambda _: done.wait(10), drip, drip_headers):
         done.clear()
         with closing(HttpClient(timeout=0.3)) as client, speaking(talk) as url:
             begun = monotonic()
@@ -194,8 +199,9 @@ def test_what_is_no_address_of_a_web_server(client: HttpClient, url: str) -> Non
 
 
 def test_headers_cannot_be_split(client: HttpClient) -> None:
-    with WebSink() as sink, pytest.raises(PermanentProviderError, match="cannot be sent"):
-        client.request("GET", sink.url, headers={"X-Key": "a\r\nX-Other: b"})
+    with WebSink() as sink, pytest.raises(PermanentProviderError, match="cannot be sent") as found:
+        client.request("GET", sink.url, headers={"X-Key": "secret\r\nX-Other: b"})
+    assert "secret" not in f"{found.value} {found.value.raw}"
     assert sink.asked == []
 
 
@@ -234,3 +240,21 @@ def _self_signed(path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+def test_all_addresses_of_a_name_share_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of them swallows everything, as behind a bad firewall."""
+    given: list[float] = []
+
+    def create(address: tuple[str, int], timeout: float, **_: object) -> socket.socket:
+        given.append(timeout)
+        if address[0] == "192.0.2.1":
+            raise TimeoutError("timed out")
+        return socket.socket()
+
+    addresses = ["192.0.2.1", "192.0.2.1", "192.0.2.2"]
+    monkeypatch.setattr("envoi.outgoing.addresses.open_addresses", lambda host, port: addresses)
+    monkeypatch.setattr(socket, "create_connection", create)
+    with closing(connect("many.test", 80, 9.0)) as opened:
+        assert opened.gettimeout() == 9.0
+    assert given == pytest.approx([3.0, 4.5, 9.0], abs=0.5)

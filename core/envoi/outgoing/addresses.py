@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from time import monotonic
 
 from envoi.errors import PermanentProviderError
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _CLOSED = [ip_network(name) for name in ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10")]
 """What Python's own list takes for public in some of its releases."""
+_LEAST_SECONDS = 0.1
 _policy = {"private": True}
 
 
@@ -25,13 +28,23 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
         PermanentProviderError: It is where companies may not go.
         OSError: It cannot be reached.
     """
-    *others, last = open_addresses(host, port)
-    for address in others:
+    failures: list[OSError] = []
+    for address, seconds in in_turn(open_addresses(host, port), timeout):
         try:
-            return socket.create_connection((address, port), timeout)
-        except OSError:
-            continue
-    return socket.create_connection((last, port), timeout)
+            opened = socket.create_connection((address, port), seconds)
+        except OSError as error:
+            failures.append(error)
+        else:
+            opened.settimeout(timeout)
+            return opened
+    raise failures[-1]
+
+
+def in_turn(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, float]]:
+    """Share the time for a server among its addresses: each gets its part of what is left."""
+    until = monotonic() + seconds
+    for number, address in enumerate(addresses):
+        yield address, max(_LEAST_SECONDS, until - monotonic()) / (len(addresses) - number)
 
 
 def open_addresses(host: str, port: int) -> list[str]:

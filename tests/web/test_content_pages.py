@@ -16,6 +16,7 @@ from envoi.db import Database
 from envoi.mailings import service, variants
 from envoi.receipts.models import Product
 from envoi.tenants.service import tenant_settings
+from envoi_module_promo_codes import groups
 from factories.customers import customer_ids, index_customers, make_customers
 from pages import SignIn, token
 
@@ -343,6 +344,15 @@ class TestPreview:
         text = self.ask(editor, "text=1").get_data(as_text=True)
         assert "Kept" in text
         assert "<h1" not in text
+
+    def test_macros_are_offered_with_what_there_is(self, editor: Editor) -> None:
+        address = f"/mailings/{editor.draft}/variables"
+        assert "promo_code" not in editor.browser.get(address).get_data(as_text=True)
+        with editor.database.tenant_session(editor.tenant_id) as session:
+            groups.create_group(session, editor.tenant_id, "Spring")
+        shown = editor.browser.get(address).get_data(as_text=True)
+        assert 'data-ev-insert="promo_code(&#34;Spring&#34;)"' in shown
+        assert "Promo code: Spring" in shown
 
     def test_variables_and_customers_are_offered(self, editor: Editor) -> None:
         with editor.database.tenant_session(editor.tenant_id) as session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -38,6 +38,8 @@ class MacroSpec(Descriptor):
     """Says what keeps an argument from being used, before a mailing starts; "" if nothing does."""
     warn: Callable[[MacroCheck], str] = field(default=lambda check: "")  # noqa: ARG005
     """Says what is worth a look before the start, such as a stock that runs out; "" if nothing."""
+    arguments: Callable[[MacroCheck], Sequence[str]] = field(default=lambda check: ("",))  # noqa: ARG005
+    """The arguments that the editor offers, such as the groups of codes; its check has none."""
     hint: str = ""
     """A sentence for marketers: what it gives, and what the argument is."""
 

@@ -68,6 +68,13 @@ def warn(asked: MacroCheck) -> str:
     return ""
 
 
+def offered(asked: MacroCheck) -> Sequence[str]:
+    """Return the groups that a message can name, by name."""
+    c = GROUPS.c
+    query = select(c.name).where(c.tenant_id == asked.tenant_id, c.deleted_at.is_(None))
+    return asked.connection.scalars(query.order_by(c.name)).all()
+
+
 def remaining(connection: Connection, tenant_id: int, name: str) -> int:
     """Count the codes of a group that can still be issued."""
     query = (
@@ -96,6 +103,7 @@ PROMO_CODE = MacroSpec(
     example=lambda argument: "PROMO-CODE",  # noqa: ARG005 (the same for every group)
     check=check,
     warn=warn,
+    arguments=offered,
     hint="A code of a group, one for each customer of a mailing.",
 )
 

@@ -40,6 +40,7 @@ from envoi.webkit import allowed, current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
 from envoi_web.mailings.blueprint import mailings
 from envoi_web.mailings.context import crumbs
+from envoi_web.mailings.macro_offers import macro_offers
 
 _PROPERTY_LABELS = {
     "full_name": lazy_gettext("Full name"),
@@ -277,5 +278,10 @@ def _groups(
         for code, label in session.execute(query)
     ]
     links = [(name, str(label), "") for name, label in _LINKS.items()]
-    groups = [(_("Customer"), properties), (_("Custom fields"), fields), (_("Links"), links)]
+    groups = [
+        (_("Customer"), properties),
+        (_("Custom fields"), fields),
+        (_("Macros"), macro_offers(session)),
+        (_("Links"), links),
+    ]
     return [(str(label), found) for label, found in groups if found]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import islice
+
 import pytest
 import smpp34
 from hypothesis import given
@@ -19,6 +22,7 @@ from envoi_provider_smpp.pdu import (
     Tag,
     read_id,
 )
+from envoi_provider_smpp.session import Sequences
 
 WORDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 OCTET = st.integers(0, 255)
@@ -103,3 +107,16 @@ def test_an_independent_reader_reads_the_same(message: ShortMessage) -> None:
     assert (read.short_message, read.data_coding) == (message.text, message.coding)
     assert (read.esm_class, read.validity_period) == (message.esm_class, message.validity)
     assert {tlv.tag: tlv.value for tlv in read.tlvs} == message.tlvs
+
+
+def test_a_session_may_live_for_days() -> None:
+    """Numbers that were used are not remembered."""
+    numbers = Sequences()
+    assert list(islice(numbers, 3)) == [1, 2, 3]
+    tracemalloc.start()
+    try:
+        last = next(islice(numbers, 99_999, None))
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert last == 100_003

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
@@ -36,6 +36,20 @@ _OUR_LOGIN = {
 }
 
 
+class Sequences(Iterator[int]):
+    """The numbers of a session's requests, from 1 on and in the end from 1 again, for any thread.
+
+    Unlike those of `itertools.cycle` they are not kept.
+    """
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+
+    def __next__(self) -> int:
+        """The next number."""
+        return 1 + next(self._count) % _LAST_SEQUENCE
+
+
 class Link:
     """A session as transmitter, receiver or transceiver; any thread may use it."""
 
@@ -45,7 +59,7 @@ class Link:
         """Connect and bind; raise `ProviderError` when that fails."""
         self._settings = settings
         self._deliver = deliver
-        self._sequences = itertools.cycle(range(1, _LAST_SEQUENCE))
+        self._sequences = Sequences()
         self._reader = PduReader()
         self._changed = threading.Condition()
         self._answers: list[Pdu] = []

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from envoi.db import Database, table
-from envoi.delivery.copies import CopyState, send_copies
+from envoi.delivery.copies import CopyState, copies_of, send_copies
 from envoi.delivery.models import Message, Run, RunKind, RunStatus
 from envoi.errors import NotFoundError, ValidationFailedError
 from envoi.installation import Installation
@@ -111,7 +111,7 @@ def test_a_test_is_really_sent_and_counted_nowhere(
         installation, tenant_id, draft, addresses=addresses, numbers=(1, 2), customer_id=customer
     )
     with installation.database.tenant_session(tenant_id) as session:
-        found = copies.get_copies(session, tenant_id, draft, run_id)
+        found = copies_of(copies.get_test(session, tenant_id, draft, run_id))
         run = session.get(Run, (tenant_id, run_id))
         assert run is not None
         assert (run.kind, run.status) == (RunKind.TEST, RunStatus.SENT)
@@ -176,7 +176,7 @@ def test_a_gateway_that_is_away_fails_the_copies(
         smtp_gateway(session, installation, tenant_id, 1)
     run_id = a_test(installation, tenant_id, draft, addresses=["a@b.test", "c@b.test"])
     with installation.database.tenant_session(tenant_id) as session:
-        found = copies.get_copies(session, tenant_id, draft, run_id)
+        found = copies_of(copies.get_test(session, tenant_id, draft, run_id))
     assert {c.state for c in found.copies} == {CopyState.FAILED}
     assert "cannot be reached" in found.copies[0].detail
 
@@ -200,7 +200,7 @@ def test_what_was_on_the_way_is_not_sent_again(
     send_copies(installation, tenant_id, run_id)
     send_copies(installation, tenant_id, run_id)
     with installation.database.tenant_session(tenant_id) as session:
-        found = copies.get_copies(session, tenant_id, draft, run_id)
+        found = copies_of(copies.get_test(session, tenant_id, draft, run_id))
     assert [c.state for c in found.copies] == [CopyState.UNCONFIRMED, CopyState.SENT]
     assert sink.recipients == ["c@b.test"]
 

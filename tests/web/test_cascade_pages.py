@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from envoi.db import Database, table
+from envoi.delivery.copies import copies_of
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import Gateway
+from envoi.delivery.models import Gateway, Run, RunKind
 from envoi.installation import Installation
 from envoi.library.service import store_picture
 from envoi.mailings import service, variants
 from envoi.mailings.cascade import channels_of
+from envoi.mailings.copies import copy_to_watchers
 from envoi.mailings.models import Mailing
+from envoi.plugins import Plugins
+from envoi.settings import Settings
+from envoi.tenants.watchers import save_watcher_group
 from factories.companies import a_picture
 from pages import SignIn, token
 
@@ -270,3 +276,62 @@ def test_a_cascade_is_named_by_all_its_channels(desk: Desk) -> None:
     tabs = desk.browser.get("/mailings/").text.partition('<ul class="nav ev-tabs">')[2]
     counts = re.findall(r'<span class="ev-count">(\d+)</span>', tabs.partition("</ul>")[0])
     assert (counts[0], sum(map(int, counts))) == ("1", 3), "one, found with both its channels"
+
+
+def copies_by_channel(desk: Desk) -> dict[str, list[tuple[str, str]]]:
+    """The tests of the draft by channel: each address with what it is sent."""
+    c = table(Run).c
+    mine = (c.tenant_id == desk.tenant_id, c.mailing_id == desk.draft, c.kind == RunKind.TEST)
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        return {
+            run.channel: [
+                (copy.address, str(run.settings["variants"][copy.variant - 1]["content"]["text"]))
+                for copy in copies_of(run).copies
+            ]
+            for run in session.scalars(select(Run).where(*mine))
+        }
+
+
+def test_a_test_goes_by_every_channel_chosen(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="By SMS")
+    desk.post(text="By Viber")
+    shown = desk.browser.get(f"/mailings/{desk.draft}/test").text
+    assert re.findall(r'name="step" value="(\d)" checked', shown) == ["1", "2"]
+    assert shown.count("<textarea") == 1, "both are sent to telephone numbers"
+    form = {"csrf_token": desk.token, "addresses": "+49 151 23456789", "variants": 1}
+    url = f"/mailings/{desk.draft}/test"
+    answer = desk.browser.post(url, data={**form, "step": [1, 2]}, follow_redirects=True)
+    assert answer.status_code == 200, re.findall(r"<li>.*?</li>", answer.text)
+    assert answer.text.count("+4915123456789") >= 2
+    assert copies_by_channel(desk) == {
+        "viber": [("+4915123456789", "By Viber")],
+        "sms": [("+4915123456789", "By SMS")],
+    }
+
+
+def test_a_test_that_one_channel_refuses_is_sent_by_none(desk: Desk) -> None:
+    desk.post(do="step-add:email", text="By SMS")
+    url, form = f"/mailings/{desk.draft}/test", {"csrf_token": desk.token, "variants": 1}
+    shown = desk.browser.get(url).text
+    assert 'name="addresses"' in shown
+    assert 'name="addresses.email"' in shown
+    both = {"addresses": "+4915123456789", "addresses.email": "anna@shop.test", "step": [1, 2]}
+    assert desk.browser.post(url, data={**form, **both}).status_code == 422, "no email is written"
+    assert copies_by_channel(desk) == {}
+    assert desk.browser.post(url, data={**form, **both, "step": 1}).status_code == 303
+    assert list(copies_by_channel(desk)) == ["sms"]
+
+
+def test_watchers_get_the_message_of_each_channel(desk: Desk, plugins: Plugins) -> None:
+    desk.post(do="step-before:viber", text="By SMS")
+    desk.post(text="By Viber")
+    eyes = {"emails": ["eyes@shop.test"], "phones": ["+4915123456789"]}
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        group = save_watcher_group(session, desk.tenant_id, None, name="Eyes", addresses=eyes)
+        mailing = service.get_mailing(session, desk.tenant_id, desk.draft)
+        mailing.watcher_group_id = group.id
+        copy_to_watchers(session, plugins, Settings(secret_key="s" * 32), mailing)
+    assert copies_by_channel(desk) == {
+        "viber": [("+4915123456789", "By Viber")],
+        "sms": [("+4915123456789", "By SMS")],
+    }

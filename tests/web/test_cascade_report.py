@@ -50,17 +50,25 @@ def test_a_step_that_waits_for_its_gateway_is_told_with_the_reason(
         stored.status, stored.finished_at = RunStatus.SENDING, None
         stored.expires_at = NOW + timedelta(days=1)
         gateways = [
-            Gateway(tenant_id=tenant_id, channel=channel, provider=provider, name=channel.title())
+            Gateway(
+                tenant_id=tenant_id,
+                channel=channel,
+                provider=provider,
+                name=channel.title(),
+                secrets=b"",
+            )
             for channel, provider in {"viber": "devino_viber", "sms": "devino_sms"}.items()
         ]
-        for gateway in gateways:
-            gateway.secrets = b""
-            session.add(gateway)
+        session.add_all(gateways)
         session.flush()
         circuit = Circuit(tenant_id=tenant_id, gateway_id=gateways[1].id, failures=5)
         circuit.opened_at, circuit.error = NOW, "The account is locked."
         session.add(circuit)
-        key: dict[str, Any] = {"tenant_id": tenant_id, "run_id": run.run_id, "launched_on": stored.launched_on}
+        key: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "run_id": run.run_id,
+            "launched_on": stored.launched_on,
+        }
         session.add(RunBlock(**key, number=1, step=1, size=1, due_at=NOW))
         session.add(RunBlock(**key, number=2, step=2, size=1, due_at=NOW))
     shown = signed_in().get(f"/mailings/{run.mailing_id}/progress").text

@@ -15,11 +15,12 @@ from envoi.customers.contacts import check_phone
 from envoi.customers.devices import addressed
 from envoi.customers.models import Customer, Quality
 from envoi.db import table
-from envoi.delivery.copies import NOBODY, Copies, Copy, add_copies, copies_of
+from envoi.delivery.copies import NOBODY, Copy, add_copies, copies_of
 from envoi.delivery.gateways import default_gateway
 from envoi.delivery.models import Run, RunKind
 from envoi.delivery.runs import RunSettings, VariantContent, create_run
 from envoi.errors import NotFoundError, Problem, ValidationFailedError
+from envoi.mailings.cascade import channel_at, channels_of
 from envoi.mailings.content import content_problems, final_content
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import get_mailing, variants_of
@@ -47,8 +48,9 @@ def send_test(
     addresses: Sequence[str],
     numbers: Sequence[int] = (1,),
     customer_id: int | None = None,
+    step: int = 1,
 ) -> Run:
-    """Send variants of a mailing as they stand to people who look at them.
+    """Send variants of a mailing's step as they stand to people who look at them.
 
     Args:
         addresses: Where to; nobody of them need be a customer.
@@ -63,17 +65,18 @@ def send_test(
         ValidationFailedError: An address is none, or a variant cannot be sent.
     """
     mailing = get_mailing(session, tenant_id, mailing_id, lock=True)
-    kind = plugins.channels[mailing.channel].address_kind
+    kind = plugins.channels[channel_at(mailing, step)].address_kind
     if kind is AddressKind.PUSH:
         wanted = _devices(session, plugins, tenant_id, addresses)
     else:
         country = tenant_settings(session, tenant_id).default_country
         wanted = _checked(kind, addresses, country)
-    if problems := _problems_of_test(session, plugins, mailing, wanted, numbers):
+    if problems := _problems_of_test(session, plugins, mailing, wanted, numbers, step):
         raise ValidationFailedError(problems)
     variants = [get_variant(session, mailing, number) for number in numbers]
     customer = _test_customer(session, tenant_id, customer_id)
-    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, TEST_MARK)
+    about = (session, plugins, settings, mailing, variants)
+    return _copies_run(*about, wanted, customer, TEST_MARK, step)
 
 
 def _problems_of_test(
@@ -82,13 +85,14 @@ def _problems_of_test(
     mailing: Mailing,
     addresses: Sequence[str],
     numbers: Sequence[int],
+    step: int,
 ) -> list[Problem]:
     problems = [
         problem
         for number in numbers
-        for problem in content_problems(session, plugins, mailing, number)
+        for problem in content_problems(session, plugins, mailing, number, step)
     ]
-    if default_gateway(session, mailing.tenant_id, mailing.channel) is None:
+    if default_gateway(session, mailing.tenant_id, channel_at(mailing, step)) is None:
         no_gateway = "There is no gateway for this channel. Set one up in Settings."
         problems.append(Problem("gateway", no_gateway))
     if not addresses:
@@ -101,19 +105,26 @@ def _problems_of_test(
 
 def copy_to_watchers(
     session: Session, plugins: Plugins, settings: Settings, mailing: Mailing
-) -> Run | None:
-    """Send each variant once to the mailing's watchers, if it has any."""
+) -> list[Run]:
+    """Send each variant once, by every channel, to the mailing's watchers, if it has any."""
     group = _group(session, mailing.tenant_id, mailing.watcher_group_id)
-    kind = plugins.channels[mailing.channel].address_kind
-    country = tenant_settings(session, mailing.tenant_id).default_country
-    wanted = _usable(kind, addresses_of(group, kind), country) if group else []
-    if kind is AddressKind.PUSH:
-        wanted, _ = addressed(session, mailing.tenant_id, wanted, plugins.push_services)
-    if not wanted:
-        return None
-    variants = variants_of(session, mailing)
+    about = (session, plugins, settings, mailing, variants_of(session, mailing))
     customer = _test_customer(session, mailing.tenant_id, None)
-    return _copies_run(session, plugins, settings, mailing, variants, wanted, customer, COPY_MARK)
+    return [
+        _copies_run(*about, wanted, customer, COPY_MARK, step)
+        for step, channel in enumerate(channels_of(mailing), start=1)
+        if group and (wanted := _watching(session, plugins, group, channel))
+    ]
+
+
+def _watching(session: Session, plugins: Plugins, group: WatcherGroup, channel: str) -> list[str]:
+    """Return the addresses of watchers that can be sent to by a channel."""
+    kind = plugins.channels[channel].address_kind
+    country = tenant_settings(session, group.tenant_id).default_country
+    wanted = _usable(kind, addresses_of(group, kind), country)
+    if kind is AddressKind.PUSH:
+        wanted, _ = addressed(session, group.tenant_id, wanted, plugins.push_services)
+    return wanted
 
 
 def chosen_addresses(
@@ -149,12 +160,12 @@ def employees_of(session: Session, tenant_id: int) -> list[tuple[int, str, str]]
     return [(row.id, row.name or row.email, row.email) for row in session.execute(query)]
 
 
-def get_copies(session: Session, tenant_id: int, mailing_id: int, run_id: int) -> Copies:
-    """Return what became of a mailing's test, or raise `NotFoundError`."""
+def get_test(session: Session, tenant_id: int, mailing_id: int, run_id: int) -> Run:
+    """Return a mailing's test by one channel, or raise `NotFoundError`."""
     run = session.get(Run, (tenant_id, run_id))
     if run is None or run.kind != RunKind.TEST or run.mailing_id != mailing_id:
         raise NotFoundError("There is no such test. Send a new one.")
-    return copies_of(run)
+    return run
 
 
 def _copies_run(
@@ -166,11 +177,12 @@ def _copies_run(
     addresses: Sequence[str],
     customer_id: int,
     mark: str,
+    step: int,
 ) -> Run:
     contents = [
         VariantContent(
             number=variant.number,
-            content=_marked(final_content(session, plugins, mailing, variant), mark),
+            content=_marked(final_content(session, plugins, mailing, variant, step), mark),
         )
         for variant in variants
     ]
@@ -182,14 +194,15 @@ def _copies_run(
         links_url=settings.links_url,
     )
     copies = [Copy(address=a, variant=variant.number) for variant in variants for a in addresses]
-    if (again := _just_asked(session, mailing, wanted, customer_id, copies)) is not None:
+    channel = channel_at(mailing, step)
+    if (again := _just_asked(session, mailing, channel, wanted, customer_id, copies)) is not None:
         return again
     run = create_run(
         session,
         mailing.tenant_id,
         mailing_id=mailing.id,
         kind=RunKind.TEST,
-        channel=mailing.channel,
+        channel=channel,
         gateway_id=None,
         settings=wanted,
         now=datetime.now(UTC),
@@ -201,13 +214,14 @@ def _copies_run(
 def _just_asked(
     session: Session,
     mailing: Mailing,
+    channel: str,
     wanted: RunSettings,
     customer_id: int,
     copies: Sequence[Copy],
 ) -> Run | None:
     """Return the run of the same copies of a moment ago; the caller has locked the mailing."""
     c = table(Run).c
-    mine = (c.tenant_id == mailing.tenant_id, c.mailing_id == mailing.id)
+    mine = (c.tenant_id == mailing.tenant_id, c.mailing_id == mailing.id, c.channel == channel)
     recent = select(Run).where(*mine, c.kind == RunKind.TEST, c.created_at > func.now() - A_MOMENT)
     asked = [(copy.address, copy.variant) for copy in copies]
     for run in session.scalars(recent.order_by(c.id.desc())):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request, url_for
 from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 
-from envoi.delivery.copies import Copies
+from envoi.delivery.copies import copies_of
+from envoi.delivery.models import Run
+from envoi.delivery.steps import MOST_STEPS
 from envoi.errors import Problem, ValidationFailedError
 from envoi.jobs import Work, hint
 from envoi.mailings import copies, service
+from envoi.mailings.cascade import channels_of
 from envoi.mailings.models import Mailing
 from envoi.tenants.watchers import list_watcher_groups
 from envoi.types import AddressKind
@@ -35,52 +39,75 @@ _BLOCKS = ("test_form", "test_result")
 @permission("mailings.test")
 def test_message(mailing_id: int) -> Response:
     """Show the form of a test, or what became of the one that the address names."""
-    run_id = request.args.get("run", None, type=int)
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        sent = None
-        if run_id is not None:
-            sent = copies.get_copies(session, current.tenant_id, mailing_id, run_id)
-        return _shown(session, mailing, sent=sent, run_id=run_id)
+        return _shown(session, mailing, runs=request.args.getlist("run", type=int)[:MOST_STEPS])
 
 
 @mailings.post("/<int:mailing_id>/test")
 @permission("mailings.test")
 def send_test_message(mailing_id: int) -> Response:
-    """Send the variants chosen to everybody chosen."""
-    form = request.form
+    """Send the variants chosen, by the channels chosen, to everybody chosen."""
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        kind = current.plugins.channels[mailing.channel].address_kind
         try:
-            run = copies.send_test(
-                session,
-                current.plugins,
-                current.settings,
-                mailing.tenant_id,
-                mailing_id,
-                addresses=copies.chosen_addresses(
-                    session,
-                    mailing.tenant_id,
-                    kind,
-                    typed=form.get("addresses", "")[:5000],
-                    employees=form.getlist("employee", type=int),
-                    watcher_group_id=form.get("watchers", None, type=int),
-                ),
-                numbers=_numbers(session, mailing),
-                customer_id=_customer(),
-            )
+            # What one channel refuses keeps the others from being sent as well.
+            with session.begin_nested():
+                runs = [run.id for run in _send(session, mailing)]
         except ValidationFailedError as error:
             return _shown(session, mailing, problems=error.problems)
-        run_id = run.id
-    hint(current.installation.broker, Work.COPIES, current.tenant_id, run_id)
-    url = url_for("mailings.test_message", mailing_id=mailing_id, run=run_id)
+    for run_id in runs:
+        hint(current.installation.broker, Work.COPIES, current.tenant_id, run_id)
     if not is_fragment():
-        return see_other(url)
+        return see_other(url_for("mailings.test_message", mailing_id=mailing_id, run=runs))
     with current.session() as session:
         mailing = service.get_mailing(session, current.tenant_id, mailing_id)
-        sent = copies.get_copies(session, current.tenant_id, mailing_id, run_id)
-        return _shown(session, mailing, sent=sent, run_id=run_id)
+        return _shown(session, mailing, runs=runs)
+
+
+def _send(session: Session, mailing: Mailing) -> list[Run]:
+    """Send a test by each channel chosen for which there is an address."""
+    form, kinds = request.form, _kinds(mailing)
+    about = (session, current.plugins, current.settings, mailing.tenant_id, mailing.id)
+    wanted = {
+        kind: copies.chosen_addresses(
+            session,
+            mailing.tenant_id,
+            kind,
+            typed=form.get(_field(kind, kinds), "")[:5000],
+            employees=form.getlist("employee", type=int),
+            watcher_group_id=form.get("watchers", None, type=int),
+        )
+        for kind in kinds
+    }
+    chosen = _steps(mailing)
+    reached = [step for step in chosen if wanted[kinds[step - 1]]]
+    return [
+        copies.send_test(
+            *about,
+            addresses=wanted[kinds[step - 1]],
+            numbers=_numbers(session, mailing),
+            customer_id=_customer(),
+            step=step,
+        )
+        for step in reached or chosen[:1]
+    ]
+
+
+def _kinds(mailing: Mailing) -> list[AddressKind]:
+    """What each step sends to."""
+    return [current.plugins.channels[name].address_kind for name in channels_of(mailing)]
+
+
+def _field(kind: AddressKind, kinds: Sequence[AddressKind]) -> str:
+    """Return the name of the field for addresses of a kind."""
+    return "addresses" if kind is kinds[0] else f"addresses.{kind}"
+
+
+def _steps(mailing: Mailing) -> list[int]:
+    known = range(1, 1 + len(channels_of(mailing)))
+    asked = set(request.form.getlist("step", type=int))
+    return [step for step in known if step in asked] or list(known)
 
 
 def _numbers(session: Session, mailing: Mailing) -> list[int]:
@@ -98,15 +125,18 @@ def _shown(
     mailing: Mailing,
     *,
     problems: tuple[Problem, ...] = (),
-    sent: Copies | None = None,
-    run_id: int | None = None,
+    runs: Sequence[int] = (),
 ) -> Response:
-    kind = current.plugins.channels[mailing.channel].address_kind
+    kinds = _kinds(mailing)
     found: list[tuple[int, str, str]] = []
-    if kind is AddressKind.EMAIL:
+    if AddressKind.EMAIL in kinds:
         found = copies.employees_of(session, mailing.tenant_id)
+    about = (session, mailing.tenant_id, mailing.id)
+    tests = [copies.get_test(*about, run_id) for run_id in runs]
+    sent = [(run.channel, copies_of(run)) for run in tests]
     context: dict[str, Any] = {
-        "addresses": ADDRESSES[kind],
+        "addresses": [(_field(kind, kinds), ADDRESSES[kind]) for kind in dict.fromkeys(kinds)],
+        "channels": channels_of(mailing),
         "employees": found,
         "watchers": list_watcher_groups(session, mailing.tenant_id),
         "customers": people_of(session, mailing),
@@ -124,7 +154,8 @@ def _shown(
         mailing=mailing,
         problems=problems,
         sent=sent,
-        run_id=run_id,
+        done=all(found.done for _, found in sent),
+        runs=runs,
         crumbs=crumbs(mailing.name, mailing.channel),
         **context,
     )

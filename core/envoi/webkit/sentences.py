@@ -268,6 +268,11 @@ WITH_VALUES = (
         "The group {name} has {count} promo codes left, and {more} messages are next. Add codes"
         " to it, then continue the mailing."
     ),
+    _(
+        "The group {name} has {count} promo codes left, and {more} customers get the mailing. Add"
+        " codes to it: the mailing pauses when they run out."
+    ),
+    _("The group {name} has {count} promo codes left. Add codes to it in time."),
     _("Line {line} is no code: at most {count} characters, no spaces."),
     _("Enter a name of 1 to {count} characters without quotes and braces."),
     _("There is a group named {name} already. Choose another name."),

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.orm import Session
 
 from envoi.db import Database
 from envoi.delivery.gateways import set_gateway
-from envoi.delivery.models import MessageState, Run, RunStatus
-from envoi.delivery.runs import get_run
+from envoi.delivery.models import MessageState, Run, RunKind, RunStatus
+from envoi.delivery.runs import RunSettings, VariantContent, create_run, get_run
 from envoi.installation import Installation
+from envoi.jobs import Work, announce
 from envoi.operations.plugin_errors import faults_of, lately
 from envoi.plugins import Plugins, load_plugins
 from envoi.settings import Settings
 from envoi.tenants.plugins import switch_plugin
 from envoi.tenants.service import create_tenant
+from factories.customers import make_customers
 from factories.delivery import a_run, a_run_through, email_content, is_sent, states
 from factories.workers import Workers
 from processes import wait_until
@@ -45,11 +50,11 @@ def other_tenant(database: Database) -> int:
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[Workers]:
-    """One sending process that knows the plugin."""
+def worker(settings: Settings, queue: str = "send") -> Iterator[Workers]:
+    """One process that knows the plugin."""
     log = settings.data_dir / "worker.log"
     impatient = settings.model_copy(update={"plugin_seconds": 2})
-    found = Workers(impatient, 1, THREADS, log=log, plugins=PLUGIN)
+    found = Workers(impatient, 1, THREADS, (queue,), log=log, plugins=PLUGIN)
     found.start()
     try:
         yield found
@@ -65,7 +70,7 @@ def wait_for(workers: Workers, holds: Callable[[], bool], what: str) -> None:
         workers.start()
         return holds()
 
-    wait_until(looked, seconds=20, what=what)
+    wait_until(looked, seconds=40, what=what)
 
 
 def a_faulty_run(installation: Installation, tenant_id: int, fault: str, at: int) -> Run:
@@ -99,7 +104,6 @@ def is_settled(database: Database, run: Run) -> bool:
 @pytest.mark.parametrize(
     ("fault", "at", "said"),
     [
-        ("exit", 0, "called os._exit(7)"),
         ("exit", 4, "called os._exit(7)"),
         ("crash", 4, "crashed: Segmentation fault"),
         ("hang", 0, "did not answer in"),
@@ -159,6 +163,48 @@ def test_a_macro_stops_its_own_mailing_before_a_byte_leaves(
     assert stopped is not None
     assert stopped.pause_reason.startswith("Plugin faulty: macro faulty_code ")
     assert set(states(database, tenant_id, bad).values()) == {MessageState.READY}
+
+
+@pytest.mark.parametrize("fault", ["exit", "hang"])
+def test_a_rule_stops_its_own_audience_and_no_other(
+    installation: Installation, settings: Settings, tenant_id: int, fault: str
+) -> None:
+    """It hangs with the run's row locked, so that only the end of its process frees that."""
+    database = installation.database
+    with database.tenant_session(tenant_id) as session:
+        switch_plugin(session, installation.plugins, tenant_id, "faulty", on=True)
+        make_customers(session, tenant_id, 10)
+        rule = {"kind": "faulty_rule", "settings": {"fault": fault}}
+        bad, good = (a_collecting_run(session, tenant_id, rules) for rules in ([rule], []))
+    with worker(settings, "bulk") as workers:
+        wait_for(workers, lambda: bool(paused(database, bad)), "the pause")
+        wait_for(workers, lambda: is_collected(database, good), "the other audience")
+    stopped = paused(database, bad)
+    assert stopped is not None
+    assert stopped.pause_reason.startswith("Plugin faulty: rule kind faulty_rule ")
+    assert stopped.collected_at is None
+
+
+def a_collecting_run(session: Session, tenant_id: int, rules: list[dict[str, Any]]) -> Run:
+    run = create_run(
+        session,
+        tenant_id,
+        mailing_id=None,
+        kind=RunKind.MAILING,
+        channel="email",
+        gateway_id=None,
+        settings=RunSettings(
+            rules=rules, variants=[VariantContent(number=1, share=100, content={})]
+        ),
+        now=datetime.now(UTC),
+    )
+    announce(session, tenant_id, Work.COLLECT, run.id)
+    return run
+
+
+def is_collected(database: Database, run: Run) -> bool:
+    with database.tenant_session(run.tenant_id) as session:
+        return get_run(session, run.tenant_id, run.id).collected_at is not None
 
 
 def test_a_kill_from_outside_pauses_nothing(

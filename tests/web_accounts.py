@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from envoi.testing import WebProviderContract
 from envoi.types import Outgoing, Provider
 from envoi_simulators.web_service import WebService
 
 
-class WebAccounts:
-    """Stands before `ProviderContract`; a class of tests brings the fixture `service`."""
+class WebAccounts(WebProviderContract):
+    """A class of tests brings the fixture `service`."""
 
     @abstractmethod
     def account(self, url: str) -> Provider:

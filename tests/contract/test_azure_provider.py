@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 import pytest
 
-from envoi.testing import ProviderContract
+from envoi.testing import FakeService, WebProviderContract
+from envoi.testing.web_provider import Answering
 from envoi.types import Outgoing, Provider
 from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
@@ -15,8 +18,10 @@ from factories.push import azure_provider, message_to
 Account = Callable[[Reply | None], Provider]
 
 
-class TestAzure(ProviderContract):
+class TestAzure(WebProviderContract):
     """Azure Notification Hubs."""
+
+    reads_bodies = False
 
     @pytest.fixture
     def push_account(self) -> Iterator[Account]:
@@ -25,6 +30,28 @@ class TestAzure(ProviderContract):
 
             def made(every: Reply | None) -> Provider:
                 service.scripted.every = every
+                return azure_provider(service)
+
+            yield made
+
+    @pytest.fixture
+    def answering(self) -> Iterator[Answering]:
+        """The service lets everybody in and answers messages as it is told."""
+        with ExitStack() as stack:
+
+            def made(
+                status: int,
+                body: bytes = b"",
+                headers: Mapping[str, str] | None = None,
+                tls: ssl.SSLContext | None = None,
+            ) -> Provider:
+                service = stack.enter_context(AzureService())
+                if tls:
+                    return azure_provider(
+                        service, url=stack.enter_context(FakeService(tls=tls)).url
+                    )
+                named = tuple((headers or {}).items())
+                service.scripted.every = Reply(status=status, body=body, headers=named)
                 return azure_provider(service)
 
             yield made

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 import pytest
 
-from envoi.testing import ProviderContract
+from envoi.testing import FakeService, WebProviderContract
+from envoi.testing.web_provider import Answering
 from envoi.types import Outgoing, Provider
 from envoi_simulators.hms import HmsService, hms_error
 from envoi_simulators.http2 import Reply
@@ -15,7 +18,7 @@ from factories.push import hms_provider, push_message
 Account = Callable[[Reply | None], Provider]
 
 
-class TestHms(ProviderContract):
+class TestHms(WebProviderContract):
     """Huawei Push Kit."""
 
     @pytest.fixture
@@ -25,6 +28,26 @@ class TestHms(ProviderContract):
 
             def made(every: Reply | None) -> Provider:
                 service.scripted.every = every
+                return hms_provider(service)
+
+            yield made
+
+    @pytest.fixture
+    def answering(self) -> Iterator[Answering]:
+        """The service lets everybody in and answers messages as it is told."""
+        with ExitStack() as stack:
+
+            def made(
+                status: int,
+                body: bytes = b"",
+                headers: Mapping[str, str] | None = None,
+                tls: ssl.SSLContext | None = None,
+            ) -> Provider:
+                service = stack.enter_context(HmsService())
+                if tls:
+                    return hms_provider(service, url=stack.enter_context(FakeService(tls=tls)).url)
+                named = tuple((headers or {}).items())
+                service.scripted.every = Reply(status=status, body=body, headers=named)
                 return hms_provider(service)
 
             yield made

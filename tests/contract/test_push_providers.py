@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 
 import pytest
 
-from envoi.testing import ProviderContract
+from envoi.demo.push_keys import PushKeys
+from envoi.testing import WebProviderContract
+from envoi.testing.web_provider import Answering
 from envoi.types import Outgoing, Provider
 from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices, apns_error, fcm_error
 from factories.push import provider_of, push_message
 
 Account = Callable[[Reply | None], Provider]
+
+KEYS = PushKeys.made()
 
 REFUSED = {
     "fcm": fcm_error(400, "INVALID_ARGUMENT", field="message.data"),
@@ -28,7 +33,7 @@ BUSY = {
 }
 
 
-class _Push:
+class _Push(WebProviderContract):
     """What all have in common."""
 
     service: str
@@ -36,7 +41,7 @@ class _Push:
     @pytest.fixture
     def push_account(self) -> Iterator[Account]:
         """Makes an account of a service that answers everything like this."""
-        services = PushServices()
+        services = PushServices(keys=KEYS)
         services.start()
 
         def made(every: Reply | None) -> Provider:
@@ -45,6 +50,24 @@ class _Push:
 
         yield made
         services.stop()
+
+    @pytest.fixture
+    def answering(self) -> Iterator[Answering]:
+        """The services let everybody in and answer messages as they are told."""
+        with ExitStack() as stack:
+
+            def made(
+                status: int,
+                body: bytes = b"",
+                headers: Mapping[str, str] | None = None,
+                tls: ssl.SSLContext | None = None,
+            ) -> Provider:
+                services = stack.enter_context(PushServices(keys=KEYS, tls=tls))
+                named = tuple((headers or {}).items())
+                services.faults.every = Reply(status=status, body=body, headers=named)
+                return provider_of(self.service, services)
+
+            yield made
 
     @pytest.fixture
     def provider(self, push_account: Account) -> Provider:
@@ -64,7 +87,7 @@ class _Push:
 
     @pytest.fixture
     def unreachable(self) -> Provider:
-        services = PushServices()
+        services = PushServices(keys=KEYS)
         provider = provider_of(self.service, services)
         services.stop()
         with closing(socket.socket()) as probe:
@@ -76,19 +99,20 @@ class _Push:
         return [push_message(number) for number in range(1, 4)]
 
 
-class TestFcm(_Push, ProviderContract):
+class TestFcm(_Push):
     """Firebase Cloud Messaging."""
 
     service = "fcm"
 
 
-class TestApns(_Push, ProviderContract):
+class TestApns(_Push):
     """Apple Push Notification service."""
 
     service = "apns"
+    reads_bodies = False
 
 
-class TestRuStore(_Push, ProviderContract):
+class TestRuStore(_Push):
     """RuStore push notifications."""
 
     service = "rustore"

@@ -45,10 +45,15 @@ def provider_of(service: str, services: PushServices) -> FcmAccount | ApnsAccoun
     return ApnsAccount(ApnsSettings.model_validate(apns_values(services)))
 
 
-def hms_provider(service: HmsService) -> HmsAccount:
-    """An account of Huawei's."""
+def hms_values(service: HmsService) -> dict[str, Any]:
+    """The settings of a gateway to Huawei."""
     ours = {"client_id": HMS_CLIENT, "client_secret": service.key, "title": "Fieldmarket"}
-    return HmsAccount(HmsSettings.model_validate({**ours, "url": service.url}))
+    return {**ours, "url": service.url}
+
+
+def hms_provider(service: HmsService, **changes: str) -> HmsAccount:
+    """An account of Huawei's."""
+    return HmsAccount(HmsSettings.model_validate(hms_values(service) | changes))
 
 
 def azure_values(service: AzureService) -> dict[str, Any]:
@@ -57,9 +62,9 @@ def azure_values(service: AzureService) -> dict[str, Any]:
     return {**ours, "url": service.url}
 
 
-def azure_provider(service: AzureService) -> AzureAccount:
+def azure_provider(service: AzureService, **changes: str) -> AzureAccount:
     """A hub of Azure's."""
-    return AzureAccount(AzureSettings.model_validate(azure_values(service)))
+    return AzureAccount(AzureSettings.model_validate(azure_values(service) | changes))
 
 
 def message_to(service: str, number: int, token: str = "", **fields: Any) -> Outgoing:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from h2.errors import ErrorCodes
 
-from certificates import HERE, make_authority
 from envoi.errors import PermanentProviderError, ProviderError, TemporaryProviderError
 from envoi.http2 import Http2Client
 from envoi.outgoing import Answer, Unanswered, allow_private
 from envoi.outgoing import Request as Asked
+from envoi.testing.certificates import HERE, make_authority
 from envoi_simulators.http2 import Http2Server, Reply, Request
 from web_sink import WebSink
 

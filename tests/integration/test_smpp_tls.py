@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.errors import PermanentProviderError, TemporaryProviderError
+from envoi.testing.certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.types import SendStatus
 from envoi_simulators.smsc import Smsc
 from smsc import smpp_account, texts

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.errors import PermanentProviderError, TemporaryProviderError
+from envoi.testing.certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.types import Outgoing, SendStatus
 from envoi_channel_email.settings import SmtpSettings
 from envoi_channel_email.smtp import SmtpProvider

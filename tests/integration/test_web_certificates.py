@@ -12,7 +12,6 @@ import pytest
 from cryptography import x509
 from sqlalchemy import select
 
-from certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.customers.devices import register
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
@@ -24,6 +23,7 @@ from envoi.errors import PermanentProviderError, TemporaryProviderError
 from envoi.installation import Installation
 from envoi.outgoing import HttpClient, WebAccount
 from envoi.plugins import Plugins
+from envoi.testing.certificates import DAY, HERE, NOW, Authority, make_authority
 from envoi.types import Outgoing
 from envoi_provider_devino.sms import SmsAccount, SmsSettings
 from envoi_provider_hms.provider import HmsAccount, HmsSettings

@@ -16,6 +16,7 @@ from envoi.testing.provider import ProviderContract
 from envoi.testing.rule_kind import RuleKindContract
 from envoi.testing.segment_source import SegmentSourceContract
 from envoi.testing.service import FakeService
+from envoi.testing.web_provider import WebProviderContract
 
 __all__ = [
     "CascadeContract",
@@ -27,4 +28,5 @@ __all__ = [
     "ProviderContract",
     "RuleKindContract",
     "SegmentSourceContract",
+    "WebProviderContract",
 ]

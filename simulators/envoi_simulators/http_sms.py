@@ -18,7 +18,8 @@ class HttpSms(WebService):
     """`POST /send` takes `{"to", "from", "text", "id"}` with `Authorization: Bearer KEY`.
 
     The answer is `{"id", "status"}` with "queued", "refused" or "busy". States are posted to the
-    webhook as `{"id", "status"}`, with the secret in `X-Secret`.
+    webhook as `{"id", "status"}`, and what people answer as `{"from", "text"}`, with the secret in
+    `X-Secret`.
     """
 
     paths = ("send", "balance")
@@ -52,10 +53,16 @@ class HttpSms(WebService):
 
     def report(self, taken: Taken, state: str) -> None:
         """Tell the webhook what became of a message, by the service's own word."""
+        self._tell({"id": taken.id, "status": state})
+
+    def pass_on(self, taken: Taken, text: str) -> None:
+        """Tell the webhook what somebody has answered to a message."""
+        self._tell({"from": taken.address, "text": text})
+
+    def _tell(self, told: Mapping[str, str]) -> None:
         if self.webhook:
-            body = json.dumps({"id": taken.id, "status": state}).encode()
             headers = {"Content-Type": "application/json", "X-Secret": self.secret}
-            self.post(self.webhook, body, headers)
+            self.post(self.webhook, json.dumps(told).encode(), headers)
 
     def _send(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         if message["to"] in self.faults.refused:
@@ -69,7 +76,9 @@ class HttpSms(WebService):
             text=message["text"],
             fields={},
         )
-        self.arrive(taken, partial(self._happened, taken), gsm.measure(taken.text).parts)
+        parts = gsm.measure(taken.text).parts
+        answers = partial(self.pass_on, taken)
+        self.arrive(taken, partial(self._happened, taken), parts, reply=answers)
         return {"id": taken.id, "status": "queued"}
 
     def _happened(self, taken: Taken, what: str) -> None:

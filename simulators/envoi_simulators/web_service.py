@@ -209,6 +209,7 @@ class WebService(ABC):
         report: Callable[[str], None],
         parts: int = 1,
         fields: Mapping[str, Any] | None = None,
+        reply: Callable[[str], None] | None = None,
     ) -> None:
         """Let a message arrive at the phone, where there is one."""
         if self.phone:
@@ -220,6 +221,7 @@ class WebService(ABC):
                 fields=fields or {},
                 parts=parts,
                 report=report,
+                reply=reply,
             )
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:

@@ -48,6 +48,7 @@ def test_from_the_gateway_to_the_report(
     send(page, provider)
     answer(page, provider)
     read_report(page)
+    reply(page, provider)
 
 
 def customers_file(folder: Path) -> Path:
@@ -71,6 +72,9 @@ def set_up(page: Page, provider: HttpSms) -> None:
     page.fill("[name='settings.taken']", "queued")
     page.fill("[name='settings.report_words']", "DELIVRD delivered\nUNDELIV failed")
     page.fill("[name='settings.report_secret']", provider.secret)
+    page.fill("[name='settings.reply_phone_at']", "from")
+    page.fill("[name='settings.reply_text_at']", "text")
+    page.fill("[name='prices']", "+49 0.045")
     page.get_by_role("button", name="Save", exact=False).first.click()
     provider.webhook = (
         page.locator("#webhook-title").locator("xpath=../../..").locator("code").inner_text()
@@ -88,6 +92,7 @@ def write(page: Page) -> None:
     page.fill("#text", "{{ client.properties.first_name }}, https://shop.test/points")
     page.get_by_label("Track clicks on links").check()
     expect(page.locator("#length")).to_contain_text("1 part, GSM-7")
+    expect(page.locator("#length")).to_contain_text("costs €0.045")
     phone = page.frame_locator("iframe[name=preview]")
     expect(phone.locator("body")).to_contain_text("https://shop.test/points")
 
@@ -137,3 +142,23 @@ def read_report(page: Page) -> None:
     # The two come by different doors, and a report is of one moment.
     wait_until(shows_them, seconds=30, what="deliveries and the click in the report")
     assert "Opened" not in seen[-1]
+
+
+def reply(page: Page, provider: HttpSms) -> None:
+    """One asks, and one wants no more: the page of the gateway and the profile show both."""
+    asks, stops = provider.taken[:2]
+    provider.pass_on(asks, "Until when?")
+    provider.pass_on(stops, "Stop!")
+    page.goto("/settings/gateways")
+    page.get_by_role("link", name=re.compile("Replies of customers")).click()
+
+    def are_there() -> bool:
+        page.reload()
+        return "Until when?" in (shown := page.locator("main").inner_text()) and "Stop!" in shown
+
+    wait_until(are_there, seconds=20, what="the replies")
+    row = page.get_by_role("row").filter(has_text="Stop!")
+    expect(row).to_contain_text("Opt-out")
+    row.get_by_role("link").click()
+    page.get_by_role("link", name="Timeline").click()
+    expect(page.locator("main")).to_contain_text("Unsubscribed: SMS")

@@ -150,13 +150,20 @@ def _of_phones(settings: Settings) -> Iterator[DemoAccount]:
     )
     plain = {"url": f"{web}/send", "test_url": f"{web}/balance", "secret": password}
     answers = {"status_at": "status", "taken": "queued", "again": "busy"}
+    replies = {"reply_phone_at": "from", "reply_text_at": "text"}
     reports = {"DELIVRD": "delivered", "UNDELIV": "failed", "READ": "read"}
     yield DemoAccount(
         service=Service.HTTP,
         channel="sms",
         provider="http_sms",
         name="Virtual phone, SMS by any HTTP interface",
-        values={**plain, **answers, "report_words": reports, "report_secret": password},
+        values={
+            **plain,
+            **answers,
+            **replies,
+            "report_words": reports,
+            "report_secret": password,
+        },
     )
 
 

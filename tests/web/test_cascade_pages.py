@@ -22,6 +22,7 @@ from envoi.mailings.copies import copy_to_watchers
 from envoi.mailings.models import Mailing
 from envoi.plugins import Plugins
 from envoi.settings import Settings
+from envoi.tenants.service import tenant_settings
 from envoi.tenants.watchers import save_watcher_group
 from factories.companies import a_picture
 from pages import SignIn, token
@@ -260,7 +261,7 @@ def test_the_review_asks_for_every_step(desk: Desk) -> None:
     assert "The cascade may wait for 1,440 minutes" in desk.shown(2)
     shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
     assert "The cascade may wait for 1,440 minutes" in shown
-    assert "The message is empty. Write it." in shown
+    assert re.findall(r"Step \d, [^<]*", shown) == ["Step 2, SMS: text: The message is empty. Write it."]
 
 
 def test_a_cascade_is_named_by_all_its_channels(desk: Desk) -> None:
@@ -335,3 +336,18 @@ def test_watchers_get_the_message_of_each_channel(desk: Desk, plugins: Plugins) 
         "viber": [("+4915123456789", "By Viber")],
         "sms": [("+4915123456789", "By SMS")],
     }
+
+
+def test_an_email_that_follows_is_from_the_company_and_needs_a_sender(desk: Desk) -> None:
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        company = tenant_settings(session, desk.tenant_id)
+        company.sender_name, company.sender_address = "Field Market", "news@fieldmarket.test"
+    desk.post(do="step-add:email", text="By SMS")
+    sender = {"sender_name": "Field Market", "sender_address": "news@fieldmarket.test"}
+    assert desk.mailing()[1][1] == sender
+    when = f"/mailings/{desk.draft}/when"
+    assert "The sender has no address with a domain" not in desk.browser.get(when).text
+    with desk.database.tenant_session(desk.tenant_id) as session:
+        mailing = service.get_mailing(session, desk.tenant_id, desk.draft)
+        variants.get_variant(session, mailing, 1).steps = [{"subject": "Hi"}]
+    assert "The sender has no address with a domain" in desk.browser.get(when).text

@@ -12,7 +12,13 @@ from sqlalchemy.orm import Session
 from envoi.delivery.steps import MOST_STEPS, Success
 from envoi.errors import NotFoundError, Problem, ValidationFailedError, problems_of
 from envoi.mailings.models import Mailing, channel_names
-from envoi.mailings.service import editable_draft, refuse_stale, touch, variants_of
+from envoi.mailings.service import (
+    editable_draft,
+    refuse_stale,
+    touch,
+    usual_sender,
+    variants_of,
+)
 from envoi.plugins import Plugins
 
 _SAID = {"wait_minutes": "A step waits from 1 to 1,440 whole minutes. Enter such a number."}
@@ -78,11 +84,12 @@ def add_step(
         mailing.channel, mailing.cascade = channel, [new, *mailing.cascade]
     else:
         mailing.cascade = [*mailing.cascade, new]
+    sender = usual_sender(session, tenant_id, channel)
     for variant in variants_of(session, mailing):
         if before:
-            variant.content, variant.steps = {}, [variant.content, *variant.steps]
+            variant.content, variant.steps = {**sender}, [variant.content, *variant.steps]
         else:
-            variant.steps = [*variant.steps, {}]
+            variant.steps = [*variant.steps, {**sender}]
     touch(mailing, account_id)
     return mailing
 

@@ -80,11 +80,14 @@ def content_problems(
 
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
-    """Say what keeps the content from being sent, or nothing."""
-    steps = range(1, 1 + len(channels_of(mailing)))
+    """Say what keeps the content from being sent and in which step, or nothing."""
+    channels = channels_of(mailing)
+    steps = range(1, 1 + len(channels))
     for variant, step in product(variants_of(session, mailing), steps):
         if problems := content_problems(session, plugins, mailing, variant.number, step):
-            return str(ValidationFailedError(problems))
+            words = str(ValidationFailedError(problems))
+            label = plugins.channels[channels[step - 1]].label
+            return f"Step {step}, {label}: {words}" if len(channels) > 1 else words
     return ""
 
 

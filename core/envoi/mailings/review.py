@@ -19,6 +19,7 @@ from envoi.mailings.cascade import channels_of, wait_problem
 from envoi.mailings.content import content_problem
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import variants_of
+from envoi.mailings.variants import content_at
 from envoi.plugins import Plugins
 from envoi.tenants.service import company_zone, tenant_settings
 
@@ -74,14 +75,18 @@ def failed(checks: list[Check]) -> list[Check]:
 
 
 def _sender_checks(session: Session, plugins: Plugins, mailing: Mailing) -> list[Check]:
-    if "sender_address" not in plugins.channels[mailing.channel].content_schema.model_fields:
-        return []
-    return [Check("sender", "what", _sender_problem(session, mailing))]
+    steps = [
+        step
+        for step, name in enumerate(channels_of(mailing), start=1)
+        if "sender_address" in plugins.channels[name].content_schema.model_fields
+    ]
+    return [Check("sender", "what", _sender_problem(session, mailing, step)) for step in steps]
 
 
-def _sender_problem(session: Session, mailing: Mailing) -> str:
+def _sender_problem(session: Session, mailing: Mailing, step: int) -> str:
     """Say where an email has no sender: without a domain no mailbox takes it."""
-    senders = [str(v.content.get("sender_address", "")) for v in variants_of(session, mailing)]
+    contents = [content_at(variant, step) for variant in variants_of(session, mailing)]
+    senders = [str(content.get("sender_address", "")) for content in contents]
     if all("." in sender.partition("@")[2] for sender in senders):
         return ""
     return "The sender has no address with a domain. Enter one, or set it up in General settings."

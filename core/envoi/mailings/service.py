@@ -19,7 +19,6 @@ from envoi.mailings.changes import SOURCES, MailingChanges, checked, require_par
 from envoi.mailings.models import Mailing, MailingState, Variant
 from envoi.mailings.status import STOPPABLE, Status, status_of
 from envoi.policies.models import Policy
-from envoi.tenants.models import TenantSettings
 from envoi.tenants.service import tenant_settings
 from envoi.twice import A_MOMENT, one_by_one
 
@@ -76,17 +75,18 @@ def create_draft(
     )
     session.add(mailing)
     session.flush()
-    content = _sender(session, mailing, defaults)
+    content = usual_sender(session, tenant_id, channel)
     session.add(Variant(tenant_id=tenant_id, mailing_id=mailing.id, number=1, content=content))
     session.flush()
     return mailing
 
 
-def _sender(session: Session, mailing: Mailing, company: TenantSettings) -> dict[str, str]:
-    """Return who a new draft is from: the company, or as in the channel's latest mailing."""
-    if mailing.channel == EMAIL:
+def usual_sender(session: Session, tenant_id: int, channel: str) -> dict[str, str]:
+    """Return who a new message is from: the company, or as in the channel's latest mailing."""
+    company = tenant_settings(session, tenant_id)
+    if channel == EMAIL:
         return {"sender_name": company.sender_name, "sender_address": company.sender_address}
-    if usual := company.sender_names.get(mailing.channel):
+    if usual := company.sender_names.get(channel):
         return {"sender_name": usual}
     c, v = table(Mailing).c, table(Variant).c
     name = v.content["sender_name"].astext
@@ -97,7 +97,7 @@ def _sender(session: Session, mailing: Mailing, company: TenantSettings) -> dict
             table(Variant),
             and_(v.tenant_id == c.tenant_id, v.mailing_id == c.id, v.number == 1),
         )
-        .where(c.tenant_id == mailing.tenant_id, c.channel == mailing.channel, name != "")
+        .where(c.tenant_id == tenant_id, c.channel == channel, name != "")
         .order_by(c.created_at.desc(), c.id.desc())
         .limit(1)
     )

@@ -293,9 +293,10 @@ WITH_VALUES = (
     _("The macro {macro} cannot be used: {sentence}"),
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
+    _("Step {step}, {label}: {sentence}"),
     _("{server} refuses the account or the address (HTTP {status}). {sentence}"),
 )
-_SENTENCES = {"sentence", "period", "then"}
+_SENTENCES = {"sentence", "period", "then", "label"}
 """Values that are words of the core themselves."""
 _CODES = {"column", "contact", "channels"}
 """Values that are codes, which people know by a label."""

@@ -127,12 +127,12 @@ def _import(
 
 
 def _apps(installation: Installation, tenant_id: int) -> None:
-    """Give two of five customers the company's app: Android mostly, some with two devices."""
+    """Give two of five customers the company's app, on Android mostly, some on two devices."""
     c = table(Customer).c
     with installation.database.tenant_session(tenant_id) as session:
         mine = (c.tenant_id == tenant_id, c.bucket % 5 < 2)
         for customer_id, bucket in session.execute(select(c.id, c.bucket).where(*mine)).all():
-            services = {0: ("apns",), 1: ("fcm", "apns")}.get(bucket % 6, ("fcm",))
+            services = {0: ("apns",), 1: ("fcm", "apns"), 2: ("hms",)}.get(bucket % 6, ("fcm",))
             for service in services:
                 about = {"service": service, "token": f"demo-{service}-{customer_id:06d}"}
                 register(session, tenant_id, customer_id, **about, app="Fieldmarket")

@@ -215,7 +215,8 @@ def _dead_files(folder: Path) -> Iterator[list[tuple[Path, int]]]:
         for path in folder.glob(f"*{_SUFFIX}"):
             with suppress(FileNotFoundError):
                 files.append((path, os.open(path, os.O_RDWR | os.O_CLOEXEC)))
-        yield [(path, file) for path, file in files if _lock(file)]
+        # One that somebody else has read meanwhile has no name any more.
+        yield [(path, file) for path, file in files if _lock(file) and os.fstat(file).st_nlink]
     finally:
         for _, file in files:
             os.close(file)
@@ -227,7 +228,11 @@ def _last_calls(file: int) -> list[LastCall]:
         return []
     words = data[_BYTES:].decode("utf-8", "replace")
     log.error("process_ended_itself", words=words)
-    standing = [call for place in range(_PLACES) if (call := _call(data, place)) is not None]
+    try:
+        standing = [call for place in range(_PLACES) if (call := _call(data, place)) is not None]
+    except ValueError:
+        # It is of another version, or damaged: nobody can be blamed.
+        return []
     by_thread = {call.thread: call for call in standing}
     crash = "".join(f"crashed: {reason}" for reason in _CRASH.findall(words))
     return [

@@ -256,7 +256,7 @@ def test_a_hanging_observer_or_goodbye_keeps_nobody_waiting(
         monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.1)
         kept = Connections()
         stuck = SimpleNamespace(send=lambda _: None, close=never.wait)
-        kept.put((1, 1, 1), kept.take((1, 1, 1), lambda: stuck))  # type: ignore[arg-type, return-value]
+        kept.put((1, 1, 1), kept.take((1, 1, 1), lambda: stuck))
         kept.close_idle(0)
         never.set()
         assert engine.observers.settle(10)

@@ -85,6 +85,20 @@ def test_the_spare_places_are_bounded() -> None:
     assert sum(seated) == THREADS, "where work is long by nature, long work hangs not"
 
 
+def test_the_place_of_a_thread_that_is_given_up_goes_to_its_tenant_as_well() -> None:
+    workshop = a_workshop(spare=0)
+    with working(workshop, 1), working(workshop, 1), workshop.turns.taken((1, 7)):
+        assert not workshop.has_seat_for(1)
+        for thread in threading.enumerate():
+            workshop.give_up(thread.ident or 0)
+        assert workshop.has_seat_for(1)
+        assert workshop.free_seats() == THREADS
+        with working(workshop, 1) as seated:
+            assert seated
+        workshop.wait_until_idle(deadline=0.0)
+    assert workshop.free_seats() == THREADS, "whoever comes back after all frees nothing twice"
+
+
 @pytest.mark.usefixtures("all_hang")
 def test_who_begins_something_else_hangs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     workshop = a_workshop()

@@ -25,6 +25,7 @@ from envoi.schema import make_months
 from envoi.tenants.service import tenant_ids
 from envoi.tracking.judging import announce_outdated
 from envoi_workers.lost import lost_work
+from envoi_workers.watch import settle_last_calls
 
 log = structlog.get_logger()
 
@@ -83,7 +84,8 @@ class Scheduler:
                 hit(Place.HINT_GIVEN)
 
     def reconcile(self) -> None:
-        """Settle the affairs of dead senders."""
+        """Settle the affairs of dead senders; first what plugins have ended them in."""
+        settle_last_calls(self._installation)
         reconcile(self._database, self._installation.settings.data_dir)
 
     def make_months(self) -> None:

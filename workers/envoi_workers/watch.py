@@ -62,7 +62,9 @@ def stop_work(installation: Installation, call: Call, why: str) -> None:
     log.error("plugin_stopped_work", tenant=call.tenant_id, ref=call.ref, error=str(error))
     with installation.database.tenant_session(call.tenant_id) as session:
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        _stop(session, call, str(error))
+        # Somebody may have paused, cancelled or deleted it meanwhile.
+        with suppress(ConflictError, NotFoundError):
+            _stop(session, call, str(error))
     note_fault(installation.database, call.tenant_id, error)
 
 
@@ -139,9 +141,7 @@ def _blamed(plugins: Plugins, call: Call, why: str) -> PluginError:
 
 def _stop(session: Session, call: Call, reason: str) -> None:
     if call.work in _RUNS:
-        # Somebody may have paused, cancelled or deleted it meanwhile.
-        with suppress(ConflictError, NotFoundError):
-            pause_run(session, call.tenant_id, call.ref, reason)
+        pause_run(session, call.tenant_id, call.ref, reason)
     elif call.work == Work.COPIES:
         give_up_copies(session, call.tenant_id, call.ref, reason)
     else:

@@ -48,6 +48,7 @@ class Sent:
     delivered: bool = False
     opened: bool = False
     bounced: bool = False
+    handed_over: bool = False
     stage: Stage | None = None
 
 
@@ -60,14 +61,16 @@ class Chain:
 
 
 accepted = st.builds(
-    lambda ago, delivered, opened, bounced: {
+    lambda ago, delivered, opened, bounced, handed_over: {
         "state": _S.ACCEPTED,
+        "handed_over": handed_over,
         "accepted": ago,
         "delivered": delivered,
         "opened": opened,
         "bounced": bounced,
     },
     st.integers(0, 40),
+    st.booleans(),
     st.booleans(),
     st.booleans(),
     st.booleans(),
@@ -104,7 +107,8 @@ def naive(chain: Chain, messages: Sequence[Sent]) -> int | None:
             return None
     kept_out = last.state is _S.BLOCKED and last.stage is not Stage.POLICY
     late = last.accepted is not None and last.accepted >= wait and success is not Success.TAKEN
-    if last.state is _S.FAILED or last.bounced or kept_out or late:
+    ours = (last.bounced or late) and not last.handed_over
+    if last.state is _S.FAILED or kept_out or ours:
         return last.step + 1
     return None
 
@@ -152,6 +156,7 @@ def write(session: Session, run: Run, people: Sequence[Sequence[Sent]], now: dat
             "delivered_at": now if sent.delivered else None,
             "opened_at": now if sent.opened else None,
             "bounced_at": now if sent.bounced else None,
+            "handed_over": sent.handed_over,
         }
         for number, messages in enumerate(people, start=1)
         for place, sent in enumerate(messages)

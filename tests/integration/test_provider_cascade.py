@@ -27,13 +27,16 @@ from envoi.feedback.intake import Intake
 from envoi.feedback.models import Door
 from envoi.installation import Installation
 from envoi.mailings.steps import StepFigures, steps_of
-from envoi.tracking.tokens import signer_of
+from envoi.tracking.ledger import Hit, write
+from envoi.tracking.models import EventKind
+from envoi.tracking.tokens import MessageRef, signer_of
 from envoi.types import DeliveryEvent, EventType, SendStatus
 from factories.customers import make_customers, opt_out
 from factories.delivery import an_installation
 from factories.scripted import make_due
 
 CHAT_PRICE, TEXT_PRICE = 3_000, 20_000
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 NOON = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
 
@@ -277,6 +280,29 @@ def test_what_is_told_before_the_answer_is_written_down_costs_once(
     first, second = figures(site, run)
     assert (first.amount, second.amount) == (3 * CHAT_PRICE, 3 * TEXT_PRICE)
     assert (first.followed, second.delivered) == (3, 3)
+
+
+def test_who_follows_a_link_of_the_further_message_has_got_it(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    """Also where the provider is late with its report; of others nothing is made up."""
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 3, phones=True)
+    chain.answers["chat", phone(3)] = SendStatus.REFUSED
+    run = a_cascade(site, tenant_id, "chat", step("text"), moves_on=True)
+    price(site, tenant_id)
+    send(site, run)
+    first, _, refused = (row.customer_id for row in ledger(site, run))
+    at = datetime.now(UTC) + timedelta(minutes=11)
+    refs = [
+        MessageRef(tenant_id, run.id, number, run.launched_on, 2, 1) for number in (first, refused)
+    ]
+    hits = [Hit(ref, EventKind.CLICK, at, 0, agent=FIREFOX) for ref in (*refs, *refs)]
+    write(site.database, tenant_id, run.launched_on, hits)
+    second = [row for row in ledger(site, run) if row.step == 2]
+    assert [(row.customer_id, row.opened_at) for row in second] == [(first, at)]
+    Teller(site, run, chain).tell(phone(1), "text", D)
+    assert figures(site, run)[1].amount == TEXT_PRICE
 
 
 def test_what_is_kept_of_prices_goes_after_a_while(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
-from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
+from sqlalchemy import BigInteger, Connection, ScalarSelect, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -40,7 +40,11 @@ class Charged(Protocol):
 
 
 def note_cost(
-    session: Session, tenant_id: int, run_id: int, gateway_id: int, messages: Sequence[Charged]
+    session: Session | Connection,
+    tenant_id: int,
+    run_id: int,
+    gateway_id: int,
+    messages: Sequence[Charged],
 ) -> None:
     """Add what messages of a run cost; said late, since all senders of a run meet here."""
     parts: dict[int, int] = defaultdict(int)

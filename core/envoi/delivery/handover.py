@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sqlalchemy import BigInteger, Integer, SmallInteger, literal, select
+from sqlalchemy import BigInteger, Integer, SmallInteger, literal, select, text
 from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -31,6 +33,7 @@ from envoi.delivery.rendering import Rendering
 from envoi.errors import ValidationFailedError
 from envoi.plugins import Plugins, fence
 from envoi.settings import Settings
+from envoi.tracking.arrays import columns
 from envoi.types import NextMessage, NextStep
 
 if TYPE_CHECKING:
@@ -154,30 +157,71 @@ def note_handed_over(
         parts=([later.parts for _, later in found], Integer()),
         amount=([later.amount for _, later in found], BigInteger()),
     )
-    same = {"tenant_id": key.tenant_id, "run_id": key.run_id}
+    same = {"tenant_id": key.tenant_id, "run_id": key.run_id, "gateway_id": gateway_id}
     query = select(*(literal(value).label(name) for name, value in same.items()), *new.c)
     into = insert(table(HandedOver)).from_select([*same, *new.c.keys()], query)
-    kept = {name: into.excluded[name] for name in ("parts", "amount")}
+    kept = {name: into.excluded[name] for name in ("gateway_id", "parts", "amount")}
     session.execute(into.on_conflict_do_update(constraint=table(HandedOver).primary_key, set_=kept))
     theirs = [o.customer_id for o, _ in found]
-    charge(session, key.tenant_id, key.run_id, key.launched_on, gateway_id, theirs)
+    charge(session, key.tenant_id, key.run_id, key.launched_on, theirs)
+
+
+class Come(NamedTuple):
+    """A sign that a provider has come to a further step of a customer's message."""
+
+    run_id: int
+    customer_id: int
+    step: int
+    at: datetime
+
+
+_STATES = {"accepted": int(MessageState.ACCEPTED), "failed": int(MessageState.FAILED)}
+_COME_TO = text(
+    "INSERT INTO message (tenant_id, run_id, launched_on, customer_id, step, variant, state,"
+    "  accepted_at, follows, handed_over)"
+    " SELECT :tenant, m.run_id, :day, m.customer_id, c.step, m.variant, :accepted, min(c.at),"
+    "  true, true"
+    " FROM unnest(CAST(:runs AS bigint[]), CAST(:customers AS bigint[]),"
+    "  CAST(:steps AS smallint[]), CAST(:times AS timestamptz[]))"
+    "  AS c(run_id, customer_id, step, at)"
+    " JOIN message m ON m.tenant_id = :tenant AND m.launched_on = :day AND m.run_id = c.run_id"
+    "  AND m.customer_id = c.customer_id AND m.step < c.step AND m.handed_over"
+    "  AND m.block IS NOT NULL AND m.state <> :failed"
+    " GROUP BY m.run_id, m.customer_id, c.step, m.variant ORDER BY 2, 4, 5"
+    " ON CONFLICT (tenant_id, run_id, customer_id, step, launched_on)"
+    " DO UPDATE SET accepted_at = excluded.accepted_at"
+    " WHERE message.handed_over AND message.accepted_at > excluded.accepted_at"
+)
+
+
+def come_to(
+    session: Session | DatabaseConnection, tenant_id: int, launched_on: date, found: Sequence[Come]
+) -> None:
+    """Write down the messages of further steps, as taken at the earliest sign, and their cost.
+
+    Nothing happens where the message before was refused, or is not its provider's to go on from.
+    Who tells of one message has the row of the one before locked, so that no price is missed.
+    """
+    given = columns(found, "runs", "customers", "steps", "times")
+    fixed = {"tenant": tenant_id, "day": launched_on, **_STATES}
+    session.execute(_COME_TO, fixed | given)
+    for run_id, customers in groupby(sorted(found), key=attrgetter("run_id")):
+        charge(session, tenant_id, run_id, launched_on, [one.customer_id for one in customers])
 
 
 def charge(
-    session: Session,
+    session: Session | DatabaseConnection,
     tenant_id: int,
     run_id: int,
     launched_on: date,
-    gateway_id: int,
     customer_ids: Sequence[int],
 ) -> None:
     """Add the cost of further messages that the provider has come to, each once.
 
-    Asked when such a message is known and when its price is, whichever comes later: who asks has
-    the row of the message before locked.
+    Asked when such a message is known and when its price is, whichever comes later.
     """
     price, m = table(HandedOver), table(Message).c
-    come_to = select(literal(1)).where(
+    used = select(literal(1)).where(
         m.tenant_id == tenant_id,
         m.run_id == run_id,
         m.launched_on == launched_on,
@@ -186,6 +230,8 @@ def charge(
     )
     theirs = (price.c.tenant_id == tenant_id, price.c.run_id == run_id)
     due = price.update().where(*theirs, price.c.customer_id.in_(customer_ids), ~price.c.charged)
-    due = due.where(come_to.exists()).values(charged=True)
-    found = session.execute(due.returning(price.c.step, price.c.parts, price.c.amount))
-    note_cost(session, tenant_id, run_id, gateway_id, [Later(*row) for row in found])
+    due = due.where(used.exists()).values(charged=True)
+    told = (price.c.gateway_id, price.c.step, price.c.parts, price.c.amount)
+    found = sorted(session.execute(due.returning(*told)))
+    for gateway_id, prices in groupby(found, key=itemgetter(0)):
+        note_cost(session, tenant_id, run_id, gateway_id, [Later(*row[1:]) for row in prices])

@@ -295,7 +295,7 @@ class Submission(SQLModel, table=True):
 
 
 class HandedOver(SQLModel, table=True):
-    """A further step that a message's provider goes on to by itself, and what it costs then.
+    """A further step that a message's gateway goes on to by itself, and what it costs then.
 
     `amount` is in 1/10,000 of the currency's unit, `charged` once it is part of the run's cost.
     Kept for `SUBMISSION_DAYS`.
@@ -307,6 +307,7 @@ class HandedOver(SQLModel, table=True):
     run_id: int = big_key()
     customer_id: int = big_key()
     step: int = small_key()
+    gateway_id: int = big()
     parts: int = whole()
     amount: int = Field(0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
     charged: bool = yes_no()

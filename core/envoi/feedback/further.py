@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from envoi.db import table
-from envoi.delivery.handover import charge
+from envoi.delivery.handover import Come, come_to
 from envoi.delivery.models import Message, MessageState, Run, RunKind
 from envoi.delivery.steps import channels_of
 from envoi.feedback.ledger import confirm
@@ -21,7 +20,7 @@ from envoi.tracking.tokens import MessageRef
 from envoi.types import DeliveryEvent, EventType
 
 
-def step_of(session: Session, ref: MessageRef, event: DeliveryEvent, gateway_id: int) -> MessageRef:
+def step_of(session: Session, ref: MessageRef, event: DeliveryEvent) -> MessageRef:
     """Return the message that a report of `ref` is about: by its channel that of another step."""
     if not event.channel or event.type == EventType.UNKNOWN:
         return ref
@@ -31,10 +30,9 @@ def step_of(session: Session, ref: MessageRef, event: DeliveryEvent, gateway_id:
         return ref
     if found.state == MessageState.UNCONFIRMED:
         confirm(session, ref, event.occurred_at)
-    further = ref._replace(step=step, variant=found.variant or ref.variant)
-    _make(session, further, event)
-    charge(session, ref.tenant_id, ref.run_id, ref.launched_on, gateway_id, [ref.customer_id])
-    return further
+    come = Come(ref.run_id, ref.customer_id, step, event.occurred_at)
+    come_to(session, ref.tenant_id, ref.launched_on, [come])
+    return ref._replace(step=step, variant=found.variant or ref.variant)
 
 
 def _handed_over(session: Session, ref: MessageRef) -> Any:
@@ -60,27 +58,3 @@ def _step(run: Run, first: int, channel: str) -> int:
     """The step of a channel from `first` on; a channel that is not there means the first."""
     chain = channels_of(run)[first - 1 :]
     return first + chain.index(channel) if channel in chain else first
-
-
-def _make(session: Session, ref: MessageRef, event: DeliveryEvent) -> None:
-    """Write the message down as taken at the earliest moment that was told of it."""
-    message = table(Message)
-    new = insert(message).values(
-        tenant_id=ref.tenant_id,
-        run_id=ref.run_id,
-        launched_on=ref.launched_on,
-        customer_id=ref.customer_id,
-        step=ref.step,
-        variant=ref.variant,
-        state=MessageState.ACCEPTED,
-        accepted_at=event.occurred_at,
-        follows=True,
-        handed_over=True,
-    )
-    later = and_(message.c.handed_over, message.c.accepted_at > new.excluded.accepted_at)
-    earliest = func.least(message.c.accepted_at, new.excluded.accepted_at)
-    session.execute(
-        new.on_conflict_do_update(
-            constraint=message.primary_key, set_={"accepted_at": earliest}, where=later
-        )
-    )

@@ -154,7 +154,7 @@ def _named(session: Session, signer: TokenSigner, came: Came, event: DeliveryEve
 
 
 def _apply(session: Session, came: Came, event: DeliveryEvent, named: Named) -> Fate:
-    ref = step_of(session, named.message, event, came.gateway_id)
+    ref = step_of(session, named.message, event)
     number = named.number if ref.step == named.message.step else WHOLE
     changed = ledger.apply(session, ref, event, came.door, number=number)
     state = InboundState.APPLIED if changed else InboundState.IGNORED

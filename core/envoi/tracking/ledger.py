@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from envoi.db import Database
+from envoi.delivery.handover import Come, come_to
 from envoi.delivery.models import MessageState
 from envoi.tracking.arrays import columns
 from envoi.tracking.classify import (
@@ -111,6 +112,11 @@ def write(database: Database, tenant_id: int, launched_on: date, hits: Sequence[
     """Write hits of one tenant and launch day; those of messages that are gone are left out."""
     fixed = {"tenant": tenant_id, "day": launched_on}
     with database.tenant_connection(tenant_id, durable=False) as connection:
+        # Who has followed a link of a further step's message has got it.
+        further = [hit for hit in hits if hit.message.step > 1]
+        if further:
+            signs = [Come(*hit.key, hit.at - TOO_QUICK) for hit in further]
+            come_to(connection, tenant_id, launched_on, signs)
         bursts, earlier = _bursts(connection, fixed, hits)
         connection.execute(_WRITE, fixed | _RULES | _columns(hits, bursts))
         for run_id, verdicts in earlier.items():

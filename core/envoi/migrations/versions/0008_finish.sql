@@ -21,6 +21,7 @@ CREATE TABLE handed_over (
     run_id bigint NOT NULL,
     customer_id bigint NOT NULL,
     step smallint NOT NULL,
+    gateway_id bigint NOT NULL,
     parts integer DEFAULT '0' NOT NULL,
     amount bigint DEFAULT '0' NOT NULL,
     charged boolean DEFAULT false NOT NULL,

@@ -23,9 +23,12 @@ from envoi.delivery.models import (
     Submission,
     SubmissionState,
 )
+from envoi.delivery.outcomes import Outcome
 from envoi.delivery.reconcile import reconcile
+from envoi.delivery.runs import resume_run
 from envoi.delivery.sender import SenderSession
 from envoi.delivery.sending import Engine
+from envoi.delivery.streaks import REFUSED_BY_ALL, Refusals
 from envoi.delivery.submissions import forget_old
 from envoi.errors import TemporaryProviderError
 from envoi.failpoints import Place
@@ -357,3 +360,42 @@ def test_a_kill_leaves_what_was_on_the_wire_unconfirmed_and_loses_nothing(
     assert set(everybody.values()) <= {1}
     assert len(everybody) == 40 - on_wire + left * bool(on_wire)
     assert cost_of(database, run) == (40, 40 * 5_000), "what may have been taken is counted"
+
+
+def test_a_run_that_is_refused_altogether_pauses_before_all_of_it_is_burned(
+    installation: Installation,
+    database: Database,
+    tenant_id: int,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with a sender's name that nobody has registered."""
+    monkeypatch.setattr("envoi.delivery.streaks.REFUSED_BY_ALL", 40)
+    script.answer = lambda _: SendResult(status=SendStatus.REFUSED, code=10, raw="bad source")
+    run = sms_run(installation, tenant_id, 120, block_size=20)
+    send_through(installation, run)
+    found = Counter(column(database, run, "state"))
+    assert found == {MessageState.FAILED: 40, MessageState.READY: 80}
+    with database.tenant_session(tenant_id) as session:
+        paused = session.get_one(Run, (tenant_id, run.id))
+        assert paused.pause_reason == (
+            "The gateway refused all of the last 40 messages. Correct what it names, then resume:"
+            " bad source"
+        )
+        resume_run(session, tenant_id, run.id)
+    script.answer = lambda message: (
+        accepted(message)
+        if message.address.endswith(("7", "9"))
+        else SendResult(status=SendStatus.REFUSED, code=11)
+    )
+    send_through(installation, run)
+    assert is_sent(database, run), "some are taken, so it is the others who are wrong"
+
+
+def test_devices_that_are_gone_say_nothing_of_the_run() -> None:
+    gone = Part(number=1, status=SendStatus.REFUSED, address_gone=True)
+    outcomes = [
+        Outcome(number, 1, MessageState.FAILED, submissions=(gone,))
+        for number in range(REFUSED_BY_ALL + 1)
+    ]
+    assert Refusals().look_at(outcomes) == ""

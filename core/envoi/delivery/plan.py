@@ -36,6 +36,7 @@ from envoi.delivery.runs import RunSettings, VariantContent, get_run, store_link
 from envoi.delivery.services import Services, open_services
 from envoi.delivery.sheet import Ready
 from envoi.delivery.steps import MOST_STEPS, channel_of, channels_of
+from envoi.delivery.streaks import Refusals
 from envoi.delivery.throttle import Rates
 from envoi.errors import PluginError
 from envoi.installation import Installation
@@ -85,6 +86,7 @@ class Plan:
     observers: Sequence[tuple[str, Observer]] = ()
     quota: DayQuota | None = None
     pace: Pace | None = None
+    refusals: Refusals = field(default_factory=Refusals)
     prices: PriceList = field(default_factory=lambda: PriceList(PriceTable()))
     counts_parts: bool = False
     ends_at: datetime | None = None

@@ -190,6 +190,10 @@ class Engine:
                     hit(Place.BEFORE_RECORD)
                     self._record(plan, claim, people, sheet, stop)
                     hit(Place.AFTER_RECORD_COMMIT)
+                    if not plan.wait_seconds:
+                        # Where another step follows, it is for those who are refused here.
+                        refused = plan.refusals.look_at(sheet.outcomes)
+                        sheet.pause_reason = sheet.pause_reason or refused
         self._learn(plan, route, sheet)
         if sheet.pause_reason:
             self._plans.forget(tenant_id, run_id)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from envoi.delivery.circuit import GatewayKey
+from envoi.delivery.models import MessageState
 from envoi.errors import TemporaryProviderError
 from envoi.feedback.classify import judge
 from envoi.feedback.models import Fault
 from envoi.feedback.rules import Why
 from envoi.types import SendResult, SendStatus
 
+if TYPE_CHECKING:
+    from envoi.delivery.outcomes import Outcome
+
 REFUSALS_IN_A_ROW = 10
 """So many of a process, with nothing accepted between, are no chance."""
+
+REFUSED_BY_ALL = 200
+"""So many of a run refused for good, with nothing taken between, are no chance either: something is
+wrong with the run, its sender's name for example, and the rest must not be burned."""
 
 _PERMANENT = 500
 
@@ -55,6 +64,36 @@ class Streaks:
             raw = trouble[-1].raw
             message = f"The gateway confirmed none of the last {count} messages: {raw}"
             raise RefusingEverythingError(message, raw=raw)
+
+
+class Refusals:
+    """What a run's messages were refused in a row, for good; used by all threads that send it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def look_at(self, outcomes: Sequence[Outcome]) -> str:
+        """Say why the run is to pause, once too many were refused; else nothing.
+
+        Addresses that a service knows no more tell nothing of the run.
+        """
+        if any(outcome.state is MessageState.ACCEPTED for outcome in outcomes):
+            self._count = 0
+            return ""
+        refused = [o for o in outcomes if o.state is MessageState.FAILED and not _is_gone(o)]
+        self._count += len(refused)
+        if self._count < REFUSED_BY_ALL or not refused:
+            return ""
+        count, self._count = self._count, 0
+        said = refused[-1].detail or refused[-1].code
+        return (
+            f"The gateway refused all of the last {count:,} messages. Correct what it names, then"
+            f" resume: {said}"
+        )
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    return any(submission.address_gone for submission in outcome.submissions)
 
 
 def _is_refusal(result: SendResult) -> bool:

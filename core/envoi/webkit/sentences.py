@@ -171,6 +171,10 @@ WITH_VALUES = (
         " public one, or ask whoever runs the servers."
     ),
     _("The gateway confirmed none of the last {count} messages: {reply}"),
+    _(
+        "The gateway refused all of the last {count} messages. Correct what it names, then"
+        " resume: {reply}"
+    ),
     _("The SMTP server {host} cannot be reached. Check host, port and network."),
     _("The SMPP server {host} cannot be reached. Check host, port and network."),
     _("The SMPP server refuses our account: {reply}. Check user name and password."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 import tomllib
 from pathlib import Path
@@ -19,6 +20,11 @@ LINTER = PROJECT["tool"]["importlinter"]
 CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}
 
 LONGEST_MODULE = 500
+LONGEST_PROVIDER = 250
+PROVIDERS = ROOT / "plugins" / "providers"
+NO_VENDORS = {"envoi_provider_smpp", "envoi_provider_http"}
+"""A protocol of its own, and a form that describes any interface."""
+VENDORS = sorted({path.name for path in PROVIDERS.glob("envoi_*")} - NO_VENDORS)
 TOP_FOLDERS = ("core", "plugins", "simulators", "web", "workers", "tests", "bench", "tools")
 GENERIC_ROOTS = {"core", "plugins", "simulators", "web", "workers"}
 SIMULATORS = "envoi_simulators"
@@ -96,6 +102,13 @@ def test_every_package_says_that_it_is_typed(name: str) -> None:
 def test_no_module_is_long() -> None:
     lengths = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in MODULES}
     assert {n: lines for n, lines in lengths.items() if lines > LONGEST_MODULE} == {}
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_provider_is_a_table_of_its_vendors_facts(name: str) -> None:
+    lines = sum(len(p.read_text().splitlines()) for p in (PROVIDERS / name).rglob("*.py"))
+    providers = importlib.import_module(name).register_providers()
+    assert lines < LONGEST_PROVIDER * len(list(providers))
 
 
 def test_no_module_is_a_drawer() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from chains import Chain, a_cascade, chain_plugins, let_pass, phone, send, step
@@ -152,6 +152,30 @@ def test_who_has_left_meanwhile_is_not_followed(
     assert chain.got("text") == {phone(2): 1}
     assert ledger(site, run)[found["1"], 2] == MessageState.BLOCKED
     assert course(site, run) == RunStatus.SENT
+
+
+@pytest.mark.parametrize(("one_per_address", "texts"), [(True, 1), (False, 2)])
+def test_a_telephone_that_two_share_gets_one_text(
+    site: Installation, tenant_id: int, chain: Chain, one_per_address: bool, texts: int
+) -> None:
+    """Each has a letter of their own; the same rule holds for the step that follows."""
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 3, phones=True)
+        c = table(Customer)
+        shared = update(c).where(c.c.tenant_id == tenant_id, c.c.phone == phone(2))
+        session.execute(shared.values(phone=phone(1)))
+    chain.answers |= {("letter", f"c-{n}@mail{n}.test"): SendStatus.REFUSED for n in (1, 2, 3)}
+    run = a_cascade(
+        site, tenant_id, "letter", step("text"), one_per_address=one_per_address, block_size=1
+    )
+    send(site, run)
+    assert move_on(site.database, tenant_id, run.id) == 3
+    send(site, run)
+    assert chain.got("text") == {phone(1): texts, phone(3): 1}
+    assert course(site, run) == RunStatus.SENT
+    with site.database.tenant_session(tenant_id) as session:
+        counted = progress(session, tenant_id, run.id)
+    assert counted.recipients == 3, "everybody is still counted once"
 
 
 def test_a_chain_of_three_and_a_late_success(

@@ -27,7 +27,7 @@ from envoi_simulators.http_sms import HttpSms
 from envoi_simulators.phone import Phone
 from envoi_simulators.push_services import AppFacts, PushServices
 from envoi_simulators.smsc import Smsc
-from envoi_simulators.smstraffic import SmsTraffic
+from envoi_simulators.smstraffic import SmartDelivery, SmsTraffic
 from envoi_simulators.streamtelecom import StreamTelecom
 from envoi_simulators.web_service import WebServer, WebService, by_path
 
@@ -67,6 +67,7 @@ def start_services(stack: ExitStack, settings: Settings, phone: Phone) -> dict[S
     web: dict[Service, WebService] = {
         Service.DEVINO: Devino(key=password, phone=phone),
         Service.SMSTRAFFIC: SmsTraffic(key=password, phone=phone),
+        Service.SMART: SmartDelivery(login=ACCOUNT, key=password, phone=phone),
         Service.STREAMTELECOM: StreamTelecom(key=password, phone=phone),
         Service.HTTP: HttpSms(key=password, secret=password, phone=phone),
         Service.HMS: HmsService(key=password, phone=phone, tell=tell),

@@ -42,7 +42,7 @@ SMS = (ANNA, b"Hello")
 APPS = ("apns", "fcm", "hms", "rustore", "azure")
 MESSAGES = {
     **dict.fromkeys(("smpp", "devino_sms", "smstraffic", "streamtelecom", "http_sms"), SMS),
-    "devino_viber": (ANNA, json.dumps(VIBER).encode()),
+    **dict.fromkeys(("devino_viber", "smstraffic_viber"), (ANNA, json.dumps(VIBER).encode())),
     "devino_social": (ANNA, json.dumps(SOCIAL).encode()),
     **{name: (f"{TOKEN}{name.encode().hex()}", json.dumps(PUSH).encode()) for name in APPS},
 }

@@ -141,12 +141,20 @@ def _of_phones(settings: Settings) -> Iterator[DemoAccount]:
         name="Virtual phone, SMS by SmsTraffic",
         values=key,
     )
+    login = {"url": web, "login": ACCOUNT, "password": password, "sender": SENDER}
+    yield DemoAccount(
+        service=Service.SMART,
+        channel="viber",
+        provider="smstraffic_viber",
+        name="Virtual phone, Viber by SmsTraffic",
+        values={**login, "report_secret": password},
+    )
     yield DemoAccount(
         service=Service.STREAMTELECOM,
         channel="sms",
         provider="streamtelecom",
         name="Virtual phone, SMS by Stream Telecom",
-        values={"url": web, "login": ACCOUNT, "password": password, "sender": SENDER},
+        values=login,
     )
     plain = {"url": f"{web}/send", "test_url": f"{web}/balance", "secret": password}
     answers = {"status_at": "status", "taken": "queued", "again": "busy"}

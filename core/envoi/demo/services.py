@@ -22,6 +22,7 @@ class Service(StrEnum):
     SMPP = "smpp"
     DEVINO = "devino"
     SMSTRAFFIC = "smstraffic"
+    SMART = "smart_delivery"
     STREAMTELECOM = "streamtelecom"
     HTTP = "http"
     PUSH = "push"
@@ -29,7 +30,7 @@ class Service(StrEnum):
     AZURE = "azure"
 
 
-TOLD_AT_THE_PROVIDERS = (Service.SMSTRAFFIC, Service.HTTP)
+TOLD_AT_THE_PROVIDERS = (Service.SMSTRAFFIC, Service.SMART, Service.HTTP)
 """Where an account's reports go is entered at these services, not in our gateway."""
 
 

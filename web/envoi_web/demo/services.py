@@ -23,6 +23,7 @@ TITLES = {
     Service.SMPP: "SMPP",
     Service.DEVINO: "Devino",
     Service.SMSTRAFFIC: "SmsTraffic",
+    Service.SMART: "SmsTraffic Smart Delivery",
     Service.STREAMTELECOM: "Stream Telecom",
     Service.HTTP: lazy_gettext("Any HTTP interface"),
     Service.PUSH: "FCM, APNs, RuStore",

@@ -50,8 +50,10 @@ HELP = sorted(f"users/{path.name}" for path in (ROOT / "docs/users").glob("*.md"
 
 @pytest.mark.parametrize("page", [*HELP, "administrators/companies.md"])
 def test_words_in_bold_are_those_on_the_screen(page: str) -> None:
-    web = ROOT / "web" / "envoi_web"
-    sources = [*web.rglob("*.html"), *web.rglob("*.py")]
+    folders = (ROOT / "web" / "envoi_web", ROOT / "plugins")
+    sources = [
+        path for folder in folders for end in ("html", "py") for path in folder.rglob(f"*.{end}")
+    ]
     shown = "".join(path.read_text(encoding="utf-8") for path in sources)
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     words = {" ".join(found.split()) for found in re.findall(r"\*\*([^*]+)\*\*", text)}

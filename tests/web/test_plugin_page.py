@@ -64,15 +64,19 @@ def test_settings_are_entered_on_the_page(
     page = administrator.get(ADDRESS)
     assert "Settings: Promo codes" in page.words
     assert 'name="promo_codes.few" value="100"' in page.source
-    refused = administrator.post(f"{ADDRESS}/settings/promo_codes", **{"promo_codes.few": "-1"})
+    refused = administrator.post(
+        f"{ADDRESS}/settings", form="promo_codes", **{"promo_codes.few": "-1"}
+    )
     assert refused.status == 422
     assert 'value="-1"' in refused.source
-    saved = administrator.post(f"{ADDRESS}/settings/promo_codes", **{"promo_codes.few": "7"})
+    saved = administrator.post(
+        f"{ADDRESS}/settings", form="promo_codes", **{"promo_codes.few": "7"}
+    )
     assert saved.status == 303
     assert 'name="promo_codes.few" value="7"' in administrator.get(ADDRESS).source
-    assert administrator.post(f"{ADDRESS}/settings/nothing").status == 404
-    other = "/settings/plugins/channel-email/settings/promo_codes"
-    assert administrator.post(other, **{"promo_codes.few": "7"}).status == 404
+    assert administrator.post(f"{ADDRESS}/settings", form="nothing").status == 404
+    other = "/settings/plugins/channel-email/settings"
+    assert administrator.post(other, form="promo_codes", **{"promo_codes.few": "7"}).status == 404
     with database.tenant_session(tenant_id) as session:
         session.execute(
             text('UPDATE plugin_settings SET settings = \'{"few": "many", "gone": 1}\'')
@@ -90,7 +94,7 @@ def test_what_is_switched_off_is_gone_for_this_company_alone(
     assert "Settings: Promo codes" not in page.words
     assert 'href="/promo-codes/"' not in page.source
     assert administrator.get("/promo-codes/").status == 404
-    assert administrator.post(f"{ADDRESS}/settings/promo_codes").status == 404
+    assert administrator.post(f"{ADDRESS}/settings", form="promo_codes").status == 404
     assert administrator.post(f"{ADDRESS}/enable").status == 303
     assert administrator.get("/promo-codes/").status == 200
 

@@ -105,8 +105,8 @@ def test_a_group_that_runs_out_is_marked(marketer: Desk, signed_in: SignIn, addr
     marketer.post(f"{address}/generate", format="{string('0-9', 4)}", quantity=50)
     assert "50 Few left" in marketer.get("/promo-codes/").words
     administrator = Desk(signed_in(Role.ADMINISTRATOR))
-    settings = "/settings/plugins/module-promo-codes/settings/promo_codes"
-    administrator.post(settings, **{"promo_codes.few": "50"})
+    settings = "/settings/plugins/module-promo-codes/settings"
+    administrator.post(settings, form="promo_codes", **{"promo_codes.few": "50"})
     assert "Few left" not in marketer.get("/promo-codes/").words
 
 

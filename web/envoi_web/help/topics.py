@@ -14,6 +14,7 @@ TOPICS = {
     "mailings": "first-mailing",
     "plugins_page": "settings",
     "policies": "policies",
+    "promo_codes": "promo-codes",
     "reports": "report",
     "segments": "segments",
     "settings.bounces": "bounces",

@@ -60,10 +60,11 @@ def show(name: str) -> Response:
     return _plugin(name)
 
 
-@plugins_page.post("/<name>/settings/<form>")
+@plugins_page.post("/<name>/settings")
 @permission("settings.plugins")
-def save(name: str, form: str) -> Response:
-    """Store what a company sets of a plugin."""
+def save(name: str) -> Response:
+    """Store what a company sets of a plugin, in one of its forms."""
+    form = request.form.get("form", "")
     try:
         with current.session() as session:
             own = current.plugins.for_tenant(session, current.tenant_id)
@@ -147,7 +148,7 @@ def _forms(session: Session, name: str) -> list[Form]:
 
 def _form(session: Session, spec: SettingsSpec[Any]) -> Form:
     kept = kept_settings(session, current.tenant_id, spec)
-    if (request.view_args or {}).get("form") == spec.name:
+    if request.form.get("form") == spec.name:
         values = read_settings(spec.settings, request.form, spec.name)
         return Form(spec, kept_fields(spec.settings, values, kept, spec.name))
     values = known_of(spec, kept)

@@ -16,6 +16,7 @@ from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run, Submission, SubmissionState
 from envoi.errors import ForgedWebhookError
+from envoi.feedback.models import Inbound
 from envoi.installation import Installation
 from envoi.tracking.tokens import MessageRef
 from envoi.types import (
@@ -130,6 +131,13 @@ class Handed:
         """What is known of every message."""
         names = ("state", "delivered_at", "bounced_at", "opened_at", "clicked_at")
         return [tuple(getattr(row, name) for name in names) for row in self.rows()]
+
+    def kept(self, model: Any = Inbound) -> list[Any]:
+        """The rows of a table of this company."""
+        c = table(model).c
+        query = select(table(model)).where(c.tenant_id == self.run.tenant_id)
+        with self.database.tenant_session(self.run.tenant_id) as session:
+            return list(session.execute(query.order_by(*table(model).primary_key.columns)))
 
     def submitted(self, *numbers: str, place: int = 0) -> None:
         """Note the numbers that the parts of a message were given."""

@@ -37,6 +37,11 @@ class System:
         return self.client.open(path, method=verb, data=json.dumps(body), headers=headers)
 
 
+def said(answer: TestResponse) -> Any:
+    """What an answer holds."""
+    return json.loads(answer.data)
+
+
 @pytest.fixture
 def client(database: Database, plugins: Plugins) -> Iterator[Client]:
     app = TrackingApp(database, SIGNER, plugins)
@@ -65,21 +70,21 @@ def test_a_group_is_made_filled_and_read_however_often(call: System) -> None:
         }
     assert call("POST", CODES, {"codes": ["A1", "A2", "A1"]}).json == {"added": 2, "known": 0}
     assert call("POST", CODES, {"codes": ["A1", "A2", "A3"]}).json == {"added": 1, "known": 2}
-    shown = call("GET", GROUP).json
+    shown = said(call("GET", GROUP))
     assert (shown["total"], shown["remaining"]) == (3, 3)
-    assert call("PUT", GROUP, {"expires_on": None}).json["expires_on"] is None
+    assert said(call("PUT", GROUP, {"expires_on": None}))["expires_on"] is None
 
 
 def test_wrong_codes_are_named_one_by_one_and_none_is_taken(call: System) -> None:
     call("PUT", GROUP, {})
     refused = call("POST", CODES, {"codes": ["A1", "two words", "", "A" * 65]})
     assert refused.status_code == 422
-    fields = [error["field"] for error in refused.json["errors"]]
+    fields = [error["field"] for error in said(refused)["errors"]]
     assert fields == ["codes.1", "codes.2", "codes.3"]
     control = call("POST", CODES, {"codes": ["A1", "B\u0007"]})
     assert control.status_code == 422
-    assert control.json["errors"][0]["message"].startswith("Line 2 is no code")
-    assert call("GET", GROUP).json["total"] == 0
+    assert said(control)["errors"][0]["message"].startswith("Line 2 is no code")
+    assert said(call("GET", GROUP))["total"] == 0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ DRAFT = {"draft": True}
 
 _LINK = re.compile(r"(https?://|mailto:|tel:|\{\{\s*)\S", re.IGNORECASE)
 _WEB = re.compile(r"https?://\S", re.IGNORECASE)
+_CODE = re.compile(r"\s*\{[{%]")
 _COLOUR = r"^#[0-9a-fA-F]{6}$"
 
 
@@ -95,6 +96,24 @@ def _picture(value: str) -> str:
     return value
 
 
+def _field(value: str) -> str:
+    if any(not character.isprintable() for character in value):
+        raise ValueError("Line breaks and control characters cannot be used here.")
+    return value.strip()
+
+
+def https_only(sentence: str) -> AfterValidator:
+    """Make a check of a field that holds an https address, code, or nothing; else it is refused."""
+
+    def check(value: str) -> str:
+        if value and not (_CODE.match(value) or value.lower().startswith("https://")):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+OneLine = Annotated[str, AfterValidator(_field)]
 Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Filled = AfterValidator(_filled)
 Link = Annotated[str, Field(max_length=2000), AfterValidator(_link)]

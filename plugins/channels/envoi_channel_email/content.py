@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from envoi.blocks import MAX_BLOCKS, Block, Style, is_draft
+from envoi.blocks import MAX_BLOCKS, Block, OneLine, Style, is_draft
 
 MAX_SOURCE = 512 * 1024
 MAX_ATTACHMENTS = 10
@@ -28,12 +28,6 @@ class BodyFormat(StrEnum):
     BLOCKS = "blocks"
     MJML = "mjml"
     HTML = "html"
-
-
-def _one_line(value: str) -> str:
-    if any(not character.isprintable() for character in value):
-        raise ValueError("Line breaks and control characters cannot be used here.")
-    return value.strip()
 
 
 def _address(value: str) -> str:
@@ -68,8 +62,7 @@ def _default_format(data: dict[str, Any]) -> BodyFormat:
     return BodyFormat.MJML if data.get("body") else BodyFormat.BLOCKS
 
 
-OneLine = Annotated[str, AfterValidator(_one_line)]
-Address = Annotated[str, AfterValidator(_one_line), AfterValidator(_address)]
+Address = Annotated[OneLine, AfterValidator(_address)]
 Source = Annotated[str, AfterValidator(_sane_size)]
 Filled = AfterValidator(_filled)
 

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from envoi.blocks import is_draft
+from envoi.blocks import OneLine, https_only, is_draft
 
 MOST_BYTES = 4_096
 """What push services take for a message: all of its fields and data together."""
@@ -39,25 +39,10 @@ def refused_link(value: str) -> str:
     return ""
 
 
-def _one_line(value: str) -> str:
-    if any(not character.isprintable() for character in value):
-        raise ValueError("Line breaks and control characters cannot be used here.")
-    return value.strip()
-
-
 def _link(value: str) -> str:
     if value and not _CODE.match(value) and (reason := refused_link(value)):
         raise ValueError(reason)
     return value
-
-
-def _image(value: str) -> str:
-    if value and not _CODE.match(value) and not value.lower().startswith("https://"):
-        raise ValueError("Phones load pictures over https:// only. Enter such an address.")
-    return value
-
-
-OneLine = Annotated[str, AfterValidator(_one_line)]
 
 
 class PushContent(BaseModel):
@@ -79,7 +64,10 @@ class PushContent(BaseModel):
         description="Phones show about 150 characters until the message is opened.",
         json_schema_extra={"template": True, "lines": 5},
     )
-    image: Annotated[OneLine, AfterValidator(_image)] = Field(
+    image: Annotated[
+        OneLine,
+        https_only("Phones load pictures over https:// only. Enter such an address."),
+    ] = Field(
         "",
         max_length=1_000,
         title="Picture",

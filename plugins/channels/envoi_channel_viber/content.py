@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from envoi.blocks import is_draft
+from envoi.blocks import OneLine, https_only, is_draft
 
 MOST_CHARACTERS = 1_000
 """What fits into one Viber message; providers cut longer ones into several."""
@@ -40,26 +40,17 @@ class Category(StrEnum):
         }[self]
 
 
-def _one_line(value: str) -> str:
-    if any(not character.isprintable() for character in value):
-        raise ValueError("Line breaks and control characters cannot be used here.")
-    return value.strip()
-
-
-def _web(value: str) -> str:
-    if value and not _CODE.match(value) and not value.lower().startswith("https://"):
-        raise ValueError("Viber opens addresses over https:// only. Enter such an address.")
-    return value
-
-
 def _button(value: str) -> str:
     if len(value) > MOST_OF_BUTTON and not _CODE.search(value):
         raise ValueError(f"A button shows at most {MOST_OF_BUTTON} characters. Shorten it.")
     return value
 
 
-OneLine = Annotated[str, AfterValidator(_one_line)]
-WebAddress = Annotated[OneLine, AfterValidator(_web), Field(max_length=1_000)]
+WebAddress = Annotated[
+    OneLine,
+    https_only("Viber opens addresses over https:// only. Enter such an address."),
+    Field(max_length=1_000),
+]
 
 
 class ViberContent(BaseModel):

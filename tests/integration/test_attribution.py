@@ -411,3 +411,26 @@ def test_where_nothing_is_opened_the_delivery_is_the_contact(
     add_receipt(database, tenant_id, lost, at + timedelta(hours=1))
     attribute(database, tenant_id, now=NOW)
     assert list(attributed(database, tenant_id)) == [owed]
+
+
+def test_each_step_of_a_cascade_has_the_contact_of_its_channel(
+    database: Database, tenant_id: int
+) -> None:
+    """A push message counts once it was opened, an SMS once it was delivered."""
+    opened, followed, ignored = add_customers(database, tenant_id, 3)
+    sms = {"channel": "sms", "wait_minutes": 10, "success": "read", "contents": [{}]}
+    run = add_run(
+        database, tenant_id, launched_at=START, attribution_days=1, channel="push", steps=[sms]
+    )
+    at, later = START + timedelta(minutes=5), START + timedelta(minutes=20)
+    add_messages(database, run, [opened], accepted_at=START, delivered_at=START, opened_at=at)
+    add_messages(database, run, [followed, ignored], accepted_at=START, delivered_at=START)
+    second = {"step": 2, "follows": True, "accepted_at": later}
+    add_messages(database, run, [followed], **second, delivered_at=later)
+    add_messages(database, run, [ignored], **second, bounced_at=later)
+    by_push = add_receipt(database, tenant_id, opened, at + timedelta(minutes=1))
+    add_receipt(database, tenant_id, followed, later - timedelta(minutes=1))
+    by_sms = add_receipt(database, tenant_id, followed, later + timedelta(minutes=1))
+    add_receipt(database, tenant_id, ignored, later + timedelta(minutes=1))
+    attribute(database, tenant_id, now=NOW)
+    assert sorted(attributed(database, tenant_id)) == sorted([by_push, by_sms])

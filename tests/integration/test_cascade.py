@@ -18,12 +18,14 @@ from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.cascade import move_on
 from envoi.delivery.models import (
+    Gateway,
     Message,
     MessageState,
     Run,
     RunStatus,
     Stage,
 )
+from envoi.delivery.prices import UNITS, set_prices
 from envoi.delivery.runs import get_run, progress
 from envoi.delivery.unconfirmed import leave, resend
 from envoi.feedback.ledger import apply
@@ -255,6 +257,31 @@ def test_what_is_not_sent_again_after_all_ends_with_the_run(
     assert move_on(site.database, tenant_id, run.id) == 0
     send(site, run)
     assert course(site, run) == RunStatus.SENT
+
+
+def test_a_budget_holds_for_all_steps_together(
+    site: Installation, tenant_id: int, chain: Chain
+) -> None:
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 4, phones=True)
+    chain.answers |= {("text", phone(n)): SendStatus.REFUSED for n in (1, 2, 3, 4)}
+    run = a_cascade(
+        site, tenant_id, "chat", step("text"), step("letter"), block_size=1, budget=6 * UNITS
+    )
+    c = table(Gateway).c
+    with site.database.tenant_session(tenant_id) as session:
+        for number in session.scalars(select(c.id).where(c.tenant_id == tenant_id)).all():
+            set_prices(session, tenant_id, number, {"prices": [{"price": "1"}]})
+    for _ in range(3):
+        send(site, run)
+        let_pass(site, run, 11)
+        move_on(site.database, tenant_id, run.id)
+    with site.database.tenant_session(tenant_id) as session:
+        paused = get_run(session, tenant_id, run.id)
+        cost = [figures.amount for figures in steps_of(session, paused)]
+    assert paused.status == RunStatus.PAUSED
+    assert "The budget of 6.00 is used up." in paused.pause_reason
+    assert cost == [4 * UNITS, 0, 2 * UNITS], "what was refused is not paid for"
 
 
 FATES = ("refused", "failed", "late failure", "silent", "delivered", "read", "late", "unknown")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from envoi.audience.collection import collect
 from envoi.db import Database
-from envoi.delivery.models import Run, RunStatus
+from envoi.delivery.models import Gateway, Run, RunStatus
 from envoi.delivery.prices import UNITS, PriceList, PriceTable, set_prices
 from envoi.delivery.runs import get_run, resume_run
 from envoi.errors import ValidationFailedError
@@ -233,3 +233,31 @@ def test_a_cascade_costs_between_all_delivered_and_none(
         variants.save_content(session, tenant_id, mailing_id, mailing.version, email_content())
         found = estimate_cost(session, plugins, mailing, LINKS)
     assert (found.low, found.high) == (0, 51 * 2 * UNITS)
+
+
+def test_three_steps_cost_between_the_first_alone_and_all_of_them(
+    installation: Installation, database: Database, tenant_id: int
+) -> None:
+    mailing_id, gateway_id = a_mailing(installation, tenant_id, 50)
+    plugins = installation.plugins
+    with database.tenant_session(tenant_id) as session:
+        set_prices(session, tenant_id, gateway_id, {"prices": [{"price": "2"}]})
+        last = Gateway(
+            tenant_id=tenant_id,
+            channel="viber",
+            provider="devino_viber",
+            name="Viber",
+            secrets=b"",
+        )
+        session.add(last)
+        session.flush()
+        set_prices(session, tenant_id, last.id, {"prices": [{"price": "3"}]})
+        where = (session, tenant_id, mailing_id)
+        for step, channel in enumerate(("email", "viber"), start=2):
+            mailing = service.get_mailing(*where)
+            add_step(session, plugins, tenant_id, mailing_id, mailing.version, channel)
+            content = email_content() if channel == "email" else {"text": "By Viber"}
+            variants.save_content(*where, mailing.version, content, step=step)
+        found = estimate_cost(session, plugins, mailing, LINKS)
+    assert found.low == 51 * 2 * UNITS
+    assert found.high == (51 * 2 + 50 * 3) * UNITS, "one of the 50 gets two parts by SMS"

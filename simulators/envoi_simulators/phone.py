@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -33,6 +34,7 @@ SHARE_UNREACHABLE = 3
 """Per cent of the phones that nobody has changed, by their address: always the same ones."""
 
 _STEPS = {Act.DELIVER: "delivered", Act.READ: "read", Act.TAP: "tapped", Act.FAIL: "failed"}
+_ADDRESS = re.compile(r"https?://\S+")
 _BEFORE = {"read": ("delivered",), "tapped": ("delivered", "read")}
 """What has happened before as a matter of course."""
 
@@ -53,7 +55,7 @@ class _Message:
         if self.report is None or "failed" in self.happened:
             return ()
         acts = [act for act, what in _STEPS.items() if what not in self.happened]
-        if not self._has_link():
+        if not self.link:
             acts = [act for act in acts if act is not Act.TAP]
         if self.arrival.channel == "sms":
             acts = [act for act in acts if act is not Act.READ]
@@ -61,8 +63,14 @@ class _Message:
             return [act for act in acts if act is not Act.FAIL]
         return acts if "silent" in self.happened else [*acts, Act.SAY_NOTHING]
 
-    def _has_link(self) -> bool:
-        return bool(self.arrival.fields.get("url") or self.arrival.fields.get("link"))
+    @property
+    def link(self) -> str:
+        """What a tap opens: the link of the message, or the first address in the text of an SMS."""
+        fields = self.arrival.fields
+        if self.arrival.channel == "sms":
+            found = _ADDRESS.search(self.arrival.text)
+            return found[0] if found else ""
+        return str(fields.get("url") or fields.get("link") or "")
 
 
 class Phone:
@@ -247,21 +255,27 @@ class Phone:
             message.happened["silent"] = datetime.now(UTC)
             return []
         what = _STEPS[act]
-        new = [each for each in (*_BEFORE.get(what, ()), what) if each not in message.happened]
+        steps = [*_BEFORE.get(what, ()), what]
+        if message.arrival.channel == "sms":
+            steps = [each for each in steps if each != "read"]
+        new = [each for each in steps if each not in message.happened]
         message.happened |= dict.fromkeys(new, datetime.now(UTC))
         return new
 
     def _tell(self, message: _Message, reports: list[str]) -> None:
+        # Whoever carries an SMS sees no more of it than whether it arrives.
+        is_sms = message.arrival.channel == "sms"
+        told = [what for what in reports if not is_sms or what != "tapped"]
+
         def tell() -> None:
-            for what in reports:
+            for what in told:
                 try:
                     assert message.report
                     message.report(what)
                 except Exception as error:  # noqa: BLE001 (a product that is away harms no phone)
                     log.warning("report_failed", what=what, error=repr(error))
-            fields = message.arrival.fields
             if self._tap and "tapped" in reports:
-                self._tap(str(fields.get("url") or fields.get("link")))
+                self._tap(message.link)
 
         if reports:
             self._reporters.submit(tell)

@@ -84,6 +84,22 @@ def test_a_tap_reports_all_that_went_before_and_opens_the_link(
     assert tapped.get(timeout=5) == "http://127.0.0.1/c/1"
 
 
+def test_the_address_in_an_sms_is_tapped_and_nobody_knows_whether_one_is_read(
+    phone: Phone, phones: Phones, tapped: SimpleQueue[str]
+) -> None:
+    reports: SimpleQueue[str] = SimpleQueue()
+    text = "Points: http://127.0.0.1/s/Ab3 until Sunday"
+    arrival = phone.arrive(channel="sms", address=ANNA, text=text, report=reports.put)
+    done = phones.act(arrival, Act.TAP)
+    assert [each.what for each in done.happened] == ["delivered", "tapped"]
+    assert tapped.get(timeout=5) == "http://127.0.0.1/s/Ab3"
+    assert reports.get(timeout=5) == "delivered"
+    assert reports.empty()
+    plain = phone.arrive(channel="sms", address=ANNA, text="No address", report=reports.put)
+    with pytest.raises(ConflictError):
+        phones.act(plain, Act.TAP)
+
+
 def test_what_said_nothing_may_still_be_delivered_late(phone: Phone, phones: Phones) -> None:
     arrival, reports = _sms(phone)
     silent = phones.act(arrival, Act.SAY_NOTHING)

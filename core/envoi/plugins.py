@@ -353,5 +353,10 @@ def fence(plugins: Plugins, kind: str, name: str, call: Callable[[], Any]) -> An
 
 def blame(plugins: Plugins, kind: str, name: str, error: BaseException) -> PluginError:
     """Say which plugin raised what it must not."""
-    plugin = plugins.owners.get((kind, name), name)
-    return PluginError(plugin, f"{kind} {name} failed: {error!r}", place=f"{kind} {name}")
+    return accuse(plugins, kind, name, f"failed: {error!r}")
+
+
+def accuse(plugins: Plugins, kind: str, name: str, did: str) -> PluginError:
+    """Say which plugin did what it must not."""
+    place = f"{kind} {name}"
+    return PluginError(plugins.owners.get((kind, name), name), f"{place} {did}", place=place)

@@ -21,11 +21,11 @@ from envoi.calls import Call, Calls, last_calls
 from envoi.db import table
 from envoi.delivery.copies import give_up_copies
 from envoi.delivery.runs import pause_run
-from envoi.errors import ConflictError, NotFoundError, PluginError
+from envoi.errors import ConflictError, NotFoundError
 from envoi.installation import Installation
 from envoi.jobs import Work
 from envoi.operations.plugin_errors import note_fault
-from envoi.plugins import Plugins
+from envoi.plugins import accuse
 from envoi.tenants.models import DueWork
 from envoi_workers.workshop import HANGS_SECONDS, SPARE_SEATS, Workshop
 
@@ -58,7 +58,8 @@ def stop_work(installation: Installation, call: Call, why: str) -> None:
     Raises:
         SQLAlchemyError: It could not be written down, for example because the call holds a lock.
     """
-    error = _blamed(installation.plugins, call, why)
+    did = f"{why}. Have it mended, then go on."
+    error = accuse(installation.plugins, call.kind, call.name, did)
     log.error("plugin_stopped_work", tenant=call.tenant_id, ref=call.ref, error=str(error))
     with installation.database.tenant_session(call.tenant_id) as session:
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
@@ -131,12 +132,6 @@ class Watch:
 
 def _why(call: Call) -> str:
     return f"did not answer in {call.seconds:.0f} s"
-
-
-def _blamed(plugins: Plugins, call: Call, why: str) -> PluginError:
-    place = f"{call.kind} {call.name}"
-    owner = plugins.owners.get((call.kind, call.name), call.name)
-    return PluginError(owner, f"{place} {why}. Have it mended, then go on.", place=place)
 
 
 def _stop(session: Session, call: Call, reason: str) -> None:

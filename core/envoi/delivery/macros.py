@@ -12,8 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from envoi.content.macros import VARIABLE, MacroCall, looked_up
 from envoi.delivery.recipients import Person
-from envoi.errors import EnvoiError, NotIssuedError, PluginError
-from envoi.plugins import Plugins, fence
+from envoi.errors import EnvoiError, NotIssuedError
+from envoi.plugins import Plugins, accuse, fence
 from envoi.sending import MacroCheck, MacroRequest
 
 
@@ -95,13 +95,13 @@ class Macros:
 
     def _checked(self, call: MacroCall, customer_ids: Sequence[int], found: Any) -> dict[int, str]:
         """What a plugin answers is trusted no further than its shape."""
-        owner, place = self.plugins.owner("macro", call.name), f"macro {call.name}"
+        accused = partial(accuse, self.plugins, "macro", call.name)
         if not isinstance(found, Mapping):
-            raise PluginError(owner, f"{place} returned {type(found).__name__}", place=place)
+            raise accused(f"returned {type(found).__name__}")
         values = {number: found.get(number) for number in customer_ids}
         if all(isinstance(value, str) and value for value in values.values()):
             return values  # type: ignore[return-value] # checked in the line above
-        raise PluginError(owner, f"{place} left somebody without a value", place=place)
+        raise accused("left somebody without a value")
 
     def _request(
         self, connection: Connection, call: MacroCall, customer_ids: Sequence[int]

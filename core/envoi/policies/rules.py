@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import ColumnElement, DateTime, Text, case, cast, func, literal, null, or_
 
 from envoi.errors import PluginError, Problem, ValidationFailedError, problems_of
-from envoi.plugins import Plugins, fence
+from envoi.plugins import Plugins, accuse, fence
 from envoi.sql import RuleColumns
 from envoi.types import NeedRequest, Rule, RuleKindSpec
 
@@ -125,12 +125,7 @@ def _bind(plugins: Plugins, name: str, settings: Any) -> BoundRule:
 def _answer(plugins: Plugins, bound: BoundRule, columns: RuleColumns) -> Rule:
     answer = _fenced(plugins, bound.kind, bound.kind.rule, bound.settings, columns)
     if not isinstance(answer, Rule) or answer.reason not in bound.kind.reasons:
-        owner = plugins.owners.get((_KIND, bound.kind.name), bound.kind.name)
-        raise PluginError(
-            owner,
-            f"{bound.kind.name} must return a Rule with one of its reasons",
-            place=f"{_KIND} {bound.kind.name}",
-        )
+        raise accuse(plugins, _KIND, bound.kind.name, "must return a Rule with one of its reasons")
     return answer
 
 

@@ -38,8 +38,8 @@ from sqlalchemy import (
 from sqlalchemy import table as lightweight_table
 from sqlalchemy.orm import Session
 
-from envoi.errors import PluginError, Problem, ValidationFailedError, problems_of
-from envoi.plugins import Plugins, fence
+from envoi.errors import Problem, ValidationFailedError, problems_of
+from envoi.plugins import Plugins, accuse, fence
 from envoi.segments.catalogue import load_catalogue
 from envoi.segments.criteria import Checked, check
 from envoi.segments.models import Segment
@@ -163,9 +163,7 @@ class _Compiler:
                 [Problem(f"{path}.{p.field}".strip("."), p.message) for p in error.problems]
             ) from error
         if not isinstance(answer, Select | Outside | ColumnElement):
-            plugin = self.plugins.owner("segment source", spec.name)
-            place = f"segment source {spec.name}"
-            raise PluginError(plugin, f"{place} gave {answer!r}, no SQL", place=place)
+            raise accuse(self.plugins, "segment source", spec.name, f"gave {answer!r}, no SQL")
         return answer
 
     def _fence(self, spec: SegmentSourceSpec, call: Callable[[], Any]) -> Any:

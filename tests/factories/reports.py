@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import insert, select, update
@@ -17,8 +19,9 @@ from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run, Submission, SubmissionState
 from envoi.errors import ForgedWebhookError
 from envoi.feedback.models import Inbound
+from envoi.feedback.webhook import Webhooks
 from envoi.installation import Installation
-from envoi.tracking.tokens import MessageRef
+from envoi.tracking.tokens import MessageRef, signer_of
 from envoi.types import (
     DeliveryEvent,
     Provider,
@@ -29,6 +32,7 @@ from envoi.types import (
 from factories.customers import customer_ids, make_customers
 from factories.delivery import a_run
 from factories.feedback import messages
+from web_sink import Asked, Reply, WebSink
 
 TOKEN = "told only to the provider"
 TAKEN_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -180,3 +184,23 @@ def handed_over(
         taken = update(table(Message)).where(*theirs).values(state=state, accepted_at=accepted_at)
         session.execute(taken)
     return Handed(database, run, gateway_id, messages(database, run))
+
+
+@contextmanager
+def door(installation: Installation) -> Iterator[WebSink]:
+    """The address of webhooks, as the tracking server has it."""
+    signer = signer_of(installation.settings)
+    webhooks = Webhooks(installation.database, signer, installation.plugins, installation.settings)
+
+    def take_in(asked: Asked) -> Reply:
+        place = urlsplit(asked.path)
+        request = WebhookRequest(
+            method=asked.method,
+            headers=asked.headers,
+            query=dict(parse_qsl(place.query)),
+            body=asked.body,
+        )
+        return Reply(webhooks(place.path.removeprefix("/in/"), request))
+
+    with WebSink(take_in) as sink:
+        yield sink

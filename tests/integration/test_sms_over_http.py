@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from sqlalchemy import select
@@ -17,18 +16,17 @@ from envoi.customers.models import Customer
 from envoi.db import Database, table
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Message, MessageState, Run
-from envoi.feedback.webhook import Webhooks, make_webhook
+from envoi.feedback.webhook import make_webhook
 from envoi.installation import Installation
 from envoi.plugins import Plugins
 from envoi.tenants.service import tenant_settings
 from envoi.tracking.tokens import signer_of
-from envoi.types import WebhookRequest
 from envoi_simulators.devino import Devino
 from envoi_simulators.http_sms import HttpSms
 from envoi_simulators.web_service import Taken
 from factories.delivery import a_run, an_installation
+from factories.reports import door
 from factories.scripted import make_due, send_through
-from web_sink import Asked, Reply, WebSink
 
 PEOPLE = 30
 TEXT = "Привет, {{ client.properties.first_name }}! https://shop.test/sale " + "ж" * 40
@@ -38,26 +36,6 @@ WAIT_SECONDS = 20
 @pytest.fixture
 def installation(database: Database, plugins: Plugins, tmp_path: Path) -> Installation:
     return an_installation(database, plugins, tmp_path)
-
-
-@contextmanager
-def door(installation: Installation) -> Iterator[WebSink]:
-    """The address of webhooks, as the tracking server has it."""
-    signer = signer_of(installation.settings)
-    webhooks = Webhooks(installation.database, signer, installation.plugins, installation.settings)
-
-    def take_in(asked: Asked) -> Reply:
-        place = urlsplit(asked.path)
-        request = WebhookRequest(
-            method=asked.method,
-            headers=asked.headers,
-            query=dict(parse_qsl(place.query)),
-            body=asked.body,
-        )
-        return Reply(webhooks(place.path.removeprefix("/in/"), request))
-
-    with WebSink(take_in) as sink:
-        yield sink
 
 
 def gateway(

@@ -28,6 +28,11 @@ def test_the_list_leads_to_every_plugin(administrator: Desk, plugins: Plugins) -
         assert administrator.get(f"/settings/plugins/{name}").status == 200
 
 
+def test_what_is_called_alike_is_named_once(administrator: Desk) -> None:
+    page = administrator.get("/settings/plugins/").words
+    assert "Promo codes, Promo code, Promo codes: read a group" in page
+
+
 def test_a_provider_says_what_it_can_do_and_who_uses_it(
     administrator: Desk, database: Database, plugins: Plugins, tenant_id: int
 ) -> None:

@@ -174,16 +174,20 @@ class Calls:
 
     def number_of(self, name: tuple[str, ...]) -> int:
         """Return the number that stands for a name; 0 where there is no room for another."""
-        if found := self._names.get(name):
-            return found
+        found = self._names.get(name)
+        return self._add(name) if found is None else found
+
+    def _add(self, name: tuple[str, ...]) -> int:
+        """Write a name down, before anybody refers to it."""
         with self._lock:
             number = len(self._names) + 1
             written = json.dumps(name).encode()
-            if number >= _NAMES or len(written) > _NAME_BYTES:
-                return 0
+            if name in self._names or number >= _NAMES or len(written) > _NAME_BYTES:
+                return self._names.get(name, 0)
             start = _PLACES_BYTES + number * _NAME_BYTES
             self._map[start : start + len(written)] = written
-            return self._names.setdefault(name, number)
+            self._names[name] = number
+            return number
 
     def _exiting(self, status: int) -> NoReturn:
         if os.getpid() == self._pid:
@@ -245,7 +249,7 @@ def _last_calls(file: int) -> list[LastCall]:
 def _call(data: mmap | bytes, place: int) -> Call | None:
     start = place * _WORDS * 8
     numbers = memoryview(data[start : start + _WORDS * 8]).cast("q").tolist()
-    if not numbers[_THREAD] or not numbers[_CALL]:
+    if not all(numbers[word] for word in (_THREAD, _WORK, _CALL)):
         return None
     work, what = _name(data, numbers[_WORK]), _name(data, numbers[_CALL])
     return Call(

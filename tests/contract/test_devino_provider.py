@@ -17,7 +17,7 @@ from envoi.types import BatchConnection, Outgoing, Provider, SendResult, SendSta
 from envoi_provider_devino import register_providers
 from envoi_simulators.devino import Devino
 from web_accounts import WebAccounts
-from web_sink import Reply, WebSink
+from web_sink import Asked, Reply, WebSink
 
 [SMS] = [spec for spec in register_providers() if spec.name == "devino_sms"]
 PHONES = [f"+4915100000{n:02}" for n in range(5)]
@@ -129,6 +129,20 @@ def test_what_answers_mean(reply: Reply, status: SendStatus) -> None:
 def test_a_part_that_cannot_be_read_leaves_the_others_what_they_are() -> None:
     found = answered(results(OK, {"code": "OK"}, {"code": "REJECTED"}), count=3)
     assert found == [SendStatus.ACCEPTED, SendStatus.UNKNOWN, SendStatus.REFUSED]
+
+
+def test_what_was_taken_alone_counts_though_others_have_to_wait() -> None:
+    def answer(asked: Asked) -> Reply:
+        several, busy = (
+            len(json.loads(asked.body)["messages"]) > 1,
+            PHONES[1][1:] in str(asked.body),
+        )
+        return Reply(400) if several else Reply(503) if busy else results(OK)
+
+    with WebSink(answer) as sink:
+        found = sent(account(sink.url), *map(message, range(3)))
+    taken = SendStatus.ACCEPTED
+    assert [each.status for each in found] == [taken, SendStatus.THROTTLED, taken]
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -18,6 +18,8 @@ from envoi.types import Outgoing, SendResult, SendStatus
 
 ANSWER_SECONDS = 15.0
 TEST_SECONDS = 10.0
+LONGEST_REST = 3_600.0
+"""For so long an account keeps to itself that it was asked to wait, whatever it was asked."""
 
 _STRANGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading an answer raises that is not as documented."""
@@ -159,7 +161,7 @@ class WebAccount(ABC):
             raise self.refusal(answer)
         if self.is_busy(answer):
             wait = self._wait(answer)
-            self._rests_until = max(self._rests_until, monotonic() + (wait or 0))
+            self._rests_until = max(self._rests_until, monotonic() + min(wait or 0, LONGEST_REST))
             words = f"{self.name} asks us to wait (HTTP {answer.status})."
             raise TemporaryProviderError(words, raw=answer.raw, retry_after=wait)
 
@@ -191,9 +193,7 @@ class WebConnection:
 
 def by_status(answer: Answer) -> SendResult:
     """Say what an answer means that only its status tells of."""
-    status = (
-        SendStatus.UNKNOWN if answer.status < 400 or answer.status >= 500 else SendStatus.REFUSED
-    )
+    status = SendStatus.REFUSED if 400 <= answer.status < 500 else SendStatus.UNKNOWN
     if answer.status == 429:
         status = SendStatus.THROTTLED
     return SendResult(status=status, code=answer.status, raw=answer.raw)

@@ -85,10 +85,12 @@ class DevinoAccount(WebAccount):
     def hand_over(self, client: Client, messages: Sequence[Outgoing]) -> Sequence[SendResult]:
         """Hand all messages over in one call."""
         [answer] = self.exchange(client, [self.written(*messages)])
+        found = _apart(answer, len(messages))
         if isinstance(answer, Answer) and answer.status == 400 and len(messages) > 1:
             # One that cannot be read keeps the others from being taken.
-            return [self.hand_over(client, [message])[0] for message in messages]
-        return judged(_apart(answer, len(messages)), self.judge)
+            alone = self.exchange(client, [self.written(message) for message in messages])
+            found = [_apart(each, 1)[0] for each in alone]
+        return judged(found, self.judge)
 
     def meaning(self, answer: Answer) -> SendResult:
         """Say what the answer for one message means."""

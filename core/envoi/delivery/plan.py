@@ -91,7 +91,6 @@ class Plan:
     counts_parts: bool = False
     ends_at: datetime | None = None
     mailing_id: int | None = None
-    usual_sender: str = ""
     """The company's, for messages that name none, where the gateway has none of its own."""
     wait_seconds: int = 0
     """How long a cascade waits for the step; 0: nothing follows it."""
@@ -131,8 +130,7 @@ class Plan:
         The provider gives it up before the next step's message may follow it.
         """
         made = self.rendering.render(message, person)
-        sender = made.sender or self.usual_sender
-        return replace(made, sender=sender, lifetime_seconds=self._lifetime())
+        return replace(made, lifetime_seconds=self._lifetime())
 
     def _lifetime(self) -> int:
         """For how many seconds a message is wanted that leaves now; 0: for any time."""
@@ -226,12 +224,13 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         rates, quota = limits_for(session, plugins, settings, gateway)
         prices = PriceList(prices_of(gateway))
         names = tenant_settings(session, tenant_id).sender_names
-        usual_sender = "" if gateway.settings.get("sender") else names.get(spec.name, "")
+        if gateway.settings.get("sender"):
+            names = {**names, spec.name: ""}
         if run.kind == RunKind.TEST:
             # A person waits for these few.
             quota = None
         recheck = _recheck(plugins, run, route.step, spec.address_kind, quota)
-        renderings = _renderings(installation, plugins, run, frozen, compiled)
+        renderings = _renderings(installation, plugins, run, frozen, compiled, names)
         further = _further(session, plugins, settings, run, frozen, gateway, route.step, renderings)
         observers = installation.plugins.observers(plugins.enabled(session, tenant_id))
     steps = [route.step, *(step.number for step in further)]
@@ -260,7 +259,6 @@ def make_plan(installation: Installation, tenant_id: int, run_id: int, route: Ro
         rates=rates,
         macros=macros,
         observers=observers,
-        usual_sender=usual_sender,
         quota=quota,
         pace=frozen.pace(),
         prices=prices,
@@ -278,8 +276,9 @@ def _renderings(
     run: Run,
     frozen: RunSettings,
     compiled: Mapping[int, tuple[dict[int, CompiledContent], Kit]],
+    senders: Mapping[str, str],
 ) -> dict[int, Rendering]:
-    """Return what makes the messages of each step."""
+    """Return what makes the messages of each step; `senders` are the usual ones, by channel."""
     settings = installation.settings
     signer = signer_of(settings)
     made = {}
@@ -293,6 +292,7 @@ def _renderings(
             signer,
             UrlMaker(frozen.links_url or settings.links_url, signer, short=spec.short_links),
             more_urls(kit),
+            senders.get(spec.name, ""),
         )
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from envoi.content.kit import Kit
@@ -37,6 +37,7 @@ class Rendering:
     signer: TokenSigner
     urls: UrlMaker
     more_urls: Sequence[tuple[str, TokenKind]] = ()
+    usual_sender: str = ""
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises."""
@@ -67,4 +68,6 @@ class Rendering:
         made = self.contents[message.variant].render(recipient)
         if not isinstance(made.parts, int) or not 0 <= made.parts <= MOST_PARTS:
             raise ValueError(f"a message cannot have {made.parts!r:.50} parts")
+        if self.usual_sender and not made.sender:
+            made = replace(made, sender=self.usual_sender)
         return made

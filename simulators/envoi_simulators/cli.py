@@ -45,11 +45,13 @@ def simulators() -> None:
     memory = settings.data_dir / "simulated-phones.json"
     with ExitStack() as stack:
         phone = stack.enter_context(closing(Phone(tap=lambda url: tap(settings, url))))
-        phone.remember(read_memory(memory))
-        stack.callback(lambda: write_memory(memory, phone.remembered(REMEMBERED)))
+        known = read_memory(memory)
+        phone.remember(known)
+        conducts = dict(known.conducts)
+        stack.callback(lambda: write_memory(memory, phone.remembered(REMEMBERED, conducts)))
         services = start_services(stack, settings, phone)
         token, port = control_token(settings), settings.effective_simulators_port
-        control = control_server(port, token, phone, services)
+        control = control_server(port, token, phone, services, conducts)
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
             threading.Thread(target=control.shutdown).start()

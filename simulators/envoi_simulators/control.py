@@ -26,16 +26,28 @@ class Behaving(Protocol):
 
 
 def control_server(
-    port: int, token: str, phone: Phone, services: Mapping[Service, Behaving]
+    port: int,
+    token: str,
+    phone: Phone,
+    services: Mapping[Service, Behaving],
+    conducts: dict[Service, Conduct],
 ) -> BaseWSGIServer:
     """Make the server; the caller lets it serve and shuts it down."""
-    return make_server("127.0.0.1", port, control_app(token, phone, services), threaded=True)
+    app = control_app(token, phone, services, conducts)
+    return make_server("127.0.0.1", port, app, threaded=True)
 
 
 def control_app(
-    token: str, phone: Phone, services: Mapping[Service, Behaving] | None = None
+    token: str,
+    phone: Phone,
+    services: Mapping[Service, Behaving] | None = None,
+    conducts: dict[Service, Conduct] | None = None,
 ) -> Flask:
-    """Make the application; every request has to show the token."""
+    """Make the application; every request has to show the token.
+
+    Args:
+        conducts: How services were told to behave, kept up to date.
+    """
     app = Flask("envoi_simulators")
 
     @app.before_request
@@ -57,7 +69,7 @@ def control_app(
         return {}
 
     _add_messages(app, phone)
-    _add_services(app, services or {})
+    _add_services(app, services or {}, {} if conducts is None else conducts)
     return app
 
 
@@ -88,8 +100,11 @@ def _add_messages(app: Flask, phone: Phone) -> None:
         return {}, 200 if is_passed_on else 409
 
 
-def _add_services(app: Flask, services: Mapping[Service, Behaving]) -> None:
-    conducts = dict.fromkeys(services, Conduct())
+def _add_services(
+    app: Flask, services: Mapping[Service, Behaving], conducts: dict[Service, Conduct]
+) -> None:
+    for name, each in services.items():
+        each.behave(conducts.setdefault(name, Conduct()))
 
     @app.get("/services")
     def conduct() -> ResponseReturnValue:
@@ -99,10 +114,12 @@ def _add_services(app: Flask, services: Mapping[Service, Behaving]) -> None:
     def set_conduct(name: str) -> ResponseReturnValue:
         try:
             service, chosen = Service(name), Conduct.model_validate(request.json)
-            services[service].behave(chosen)
+            known = conducts[service]
         except (KeyError, ValueError):
             abort(404)
-        conducts[service] = chosen
+        kept = chosen.model_copy(update={"webhook": chosen.webhook or known.webhook})
+        services[service].behave(kept)
+        conducts[service] = kept
         return {}
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 import structlog
 
 from envoi.demo.phone import Act, Answer, Arrival, Happened, Manners, Memory
+from envoi.demo.services import Conduct, Service
 
 log = structlog.get_logger()
 
@@ -186,12 +187,12 @@ class Phone:
         self._reporters.submit(message.reply, text)
         return True
 
-    def remembered(self, limit: int) -> Memory:
+    def remembered(self, limit: int, conducts: Mapping[Service, Conduct]) -> Memory:
         """Return what is to be known after a new start: the newest messages, and all manners."""
         with self._lock:
             newest = list(itertools.islice(reversed(self._messages.values()), limit))
             arrivals = [message.seen() for message in reversed(newest)]
-            return Memory(arrivals=arrivals, manners=dict(self._manners))
+            return Memory(arrivals=arrivals, manners=dict(self._manners), conducts=dict(conducts))
 
     def remember(self, memory: Memory) -> None:
         """Know what was known before; what arrived then can be looked at, and no more."""

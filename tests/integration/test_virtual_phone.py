@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 from pydantic import SecretStr
 
-from envoi.demo.phone import Act, Answer, Manners, PhoneAwayError, Phones
-from envoi.demo.services import control_token
+from envoi.demo.phone import Act, Answer, Manners, Memory, PhoneAwayError, Phones
+from envoi.demo.services import Conduct, Service, control_token
 from envoi.errors import ConflictError, NotFoundError
 from envoi.settings import Settings
+from envoi_simulators.cli import read_memory, write_memory
 from envoi_simulators.control import control_app
 from envoi_simulators.phone import Phone
 from pages import served
@@ -127,6 +129,32 @@ def test_a_report_that_cannot_be_made_harms_no_other(phone: Phone, phones: Phone
     arrival, reports = _sms(phone)
     phones.act(arrival, Act.FAIL)
     assert reports.get(timeout=5) == "failed"
+
+
+def test_what_was_known_is_known_after_a_new_start(phone: Phone, tmp_path: Path) -> None:
+    _sms(phone, text="Old")
+    arrival, _ = _sms(phone, text="New")
+    phone.act(arrival, Act.DELIVER)
+    conducts = {Service.HTTP: Conduct(webhook="http://127.0.0.1/in/1")}
+    write_memory(tmp_path / "phones.json", phone.remembered(1, conducts))
+    memory = read_memory(tmp_path / "phones.json")
+    assert memory.conducts == conducts
+    again = Phone()
+    again.remember(memory)
+    [known] = again.messages([ANNA], 5)
+    assert (known.text, [each.what for each in known.happened]) == ("New", ["delivered"])
+    assert again.act(known.id, Act.READ) is None
+    assert not again.answer(known.id, "STOP")
+    assert again.manners(ANNA) == Manners(answer=Answer.WAIT)
+    again.close()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"arrivals": [{}]}'])
+def test_a_damaged_memory_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "phones.json"
+    assert read_memory(path) == Memory()
+    path.write_text(content)
+    assert read_memory(path) == Memory()
 
 
 def test_nobody_looks_without_the_token(phone: Phone, phones: Phones, port: int) -> None:

@@ -86,12 +86,13 @@ class Manners(BaseModel):
 
 
 class Memory(BaseModel):
-    """What all phones know, so that they know it again after a new start."""
+    """What phones and services know, so that they know it again after a new start."""
 
     model_config = ConfigDict(frozen=True)
 
     arrivals: list[Arrival] = Field(default_factory=list)
     manners: dict[str, Manners] = Field(default_factory=dict)
+    conducts: dict[Service, Conduct] = Field(default_factory=dict)
 
 
 class PhoneAwayError(EnvoiError):

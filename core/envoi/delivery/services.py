@@ -13,6 +13,7 @@ from time import monotonic
 import structlog
 from sqlalchemy.orm import Session
 
+from envoi.delivery.batches import most_at_once, sent
 from envoi.delivery.circuit import BACK_OFF, BackOff
 from envoi.delivery.gateways import get_gateway, open_gateway
 from envoi.delivery.routes import Route
@@ -21,7 +22,6 @@ from envoi.errors import ProviderError
 from envoi.plugins import Plugins, fence
 from envoi.settings import Settings
 from envoi.types import (
-    BatchConnection,
     Connection,
     Device,
     Outgoing,
@@ -171,7 +171,7 @@ class _ServicesConnection:
         try:
             with self._connected(service, account) as connection:
                 for batch in _batches(connection, [each.message for each in hand_overs]):
-                    answers += _sent(connection, batch)
+                    answers += sent(connection, batch)
         except ProviderError as error:
             return answers, error
         return answers, None
@@ -193,15 +193,9 @@ class _ServicesConnection:
 
 
 def _batches(connection: Connection, messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    size = connection.batch_size if isinstance(connection, BatchConnection) else 1
+    size = most_at_once(connection)
     for start in range(0, len(messages), size):
         yield messages[start : start + size]
-
-
-def _sent(connection: Connection, batch: Sequence[Outgoing]) -> Sequence[SendResult]:
-    if isinstance(connection, BatchConnection):
-        return connection.send_batch(batch)
-    return [connection.send(message) for message in batch]
 
 
 def _submission(device: Device, result: SendResult) -> Submission:

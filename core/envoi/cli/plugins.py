@@ -37,7 +37,8 @@ def list_plugins(as_json: bool) -> None:
 def _use(info: PluginInfo) -> str:
     if info.always_on:
         return "always on"
-    return f"{'on' if info.starts_on else 'off'} until a company switches it"
+    before, after = ("on", "off") if info.starts_on else ("off", "on")
+    return f"{before} until a company switches it {after}"
 
 
 @plugin.command("check")

@@ -180,7 +180,7 @@ def _to_follow(
         return []
     step, then = len(steps), steps[-1]
     m, next_one = table(Message).c, table(Message).alias("next_one").c
-    overdue = and_(_out(), m.accepted_at <= now - then.wait)
+    overdue = and_(_out(), literal(then.is_reported), m.accepted_at <= now - then.wait)
     follows = select(literal(1)).where(
         next_one.tenant_id == run.tenant_id,
         next_one.run_id == run.id,

@@ -30,6 +30,8 @@ from uuid import uuid4
 
 import structlog
 
+from envoi.delivery.recorder import reserved
+
 log = structlog.get_logger()
 
 _THREAD, _TENANT, _WORK, _REF, _CALL, _SINCE, _WORDS = range(7)
@@ -119,7 +121,6 @@ class Calls:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / f"{uuid4().hex}{_SUFFIX}"
         self._file = _locked(self._path)
         self._map = mmap(self._file, _BYTES)
@@ -270,12 +271,10 @@ def _name(data: mmap | bytes, number: int) -> list[Any]:
 
 
 def _locked(path: Path) -> int:
-    """Make a process's file; it has its name only once it is locked."""
+    """Make a process's file, with room for last words behind; its name comes after the lock."""
     unnamed = path.with_suffix(".new")
-    file = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    _lock(file)
-    # Written out, not left sparse: a full disk must fail here and not as a bus error later.
-    os.posix_fallocate(file, 0, _BYTES)
+    file = reserved(unnamed, _BYTES)
+    os.lseek(file, _BYTES, os.SEEK_SET)
     unnamed.rename(path)
     return file
 

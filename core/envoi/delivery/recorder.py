@@ -56,7 +56,7 @@ class RecorderUnreadableError(EnvoiError):
 
 
 class NoRecorderError(EnvoiError):
-    """There is no room for the file, so nothing can be sent."""
+    """There is no room for the file, so nothing can be sent, and no plugin called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +159,7 @@ class FlightRecorder:
             NoRecorderError: It cannot be written, for example because the disk is full.
         """
         size = _HEADER.size + slots * _SLOT_BYTES
-        try:
-            self._file = _made(path, size)
-        except OSError as error:
-            raise NoRecorderError(
-                f"The flight recorder {path} cannot be written: {error.strerror}. Without it"
-                " nothing is sent. Make room in the data folder: senders start again by themselves."
-            ) from error
+        self._file = reserved(path, size)
         self.path = path
         self._map = mmap(self._file, size)
         self._slots = slots
@@ -184,6 +178,21 @@ class FlightRecorder:
         self.path.unlink(missing_ok=True)
         self._map.close()
         os.close(self._file)
+
+
+def reserved(path: Path, size: int) -> int:
+    """Make a file of a size and lock it, for what must be known after the process.
+
+    Raises:
+        NoRecorderError: It cannot be written.
+    """
+    try:
+        return _made(path, size)
+    except OSError as error:
+        raise NoRecorderError(
+            f"The flight recorder {path} cannot be written: {error.strerror}. Without it nothing is"
+            " sent. Make room in the data folder: senders start again by themselves."
+        ) from error
 
 
 def _made(path: Path, size: int) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from envoi.api.keys import make_key
 from envoi.delivery.gateways import set_gateway
 from envoi.delivery.models import Gateway
+from envoi.delivery.prices import set_prices
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC, keep_keys, push_keys
 from envoi.demo.services import (
     ACCOUNT,
@@ -34,6 +35,13 @@ from envoi.tracking.tokens import signer_of
 
 SENDER = "FIELDMARKET"
 
+PRICES = {
+    "sms": [{"price": "0.0600"}, {"prefix": "+1", "price": "0.0079"}],
+    "viber": [{"price": "0.0250"}],
+    "social": [{"price": "0.0300"}],
+}
+"""What a part costs at the demo's gateways, by channel and the beginning of the number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoAccount:
@@ -56,7 +64,9 @@ def set_demo_gateways(session: Session, installation: Installation, tenant_id: i
     """Set up an account for each channel and each kind of device, and let the apps report."""
     for account in demo_accounts(installation.settings):
         if account.at_first:
-            set_demo_gateway(session, installation, tenant_id, account)
+            gateway, _ = set_demo_gateway(session, installation, tenant_id, account)
+            prices = PRICES.get(account.channel, [])
+            set_prices(session, tenant_id, gateway.id, {"prices": prices})
     key = make_key(session, tenant_id, "Apps on virtual phones", None)
     keys = push_keys(installation.settings)
     keep_keys(installation.settings, keys.model_copy(update={"api": key}))

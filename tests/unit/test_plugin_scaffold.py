@@ -112,10 +112,8 @@ def test_a_folder_without_a_plugin_is_said(tmp_path: Path) -> None:
 def test_the_list_is_for_people_and_for_programs(install: Callable[..., None]) -> None:
     install("raise RuntimeError('no licence')")
     shown = envoi("list").output
-    assert (
-        "channel-email  envoi 0.1.0, on until a company switches it off\n    channel email, provider smtp"
-        in shown
-    )
+    assert "channel-email  envoi 0.1.0, on until a company switches it off\n" in shown
+    assert "\n    channel email, provider smtp\n" in shown
     assert "acme  envoi-acme, left out\n    it cannot be imported" in shown
     found = json.loads(envoi("list", "--json").output)
     assert "channel-email" in {info["name"] for info in found["plugins"]}

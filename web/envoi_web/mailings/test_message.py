@@ -27,7 +27,7 @@ from envoi_web.mailings.editor_context import LETTERS
 from envoi_web.mailings.readers import people_of
 
 ADDRESSES = {
-    AddressKind.EMAIL: lazy_gettext("Addresses"),
+    AddressKind.EMAIL: lazy_gettext("Emails"),
     AddressKind.PHONE: lazy_gettext("Phone numbers"),
     AddressKind.PUSH: lazy_gettext("Tokens of devices"),
 }

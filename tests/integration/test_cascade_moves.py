@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
@@ -190,6 +190,10 @@ def found(session: Session, run: Run) -> dict[int, list[int]]:
 
 
 @given(chain=chains, people=st.lists(person, min_size=1, max_size=12))
+@example(
+    chain=Chain((10, 10), (Success.TAKEN, Success.DELIVERED)),
+    people=[[Sent(step=1, state=_S.ACCEPTED, accepted=40)]],
+)
 @hypothesis_settings(
     max_examples=40,
     deadline=None,

@@ -261,7 +261,8 @@ def test_the_review_asks_for_every_step(desk: Desk) -> None:
     assert "The cascade may wait for 1,440 minutes" in desk.shown(2)
     shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
     assert "The cascade may wait for 1,440 minutes" in shown
-    assert re.findall(r"Step \d, [^<]*", shown) == ["Step 2, SMS: text: The message is empty. Write it."]
+    said = re.findall(r"Step \d, [^<]*", shown)
+    assert said == ["Step 2, SMS: text: The message is empty. Write it."]
 
 
 def test_a_cascade_is_named_by_all_its_channels(desk: Desk) -> None:

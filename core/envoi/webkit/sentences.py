@@ -259,10 +259,6 @@ WITH_VALUES = (
         " switch it off."
     ),
     _("There is no working plugin {name}."),
-    _("Plugin {name}: {place} did not answer in {seconds} s. Have it mended, then go on."),
-    _("Plugin {name}: {place} called {function}. Have it mended, then go on."),
-    _("Plugin {name}: {place} crashed: {reason}. Have it mended, then go on."),
-    _("Plugin {name}: {place} failed: {error}"),
     _("The plugin {names} is off for this company. An administrator can switch it on."),
     # Macros and promo codes.
     _("There is no macro {name}. There are: {names}."),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
-from envoi.testing import FakeService, WebProviderContract
-from envoi.testing.web_provider import Answering
+from envoi.testing import Answers, FakeService, WebProviderContract
 from envoi.types import Outgoing, Provider
 from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
-from factories.push import azure_provider, message_to
+from factories.push import azure_provider, message_to, reply_of
 
 Account = Callable[[Reply | None], Provider]
 
@@ -34,27 +32,16 @@ class TestAzure(WebProviderContract):
 
             yield made
 
-    @pytest.fixture
-    def answering(self) -> Iterator[Answering]:
+    @contextmanager
+    def answering_account(self, answers: Answers) -> Iterator[Provider]:
         """The service lets everybody in and answers messages as it is told."""
-        with ExitStack() as stack:
-
-            def made(
-                status: int,
-                body: bytes = b"",
-                headers: Mapping[str, str] | None = None,
-                tls: ssl.SSLContext | None = None,
-            ) -> Provider:
-                service = stack.enter_context(AzureService())
-                if tls:
-                    return azure_provider(
-                        service, url=stack.enter_context(FakeService(tls=tls)).url
-                    )
-                named = tuple((headers or {}).items())
-                service.scripted.every = Reply(status=status, body=body, headers=named)
-                return azure_provider(service)
-
-            yield made
+        with AzureService() as service:
+            if answers.tls:
+                with FakeService(tls=answers.tls) as secured:
+                    yield azure_provider(service, url=secured.url)
+            else:
+                service.scripted.every = reply_of(answers)
+                yield azure_provider(service)
 
     @pytest.fixture
     def provider(self, push_account: Account) -> Provider:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import socket
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import pytest
 
 from envoi.demo.push_keys import PushKeys
-from envoi.testing import WebProviderContract
-from envoi.testing.web_provider import Answering
+from envoi.testing import Answers, WebProviderContract
 from envoi.types import Outgoing, Provider
 from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices, apns_error, fcm_error
-from factories.push import provider_of, push_message
+from factories.push import provider_of, push_message, reply_of
 
 Account = Callable[[Reply | None], Provider]
 
@@ -51,23 +49,12 @@ class _Push(WebProviderContract):
         yield made
         services.stop()
 
-    @pytest.fixture
-    def answering(self) -> Iterator[Answering]:
+    @contextmanager
+    def answering_account(self, answers: Answers) -> Iterator[Provider]:
         """The services let everybody in and answer messages as they are told."""
-        with ExitStack() as stack:
-
-            def made(
-                status: int,
-                body: bytes = b"",
-                headers: Mapping[str, str] | None = None,
-                tls: ssl.SSLContext | None = None,
-            ) -> Provider:
-                services = stack.enter_context(PushServices(keys=KEYS, tls=tls))
-                named = tuple((headers or {}).items())
-                services.faults.every = Reply(status=status, body=body, headers=named)
-                return provider_of(self.service, services)
-
-            yield made
+        with PushServices(keys=KEYS, tls=answers.tls) as services:
+            services.faults.every = reply_of(answers)
+            yield provider_of(self.service, services)
 
     @pytest.fixture
     def provider(self, push_account: Account) -> Provider:

@@ -8,6 +8,7 @@ from typing import Any
 
 from envoi.demo.push_keys import KEY_ID, TEAM, TOPIC
 from envoi.demo.services import AZURE_HUB, HMS_CLIENT, RUSTORE_PROJECT, RUSTORE_TOKEN
+from envoi.testing import Answers
 from envoi.types import Device, Outgoing
 from envoi_provider_apns.provider import ApnsAccount, ApnsSettings
 from envoi_provider_azure.provider import AzureAccount, AzureSettings
@@ -16,7 +17,14 @@ from envoi_provider_hms.provider import HmsAccount, HmsSettings
 from envoi_provider_rustore.provider import RuStoreAccount, RuStoreSettings
 from envoi_simulators.azure import AzureService
 from envoi_simulators.hms import HmsService
+from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices
+
+
+def reply_of(answers: Answers) -> Reply:
+    """What a push service is told to answer every message."""
+    headers = tuple(answers.headers.items())
+    return Reply(status=answers.status, body=answers.body, headers=headers)
 
 
 def fcm_values(services: PushServices) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from envoi.testing.provider import ProviderContract
 from envoi.testing.rule_kind import RuleKindContract
 from envoi.testing.segment_source import SegmentSourceContract
 from envoi.testing.service import FakeService
-from envoi.testing.web_provider import WebProviderContract
+from envoi.testing.web_provider import Answers, WebProviderContract
 
 __all__ = [
+    "Answers",
     "CascadeContract",
     "ChannelContract",
     "Contract",

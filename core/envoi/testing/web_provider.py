@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from cryptography import x509
@@ -40,16 +40,17 @@ CERTIFICATES: Mapping[str, Callable[[Authority], ssl.SSLContext]] = {
 }
 
 
-class Answering(Protocol):
-    """Makes an account of a service that answers every message in one way."""
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a service answers every message, and how it shows who it is."""
 
-    def __call__(
-        self,
-        status: int,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> Provider: ...
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+
+
+Answering = Callable[[Answers], Provider]
 
 
 class WebProviderContract(ProviderContract):
@@ -62,27 +63,25 @@ class WebProviderContract(ProviderContract):
         """Open an account of the service at an address, `http://host:port`."""
         self.missing("account")
 
+    @contextmanager
+    def answering_account(self, answers: Answers) -> Iterator[Provider]:
+        """Open an account of a service that answers so, where a plain server does not do."""
+        with FakeService(
+            answers.status, answers.body, headers=answers.headers, tls=answers.tls
+        ) as service:
+            yield self.account(service.url)
+
     @pytest.fixture
     def answering(self) -> Iterator[Answering]:
-        """Accounts of services that answer as they are told; another one for HTTP/2."""
+        """Accounts of services that answer as they are told."""
         with ExitStack() as stack:
-
-            def made(
-                status: int,
-                body: bytes = b"",
-                headers: Mapping[str, str] | None = None,
-                tls: ssl.SSLContext | None = None,
-            ) -> Provider:
-                service = FakeService(status, body, headers=headers, tls=tls)
-                return self.account(stack.enter_context(service).url)
-
-            yield made
+            yield lambda answers: stack.enter_context(self.answering_account(answers))
 
     @pytest.mark.parametrize("said", STRANGE)
     def test_what_is_not_documented_is_no_success(
         self, answering: Answering, messages: Sequence[Outgoing], said: str
     ) -> None:
-        provider = answering(200, STRANGE[said])
+        provider = answering(Answers(status=200, body=STRANGE[said]))
         result = _sent(provider, messages[0])
         assert result is None or not self.reads_bodies or result.status is not SendStatus.ACCEPTED
         _try(provider)
@@ -91,21 +90,21 @@ class WebProviderContract(ProviderContract):
     def test_errors_are_results_or_trouble(
         self, answering: Answering, messages: Sequence[Outgoing], status: int
     ) -> None:
-        provider = answering(status, b"<html>Something is wrong</html>")
+        provider = answering(Answers(status=status, body=b"<html>Something is wrong</html>"))
         result = _sent(provider, messages[0])
         assert result is None or result.status is not SendStatus.ACCEPTED
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_wrong_credentials_fail_the_test(self, answering: Answering, status: int) -> None:
         with pytest.raises(ProviderError) as caught:
-            answering(status, b"{}").test()
+            answering(Answers(status=status, body=b"{}")).test()
         assert str(caught.value)
 
     def test_redirects_are_not_followed(
         self, answering: Answering, messages: Sequence[Outgoing]
     ) -> None:
         with FakeService() as other:
-            provider = answering(302, headers={"location": other.url})
+            provider = answering(Answers(status=302, headers={"location": other.url}))
             result = _sent(provider, messages[0])
             _try(provider)
             assert other.asked == 0
@@ -114,7 +113,7 @@ class WebProviderContract(ProviderContract):
     def test_private_networks_stay_closed(
         self, answering: Answering, messages: Sequence[Outgoing]
     ) -> None:
-        provider = answering(200)
+        provider = answering(Answers(status=200))
         allow_private(False)
         try:
             for ask in (provider.test, lambda: _send(provider, messages[0])):
@@ -134,7 +133,7 @@ class WebProviderContract(ProviderContract):
     ) -> None:
         authority = make_authority(tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-        provider = answering(200, tls=CERTIFICATES[kind](authority))
+        provider = answering(Answers(status=200, tls=CERTIFICATES[kind](authority)))
         for ask in (provider.test, lambda: _send(provider, messages[0])):
             with pytest.raises(PermanentProviderError, match="certificate"):
                 ask()

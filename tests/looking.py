@@ -42,6 +42,8 @@ def faults(
         asked: What axe is asked, in its own words.
         within: Only the parts that a selector finds, where the others were looked at before.
     """
+    # A button on its way from one colour to the other has neither.
+    page.emulate_media(reduced_motion="reduce")
     found = _violations(page, asked, within)
     page.emulate_media(color_scheme="dark")
     found += [f"dark: {said}" for said in _violations(page, COLOURS, within)]

@@ -10,9 +10,11 @@ from playwright.sync_api import Page, expect
 
 from envoi.db import Database
 from envoi.delivery.models import Gateway
-from envoi.mailings import service, variants
+from envoi.mailings import cascade, service, variants
 from envoi.mailings.cascade import channels_of
+from envoi.plugins import Plugins
 from factories.customers import make_customers
+from looking import faults
 
 pytestmark = pytest.mark.browser
 
@@ -68,3 +70,17 @@ def test_three_channels_in_a_browser(
     written = [content.get("subject") or content.get("text") for content in contents]
     assert written == ["By SMS, later", "By Viber", "By email"]
     assert [step["wait_minutes"] for step in mailing.cascade] == [30, 10]
+
+
+def test_every_step_of_a_cascade_is_shown_without_a_fault(
+    desk: Page, database: Database, plugins: Plugins, tenant_id: int, draft: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        mailing = service.get_mailing(session, tenant_id, draft)
+        for channel in ("viber", "email"):
+            cascade.add_step(session, plugins, tenant_id, draft, mailing.version, channel)
+    found: list[str] = []
+    for step in (1, 2, 3):
+        desk.goto(f"/mailings/{draft}/what?step={step}")
+        found += faults(desk, f"step {step}")
+    assert "\n".join(found) == ""

@@ -50,7 +50,6 @@ ADDED = """(criterion) => {
 
 
 def test_pages_of_a_new_company(desk: Page, app: Flask) -> None:
-    desk.emulate_media(reduced_motion="reduce")
     nobody = Company(0, "", "", {})
     rules = [rule for rule in app.url_map.iter_rules() if not set(rule.arguments) - set(SAMPLES)]
     urls = sorted(url for rule in rules for url in addresses(app, rule, nobody))

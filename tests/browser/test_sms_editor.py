@@ -92,7 +92,6 @@ def test_editors_of_every_channel_are_accessible(
         content = {"text": "Double points {{ client.properties.first_name }} 🎁"}
         variants.save_content(session, tenant_id, made.id, made.version, content)
         other = made.id
-    desk.emulate_media(reduced_motion="reduce")
     found = []
     for step in ("what", "when", "test"):
         desk.goto(f"/mailings/{other}/{step}")

@@ -26,6 +26,7 @@ SAYING = [
         *ROOT.glob("core/**/*.py"),
         *ROOT.glob("plugins/**/*.py"),
         *ROOT.glob("web/**/*.py"),
+        *ROOT.glob("workers/**/*.py"),
     )
     if path.name not in ("words.py", "core_words.py", "plugin_words.py", "sentences.py")
 ]
@@ -82,8 +83,8 @@ def _form_of(sentence: str) -> re.Pattern[str]:
 
 
 def _bare(text: str) -> str:
-    """A sentence without the places of its values, however they are marked."""
-    return re.sub(r"\{\w+\}", "", text)
+    """A sentence without the places of its values, however they are marked or where it begins."""
+    return re.sub(r"\{\w+\}", "", text).strip()
 
 
 def _texts_of(path: Path, *, named: bool = True) -> Iterator[str]:

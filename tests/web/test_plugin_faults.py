@@ -52,6 +52,16 @@ def test_the_pages_say_what_went_wrong(
     assert "2 errors in the last day" in administrator.get("/settings/plugins/").words
 
 
+def test_what_went_wrong_is_said_in_the_employees_language(
+    signed_in: SignIn, database: Database, tenant_id: int
+) -> None:
+    note_fault(database, tenant_id, a_fault())
+    russian = Desk(signed_in(Role.ADMINISTRATOR, language="ru"))
+    page = russian.get(f"/settings/plugins/{NAME}").words
+    said = "Плагин channel-email: provider smtp: нет ответа за 7 с. Дождитесь исправления плагина"
+    assert said in page
+
+
 def test_who_is_to_blame_stands_behind_what_was_being_done(
     database: Database, tenant_id: int
 ) -> None:

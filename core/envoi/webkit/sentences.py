@@ -294,13 +294,19 @@ WITH_VALUES = (
     _("{sentence} Nothing was imported."),
     _("Line {line}: {sentence}"),
     _("Step {step}, {label}: {sentence}"),
+    _("Plugin {plugin}: {sentence}"),
+    _("{sentence}. Have it mended, then go on."),
+    _("{place} did not answer in {seconds} s"),
+    _("{place} called os._exit({status})"),
+    _("{place} crashed: {reason}"),
+    _("{place} failed: {error}"),
     _("{server} refuses the account or the address (HTTP {status}). {sentence}"),
 )
 _SENTENCES = {"sentence", "period", "then", "label"}
 """Values that are words of the core themselves."""
 _CODES = {"column", "contact", "channels"}
 """Values that are codes, which people know by a label."""
-_KINDS = {"count": r"-?[\d,]+(?:\.\d+)?"}
+_KINDS = {"count": r"-?[\d,]+(?:\.\d+)?", "place": r"[a-zA-Z]+(?: [a-z]+)? [\w.-]+"}
 """What a value looks like, where that is not just any text."""
 _LONGEST = 2000
 """A sentence that is longer is none of these, and is not searched."""

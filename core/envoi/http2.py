@@ -41,8 +41,12 @@ MOST_STREAMS = 100
 MOST_CONNECTIONS = 3
 """So often a batch goes on over a new connection after the service has ended one in order."""
 
+_GOODBYE_SECONDS = 1.0
 _MOST_BYTES = 1 << 16
+_MOST_READS = 16
 _LONGEST_ANSWER = 1 << 17
+_BROKEN = (OSError, ProtocolError, ValueError)
+"""What ends a connection; names, values and states that are none come as `ValueError`."""
 
 
 class Http2Client:
@@ -153,7 +157,7 @@ class _Conversation:
     def greet(self) -> None:
         """Wait for the service's settings, which say how many requests it allows at once."""
         until = monotonic() + CONNECT_SECONDS
-        self._flush()
+        self._flush(until)
         while not self._is_greeted:
             self._read(until)
 
@@ -165,11 +169,11 @@ class _Conversation:
             while waiting or self._streams:
                 while waiting and self._has_room(waiting[0][1]):
                     self._open(*waiting.popleft())
-                self._flush()
+                self._flush(until)
                 if self.is_over and not self._streams:
                     break
                 self._read(until)
-        except (OSError, ProtocolError):
+        except _BROKEN:
             self.is_over = True
         if self.is_over:
             self.close()
@@ -182,13 +186,17 @@ class _Conversation:
         """Whether more can be asked: the service may have ended it while nobody looked."""
         try:
             self._link.settimeout(0)
-            while data := self._link.recv(_MOST_BYTES):
+            for _ in range(_MOST_READS):
+                data = self._link.recv(_MOST_BYTES)
+                if not data:
+                    break
                 for event in self._h2.receive_data(data):
                     self._take(event)
+            # It has hung up, or it talks without end though nobody asked anything.
             self.is_over = True
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
-        except (OSError, ProtocolError):
+        except _BROKEN:
             self.is_over = True
         return not self.is_over
 
@@ -197,7 +205,7 @@ class _Conversation:
         self.is_over = True
         with suppress(OSError, ProtocolError):
             self._h2.close_connection()
-            self._flush()
+            self._flush(monotonic() + _GOODBYE_SECONDS)
         self._link.close()
 
     def _has_room(self, request: Request) -> bool:
@@ -225,10 +233,7 @@ class _Conversation:
             self._h2.send_data(number, part, end_stream=start + size >= len(request.body))
 
     def _read(self, until: float) -> None:
-        left = until - monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._link.settimeout(left)
+        self._wait_until(until)
         data = self._link.recv(_MOST_BYTES)
         if not data:
             raise ConnectionResetError
@@ -273,7 +278,13 @@ class _Conversation:
         for number in [n for n in self._streams if n > last]:
             self._finish(number, Unanswered.NOT_TAKEN)
 
-    def _flush(self) -> None:
+    def _flush(self, until: float) -> None:
         if data := self._h2.data_to_send():
-            self._link.settimeout(CONNECT_SECONDS)
+            self._wait_until(until)
             self._link.sendall(data)
+
+    def _wait_until(self, until: float) -> None:
+        left = until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._link.settimeout(left)

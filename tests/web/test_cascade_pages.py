@@ -261,8 +261,20 @@ def test_the_review_asks_for_every_step(desk: Desk) -> None:
     assert "The cascade may wait for 1,440 minutes" in desk.shown(2)
     shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
     assert "The cascade may wait for 1,440 minutes" in shown
-    said = re.findall(r"Step \d, [^<]*", shown)
-    assert said == ["Step 2, SMS: text: The message is empty. Write it."]
+    said = re.findall(r">(Step \d, [^<]*</a>[^<]*)", shown)
+    assert said == ["Step 2, SMS, Text</a>: The message is empty. Write it."]
+    assert f"/mailings/{desk.draft}/what?variant=1&amp;step=2" in shown
+
+
+def test_advice_is_on_every_step(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="a" * 161)
+    desk.post(SAVED_BY_ITSELF, text="By Viber", sender_name="SHOP")
+    desk.post(do="step-add:email", text="By Viber", sender_name="SHOP")
+    shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
+    assert "Step 2, SMS: The longest message makes 2 parts" in shown
+    assert "Step 2, SMS: There is no sender name" in shown
+    assert "Step 3, Email: There is no preheader" in shown
+    assert "Step 1, Viber: There is no sender name" not in shown
 
 
 def test_a_cascade_is_named_by_all_its_channels(desk: Desk) -> None:

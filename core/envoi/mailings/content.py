@@ -81,14 +81,18 @@ def content_problems(
 
 def content_problem(session: Session, plugins: Plugins, mailing: Mailing) -> str:
     """Say what keeps the content from being sent and in which step, or nothing."""
-    channels = channels_of(mailing)
-    steps = range(1, 1 + len(channels))
+    steps = range(1, 1 + len(channels_of(mailing)))
     for variant, step in product(variants_of(session, mailing), steps):
         if problems := content_problems(session, plugins, mailing, variant.number, step):
-            words = str(ValidationFailedError(problems))
-            label = plugins.channels[channels[step - 1]].label
-            return f"Step {step}, {label}: {words}" if len(channels) > 1 else words
+            return naming_step(plugins, mailing, step, str(ValidationFailedError(problems)))
     return ""
+
+
+def naming_step(plugins: Plugins, mailing: Mailing, step: int, words: str) -> str:
+    """Say of which step of a cascade the words are."""
+    if not mailing.cascade:
+        return words
+    return f"Step {step}, {plugins.channels[channel_at(mailing, step)].label}: {words}"
 
 
 def content_warnings(session: Session, mailing: Mailing) -> list[str]:

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 from envoi.content.markup import Kind, attributes, tokens
 from envoi.errors import EnvoiError
 from envoi.library.files import Library
-from envoi.mailings.content import content_warnings, final_content, rendered
+from envoi.mailings.cascade import channel_at, channels_of
+from envoi.mailings.content import content_warnings, final_content, naming_step, rendered
 from envoi.mailings.macro_advice import macro_warnings
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.review import Check
 from envoi.mailings.service import variants_of
-from envoi.mailings.text_checks import NAMES, text_problems
+from envoi.mailings.text_checks import text_problems
 from envoi.plugins import Plugins
 
 CLIPPED_AT = 102 * 1024
@@ -24,44 +25,60 @@ CLIPPED_AT = 102 * 1024
 
 _WAY_OUT = "https://envoi.test/unsubscribe"
 _HERE = "https://envoi.test"
+_UNKNOWN = "No customer has some of the variables, so they stay empty."
+_NO_PREHEADER = "There is no preheader. Mail programs show the first words instead."
 _SCHEMES = ("http", "https", "mailto", "tel")
 
 
 def content_checks(
     session: Session, plugins: Plugins, mailing: Mailing, links_url: str = _HERE
 ) -> list[Check]:
-    """Return every piece of advice on the message, each once for all variants.
+    """Return every piece of advice on the message, each once for all variants of a step.
 
     A variant that cannot be rendered is left out: `content_problems` says what is wrong.
     """
-    is_counted = plugins.channels[mailing.channel].length is not None
-    names = NAMES if is_counted else (*_CHECKS, "preheader")
-    problems = dict.fromkeys((*names, "variables"), "")
+    found: dict[str, list[str]] = {}
+    for step in range(1, 1 + len(channels_of(mailing))):
+        for name, problem in _of_step(session, plugins, mailing, step, links_url).items():
+            said = naming_step(plugins, mailing, step, problem) if problem else ""
+            found.setdefault(name, []).append(said)
+    unknown = content_warnings(session, mailing)
+    found["variables"] = [_UNKNOWN if unknown else ""]
+    if warnings := macro_warnings(session, plugins, mailing):
+        found["macros"] = [" ".join(warnings)]
+    return [
+        Check(name, "what", problem, warning=True)
+        for name, problems in found.items()
+        for problem in list(filter(None, problems)) or [""]
+    ]
+
+
+def _of_step(
+    session: Session, plugins: Plugins, mailing: Mailing, step: int, links_url: str
+) -> dict[str, str]:
+    """Return what was checked in a step, each with what is wrong in the first such variant."""
+    is_counted = plugins.channels[channel_at(mailing, step)].length is not None
+    problems: dict[str, str] = {}
     for variant in variants_of(session, mailing):
         if is_counted:
-            found = text_problems(session, plugins, mailing, variant, links_url)
+            found = text_problems(session, plugins, mailing, variant, step, links_url)
         else:
-            found = _problems(session, plugins, mailing, variant)
+            found = _problems(session, plugins, mailing, variant, step)
         for name, problem in found:
-            problems[name] = problems[name] or problem
-    if content_warnings(session, mailing):
-        problems["variables"] = "No customer has some of the variables, so they stay empty."
-    if warnings := macro_warnings(session, plugins, mailing):
-        problems["macros"] = " ".join(warnings)
-    return [Check(name, "what", problem, warning=True) for name, problem in problems.items()]
+            problems[name] = problems.get(name) or problem
+    return problems
 
 
 def _problems(
-    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant
+    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant, step: int
 ) -> Iterator[tuple[str, str]]:
-    content = final_content(session, plugins, mailing, variant)
-    if "preheader" in plugins.channels[mailing.channel].content_schema.model_fields and not str(
-        content.get("preheader", "")
-    ):
-        yield "preheader", "There is no preheader. Mail programs show the first words instead."
+    channel = channel_at(mailing, step)
+    content = final_content(session, plugins, mailing, variant, step)
+    if "preheader" in plugins.channels[channel].content_schema.model_fields:
+        yield "preheader", "" if content.get("preheader") else _NO_PREHEADER
     library = Library(session, mailing.tenant_id, _HERE)
     try:
-        html = rendered(plugins, mailing.channel, content, library, {"unsubscribe_url": _WAY_OUT})
+        html = rendered(plugins, channel, content, library, {"unsubscribe_url": _WAY_OUT})
     except EnvoiError:
         return
     if "</" in html:

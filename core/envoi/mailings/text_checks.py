@@ -8,34 +8,48 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from envoi.gsm import Alphabet, measure
+from envoi.mailings.cascade import channel_at
 from envoi.mailings.lengths import lengths_of
 from envoi.mailings.models import Mailing, Variant
+from envoi.mailings.variants import content_at
 from envoi.plugins import Plugins
+from envoi.types import Length
 
-NAMES = ("parts", "alphabet", "sender_name")
-"""The checks of this module."""
-
+_NO_SENDER_NAME = "There is no sender name. Customers see what the gateway has set."
 _FEW = 5
 """Signs outside of GSM that a writer may not have noticed; more is another language."""
 
 
 def text_problems(
-    session: Session, plugins: Plugins, mailing: Mailing, variant: Variant, links_url: str
+    session: Session,
+    plugins: Plugins,
+    mailing: Mailing,
+    variant: Variant,
+    step: int,
+    links_url: str,
 ) -> Iterator[tuple[str, str]]:
-    """Say what is worth a look in a variant, as (check, problem)."""
-    found = lengths_of(session, plugins, mailing, variant, links_url)
-    if found is not None and (parts := found.longest.length.parts) > 1:
-        yield "parts", f"The longest message makes {parts} parts, and each of them is paid for."
-    signs = unicode_signs(variant.content)
-    if found is not None and found.longest.length.alphabet == Alphabet.UNICODE and signs:
-        advice = (
-            f"{' '.join(signs)} makes the whole message Unicode: 70 characters fit into a part"
-            " instead of 160. Leave it out to pay less."
-        )
-        yield "alphabet", advice
-    schema = plugins.channels[mailing.channel].content_schema.model_fields
-    if "sender_name" in schema and not variant.content.get("sender_name"):
-        yield "sender_name", "There is no sender name. Customers see what the gateway has set."
+    """Say what was looked at in a variant's step, as (check, problem or nothing)."""
+    content = content_at(variant, step)
+    if (found := lengths_of(session, plugins, mailing, variant, links_url, step)) is not None:
+        yield "parts", _parts_problem(found.longest.length)
+        yield "alphabet", _alphabet_problem(found.longest.length, unicode_signs(content))
+    if "sender_name" in plugins.channels[channel_at(mailing, step)].content_schema.model_fields:
+        yield "sender_name", "" if content.get("sender_name") else _NO_SENDER_NAME
+
+
+def _parts_problem(length: Length) -> str:
+    if length.parts <= 1:
+        return ""
+    return f"The longest message makes {length.parts} parts, and each of them is paid for."
+
+
+def _alphabet_problem(length: Length, signs: list[str]) -> str:
+    if length.alphabet != Alphabet.UNICODE or not signs:
+        return ""
+    return (
+        f"{' '.join(signs)} makes the whole message Unicode: 70 characters fit into a part"
+        " instead of 160. Leave it out to pay less."
+    )
 
 
 def unicode_signs(content: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from flask import url_for
@@ -12,12 +13,14 @@ from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 
 from envoi.mailings import service
+from envoi.mailings.cascade import channels_of
 from envoi.mailings.content import content_problems
 from envoi.mailings.models import Mailing
-from envoi.mailings.variants import find_block
+from envoi.mailings.variants import content_at, find_block
 from envoi.webkit import current
 from envoi.webkit.formats import translated
 from envoi_web.mailings.block_words import label_of, type_of
+from envoi_web.mailings.context import channel_label
 from envoi_web.mailings.editor import position_of
 from envoi_web.mailings.editor_context import LETTERS, block_of
 
@@ -48,25 +51,39 @@ class Fault:
 def content_faults(session: Session, mailing: Mailing) -> Iterator[Fault]:
     """Say everything that keeps a mailing's message from being sent."""
     found = service.variants_of(session, mailing)
-    for variant in found:
-        of_variant = _("Variant %(letter)s", letter=LETTERS[variant.number - 1])
-        for problem in content_problems(session, current.plugins, mailing, variant.number):
-            block_id, name = block_of(variant.content, problem.field)
-            places = [str(of_variant)] if len(found) > 1 else []
-            places += [_place(variant.content, block_id, name or problem.field.partition(".")[0])]
+    channels = list(enumerate(channels_of(mailing), start=1))
+    for variant, (step, channel) in product(found, channels):
+        places = [_step_words(step, channel)] if mailing.cascade else []
+        if len(found) > 1:
+            places.append(str(_("Variant %(letter)s", letter=LETTERS[variant.number - 1])))
+        content = content_at(variant, step)
+        for problem in content_problems(session, current.plugins, mailing, variant.number, step):
+            block_id, name = block_of(content, problem.field)
+            name = name or problem.field.partition(".")[0]
+            place = _in_block(content, block_id, name) if block_id else _label(channel, name)
             url = url_for(
                 "mailings.what",
                 mailing_id=mailing.id,
                 variant=variant.number,
+                step=step if mailing.cascade else None,
                 block=block_id or None,
             )
-            yield Fault(", ".join(filter(None, places)), translated(problem.message), url)
+            words = ", ".join(filter(None, [*places, place]))
+            yield Fault(words, translated(problem.message), url)
 
 
-def _place(content: Mapping[str, Any], block_id: str, name: str) -> str:
-    """Name a field of the message, or the block it stands in, counted from the top."""
-    if not block_id:
-        return str(_FIELDS.get(name, ""))
+def _step_words(step: int, channel: str) -> str:
+    return str(_("Step %(number)s, %(channel)s", number=step, channel=channel_label(channel)))
+
+
+def _label(channel: str, name: str) -> str:
+    """Name a field as its channel does, or as the editor of blocks."""
+    field = current.plugins.channels[channel].content_schema.model_fields.get(name)
+    return translated(field.title) if field and field.title else str(_FIELDS.get(name, ""))
+
+
+def _in_block(content: Mapping[str, Any], block_id: str, name: str) -> str:
+    """Name a field of a block, which is counted from the top."""
     block = find_block(content, block_id)
     place, inside = position_of(content, block_id)
     words = [_("Block %(number)s", number=place + 1), type_of(block)[0]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 from sqlalchemy import insert
@@ -32,12 +34,21 @@ def test_people_once_and_messages_by_channel(
         outcomes = ("recipients", "sent", "delivered", "undelivered", "opened")
         counts = [count_of(session, tenant_id, run.mailing_id, name) for name in outcomes]
     assert counts == [5, 5, 3, 2, 2]
-    shown = signed_in().get(f"/mailings/{run.mailing_id}/report").text
+    address = f"/mailings/{run.mailing_id}/report"
+    browser = signed_in()
+    shown = browser.get(address).text
     [card] = re.findall(r'aria-labelledby="steps-title">(.*?)</section>', shown, re.DOTALL)
     rows = [re.sub(r"<[^>]+>", " ", row).split() for row in card.split("<tr>")[2:]]
     assert rows[0][:7] == ["1.", "Viber", "5", "2", "2", "3", "3"]
     assert rows[1][:7] == ["2.", "SMS", "3", "1", "0", "2", "–"]
     assert any("2.25" in cell for cell in rows[1])
+    assert f"{address}/figures.csv?of=steps" in shown
+    file = browser.get(f"{address}/figures.csv?of=steps").text.removeprefix("\ufeff")
+    assert list(csv.reader(StringIO(file))) == [
+        ["Step", "Channel", "Sent", "Delivered", "Read", "Failed", "Moved on", "Cost, EUR"],
+        ["1", "Viber", "5", "2", "2", "3", "3", ""],
+        ["2", "SMS", "3", "1", "0", "2", "", "2.25"],
+    ]
 
 
 def test_a_step_that_waits_for_its_gateway_is_told_with_the_reason(

@@ -104,6 +104,10 @@ def cost_words(found: CostEstimate) -> str:
 
 def cost_money(amount: int) -> str:
     """A cost as an amount in the company's currency."""
+    return money(cost_in_minor(amount))
+
+
+def cost_in_minor(amount: int) -> int:
+    """A cost in the smallest unit of the company's currency, as other amounts are."""
     places = get_currency_precision(current.company.currency)
-    minor = (Decimal(amount) / UNITS).scaleb(places).quantize(Decimal(1), ROUND_HALF_UP)
-    return money(int(minor))
+    return int((Decimal(amount) / UNITS).scaleb(places).quantize(Decimal(1), ROUND_HALF_UP))

@@ -12,6 +12,8 @@ from envoi.customers.csv_reader import safe_cell
 from envoi.mailings.engagement import by_target
 from envoi.mailings.report import MailingReport
 from envoi.webkit import current
+from envoi_web.mailings.context import channel_label
+from envoi_web.mailings.costing import cost_in_minor
 from envoi_web.reports import context
 from envoi_web.reports.bounces import bounce_lines
 from envoi_web.reports.compared import letter
@@ -46,6 +48,17 @@ def _funnel(report: MailingReport, _period: Period) -> Table:
     yield _("Step"), _("Customers")
     for name in ("recipients", "sent", "delivered", "opened", "clicked", "bought"):
         yield str(OUTCOMES[name]), getattr(report.funnel, name)
+
+
+def _steps(report: MailingReport, _period: Period) -> Table:
+    cost = _("Cost, %(currency)s", currency=current.company.currency)
+    facts = (_("Sent"), _("Delivered"), _("Read"), _("Failed"), _("Moved on"))
+    yield _("Step"), _("Channel"), *facts, cost
+    for one in report.steps:
+        counts = (one.sent, one.delivered, one.read, one.failed)
+        moved = one.followed if one.step < len(report.steps) else ""
+        paid = context.plain_amount(cost_in_minor(one.amount)) if one.amount else ""
+        yield one.step, channel_label(one.channel), *counts, moved, paid
 
 
 def _groups(report: MailingReport, _period: Period) -> Table:
@@ -100,6 +113,7 @@ FILES: dict[str, Callable[[MailingReport, Period], Table]] = {
     "days": _days,
     "hours": _hours,
     "funnel": _funnel,
+    "steps": _steps,
     "groups": _groups,
     "variants": _variants,
     "links": _links,

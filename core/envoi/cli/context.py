@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy.orm import Session
 
 from envoi.embedded.stack import running_servers
-from envoi.errors import Problem, ValidationFailedError
+from envoi.errors import ConfigurationError, Problem, ValidationFailedError
 from envoi.installation import Installation, open_installation
 from envoi.secrets import with_secret_key
 from envoi.settings import Settings, load_settings
@@ -26,9 +26,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Installation]:
-    """Open the installation; embedded servers are shared with a running `envoi up`, or started."""
+def opened(settings: Settings | None = None, *, first: bool = False) -> Iterator[Installation]:
+    """Open the installation; embedded servers are shared with a running `envoi up`, or started.
+
+    Args:
+        settings: Those of the environment if not given.
+        first: Make the embedded database where there is none, as its first command.
+
+    Raises:
+        ConfigurationError: If the data folder is not that of an installation.
+    """
     settings = settings or load_settings()
+    if not first:
+        _require_database(settings)
     with running_servers(settings, share=True) as urls:
         installation = open_installation(
             with_secret_key(
@@ -44,6 +54,17 @@ def opened(settings: Settings | None = None) -> Iterator[Installation]:
             yield installation
         finally:
             installation.database.engine.dispose()
+
+
+def _require_database(settings: Settings) -> None:
+    """Refuse to make an empty database: whoever is in another folder means the one that runs."""
+    embedded = not settings.database_url.get_secret_value()
+    if embedded and not (settings.data_dir / "postgres").exists():
+        raise ConfigurationError(
+            f"There is no database of Envoi in {settings.data_dir.absolute()}. Run the command in"
+            " the folder where Envoi was started, or set ENVOI_DATA_DIR to its data folder."
+            " If it was never started, begin with `envoi up`."
+        )
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def up() -> None:
 @click.command()
 def migrate() -> None:
     """Bring the database to the schema of this version, and make the months ahead."""
-    with opened() as installation:
+    with opened(first=True) as installation:
         migrate_schema(installation.database.engine, installation.settings.app_role)
         click.echo("The database is up to date.")
 

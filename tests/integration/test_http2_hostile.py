@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from envoi.http2 import Http2Client
-from envoi.outgoing import Request, Unanswered
+from envoi.outgoing import Answer, Request, Unanswered
 
 Peer = Callable[[Callable[[socket.socket], None]], Http2Client]
 
@@ -103,4 +103,19 @@ def test_a_service_that_talks_without_end_is_left(peer: Peer) -> None:
     ending.start()
     ending.join(5 * SECONDS)
     assert not ending.is_alive()
+    client.close()
+
+
+def test_a_service_that_talks_between_two_requests_is_asked_anew(peer: Peer) -> None:
+    def act(link: socket.socket) -> None:
+        link.sendall(frame(HEADERS, WHOLE, 1, OK))
+        without_end(frame(PING, 0, 0, b"12345678") * 1_000)(link)
+
+    client = peer(act)
+    for _ in range(2):
+        began = monotonic()
+        [answer] = client.exchange([Request(path="/", body=b"asked")])
+        assert isinstance(answer, Answer)
+        assert answer.status == 200
+        assert monotonic() - began < 3 * SECONDS
     client.close()

@@ -15,6 +15,7 @@ from envoi.customers.models import Customer, Quality
 from envoi.db import Database, table
 from envoi.delivery.models import MessageState
 from envoi.delivery.submissions import LONGEST_ID
+from envoi.feedback import ledger
 from envoi.feedback.models import Bounce, InboundState, WaitingReport
 from envoi.feedback.reporting import reporter
 from envoi.feedback.reports import match_waiting
@@ -168,6 +169,24 @@ def test_a_report_without_a_moment_is_kept_for_a_person(
     report(timeless, b"timeless")
     (found,) = handed.kept()
     assert (found.state, found.reason) == (InboundState.QUARANTINED, "failed")
+
+
+def test_what_failed_and_is_reported_again_leaves_quarantine(
+    handed: Handed, signer: TokenSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> bool:
+        raise RuntimeError
+
+    handed.submitted("7")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "apply", broken)
+        told(handed, signer, "delivered", "7")
+    assert [(one.state, one.reason) for one in handed.kept()] == [
+        (InboundState.QUARANTINED, "failed")
+    ]
+    told(handed, signer, "delivered", "7")
+    assert [one.state for one in handed.kept()] == [InboundState.APPLIED]
+    assert handed.row().delivered_at is not None
 
 
 def test_reports_that_nobody_can_be_meant_by_are_looked_up_together(

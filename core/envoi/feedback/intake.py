@@ -21,7 +21,7 @@ from envoi.feedback.matching import by_key, by_recipient
 from envoi.feedback.models import NO_KEY, NOBODY, Door, DoorSign, InboundState
 from envoi.feedback.reading import Reading, UnreadableError, keys_in, read
 from envoi.feedback.replies import take_in_reply
-from envoi.feedback.reports import Came, take_in, told
+from envoi.feedback.reports import Came, identity, take_in, told
 from envoi.tracking.tokens import MessageRef, TokenSigner
 from envoi.types import DeliveryEvent, EventType
 
@@ -67,8 +67,10 @@ class Intake:
     ) -> Fate:
         """Take in one event of a provider that we know to speak for this tenant's gateway."""
         came = Came(tenant_id=tenant_id, gateway_id=gateway_id, door=door, raw=raw)
+        about = ""
         try:
             event = told(event, datetime.now(UTC))
+            about = identity(came, event)
             with self.database.tenant_session(tenant_id) as session:
                 if event.type == EventType.REPLIED:
                     return take_in_reply(session, came, event)
@@ -77,7 +79,7 @@ class Intake:
             raise
         except Exception:
             log.exception("report_failed", tenant=tenant_id, gateway=gateway_id)
-            return self._keep(raw, door, "", quarantined(tenant_id, FAILED))
+            return self._keep(raw, door, "", quarantined(tenant_id, FAILED), about)
 
     def keep_unread(self, raw: bytes, door: Door, tenant_id: int, reason: str) -> Fate:
         """Keep what could not be understood, for a person to look at."""
@@ -130,9 +132,9 @@ class Intake:
         ref = by_recipient(self.database, reading.bounced, reading.at, tenant_id)
         return quarantined(ref.tenant_id, NO_KEY) if ref else None
 
-    def _keep(self, raw: bytes, door: Door, recipient: str, fate: Fate) -> Fate:
+    def _keep(self, raw: bytes, door: Door, recipient: str, fate: Fate, about: str = "") -> Fate:
         with self.database.tenant_session(fate.tenant_id) as session:
-            keep(session, raw, door, recipient, fate)
+            keep(session, raw, door, recipient, fate, about)
         return fate
 
 

@@ -80,7 +80,7 @@ def told(event: DeliveryEvent, now: datetime) -> DeliveryEvent:
 def take_in(session: Session, signer: TokenSigner, came: Came, event: DeliveryEvent) -> Fate:
     """Apply a report, or let it wait; what has come before changes nothing."""
     applied = Fate(tenant_id=came.tenant_id, state=InboundState.APPLIED)
-    about = _identity(came, event)
+    about = identity(came, event)
     inbound_id = keep(session, came.raw, came.door, event.recipient, applied, about)
     if inbound_id is None:
         return Fate(tenant_id=came.tenant_id, state=InboundState.IGNORED, reason="repeated")
@@ -129,7 +129,7 @@ def gateways_with_waiting(session: Session, tenant_id: int) -> Iterable[int]:
     return session.scalars(query).all()
 
 
-def _identity(came: Came, event: DeliveryEvent) -> str:
+def identity(came: Came, event: DeliveryEvent) -> str:
     """What makes this event another than the others of the same bytes; its moment may be ours.
 
     Two accounts may count their messages from 1.

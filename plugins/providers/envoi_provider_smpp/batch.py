@@ -173,29 +173,12 @@ class Batch:
 
 
 def _result(parts: list[Submission]) -> SendResult:
-    """What became of a message, by what became of its parts.
-
-    A text of which a part may have been taken and another one has not is never sent again by
-    itself: it would arrive twice in part.
-    """
-    worst = min(parts, key=lambda part: _ORDER.index(part.status))
-    is_partly_taken = any(part.status is SendStatus.ACCEPTED for part in parts)
-    status = worst.status
-    if is_partly_taken and status in (SendStatus.REFUSED_NOW, SendStatus.THROTTLED):
-        status = SendStatus.UNKNOWN
+    """What became of a message; of several parts the core judges what they come to."""
+    first = parts[0]
     return SendResult(
-        status=status,
-        code=worst.code,
-        provider_id=parts[0].provider_id,
-        raw=worst.raw,
+        status=first.status,
+        code=first.code,
+        provider_id=first.provider_id,
+        raw=first.raw,
         submissions=tuple(parts) if len(parts) > 1 else (),
     )
-
-
-_ORDER = (
-    SendStatus.REFUSED,
-    SendStatus.UNKNOWN,
-    SendStatus.REFUSED_NOW,
-    SendStatus.THROTTLED,
-    SendStatus.ACCEPTED,
-)

@@ -194,15 +194,31 @@ def test_the_usual_sender_stands_in() -> None:
         ({"url": "https://{phone}.test/"}, "server's name"),
         ({"body": '{"to": {oops}}'}, "oops"),
         ({"body": "to={phone}"}, "no JSON"),
+        ({"body": '{"text": {text}}'}, "no JSON"),
         ({"headers": "no colon {text}"}, "Headers hold"),
         ({"headers": ": x"}, "a colon"),
         ({"test_url": "https://evil.test/"}, "another server"),
+        ({"test_url": "http://sms.test/"}, "another server"),
+        ({"test_url": "https://sms.test/{phone}"}, "to test holds"),
         ({"report_words": {"ok": "splendid"}}, "report_words"),
     ],
 )
 def test_settings_that_cannot_work(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         settings("https://sms.test", **changes)
+
+
+def test_numbers_may_stand_in_json_without_quotes() -> None:
+    body = '{"to": {digits}, "parts": {parts}, "ttl": {lifetime}}'
+    assert json.loads(requested(text="x", body=body).body)["to"] == 491510000000
+
+
+def test_an_address_is_the_same_in_capitals() -> None:
+    with HttpSms() as service:
+        account = HttpAccount(settings(service.url))
+        loud = HttpAccount(settings(service.url.replace("http", "HTTP")))
+        assert loud.written(message()).path == account.written(message()).path
+        assert "120.5" in loud.test()
 
 
 def report(

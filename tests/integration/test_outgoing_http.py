@@ -217,7 +217,14 @@ def test_certificates_are_checked(client: HttpClient, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("", None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        ("7", 7.0),
+        ("", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2026 9999999999:00 GMT", None),
+    ],
 )
 def test_how_long_a_server_asks_us_to_wait(header: str, seconds: float | None) -> None:
     assert Answer(status=429, headers={"retry-after": header}, body=b"").retry_after == seconds

@@ -67,7 +67,14 @@ def test_texts(text: str, kind: EventType, reference: str, status: str, code: in
 
 @pytest.mark.parametrize(
     ("error", "reason", "code"),
-    [("", "", 0), (" 12", "", 12), (" absent subscriber", "absent subscriber", 0), ("F", "F", 0)],
+    [
+        ("", "", 0),
+        (" 12", "", 12),
+        ("000", "", 0),
+        ("9" * 5_000, "", 99_999),
+        (" absent subscriber", "absent subscriber", 0),
+        ("F", "F", 0),
+    ],
 )
 def test_errors_may_be_words(error: str, reason: str, code: int) -> None:
     event = event_of(receipt(f"id:1 stat:UNDELIV err:{error} text:"))

@@ -84,6 +84,7 @@ PLUGIN_WORDS = (
     _("The secret in the address, as ?secret="),
     _("An address begins with https:// and the server's name."),
     _("The address to test is on another server, which gets no secret."),
+    _("The address to test holds {secret} only."),
     _("A header is a name, a colon and a value."),
     _("Headers hold {key}, {digits}, {phone} and {secret} only."),
     _("The template of the body is no JSON. Correct it."),

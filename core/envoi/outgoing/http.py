@@ -65,7 +65,7 @@ class Answer:
             return float(asked[:6])
         try:
             at = parsedate_to_datetime(asked)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _now()).total_seconds())
 

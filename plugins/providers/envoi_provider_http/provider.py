@@ -67,7 +67,8 @@ class HttpAccount(WebAccount):
         )
 
     def _path(self, url: str, values: dict[str, str]) -> str:
-        return filled(url, values | self._secret, Kind.FORM).removeprefix(self._root)
+        path = url.partition("://")[2].removeprefix(urlsplit(url).netloc)
+        return filled(path, values | self._secret, Kind.FORM)
 
     def _headers(self, values: dict[str, str]) -> dict[str, str]:
         known = dict.fromkeys(("phone", "digits", "key"), "") | values | self._secret

@@ -22,7 +22,8 @@ def read_report(settings: HttpSettings, request: WebhookRequest) -> Sequence[Del
     _require_genuine(settings, request)
     tree = tree_of(request.body) or dict(request.query)
     entries = tree if isinstance(tree, list) else [tree]
-    return [_event(settings, entry, request.body.decode(errors="replace")) for entry in entries]
+    text = request.body.decode(errors="replace")
+    return [_event(settings, entry, text) for entry in entries]
 
 
 def _require_genuine(settings: HttpSettings, request: WebhookRequest) -> None:

@@ -52,6 +52,9 @@ class Means(StrEnum):
     DEFERRED = EventType.DEFERRED
 
 
+_EXAMPLES = dict.fromkeys(NAMES, "x") | dict.fromkeys(("digits", "parts", "lifetime"), "1")
+"""Only numbers may stand in JSON without quotes: a text could say more than its own field."""
+
 _PLACE = "A path in JSON, such as result.0.id, or the text around it, such as id={}&."
 
 
@@ -145,23 +148,29 @@ class HttpSettings(BaseModel):
         return [(name.strip(), value.strip()) for name, _, value in lines]
 
     @model_validator(mode="after")
-    def _can_be_filled(self) -> Self:
-        for text in (self.url, self.body, self.headers):
-            if unknown := names_in(text) - NAMES:
-                raise ValueError(f"Nothing is called {min(unknown)}. Choose one of the names.")
+    def _is_one_server(self) -> Self:
         for url in filter(None, (self.url, self.test_url)):
             found = urlsplit(url)
             if found.scheme not in ("http", "https") or not found.hostname or "{" in found.netloc:
                 raise ValueError("An address begins with https:// and the server's name.")
-        if self.test_url and urlsplit(self.test_url).netloc != urlsplit(self.url).netloc:
+        if self.test_url and urlsplit(self.test_url)[:2] != urlsplit(self.url)[:2]:
             raise ValueError("The address to test is on another server, which gets no secret.")
+        if names_in(self.test_url) - {"secret"}:
+            raise ValueError("The address to test holds {secret} only.")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_filled(self) -> Self:
+        for text in (self.url, self.body, self.headers):
+            if unknown := names_in(text) - NAMES:
+                raise ValueError(f"Nothing is called {min(unknown)}. Choose one of the names.")
         if any(not name.isascii() or not name for name, _ in self.header_lines):
             raise ValueError("A header is a name, a colon and a value.")
         if names_in(self.headers) - {"key", "digits", "phone", "secret"}:
             raise ValueError("Headers hold {key}, {digits}, {phone} and {secret} only.")
         if self.kind is Kind.JSON and self.body:
             try:
-                json.loads(filled(self.body, dict.fromkeys(NAMES, "1"), Kind.JSON))
+                json.loads(filled(self.body, _EXAMPLES, Kind.JSON))
             except ValueError:
                 raise ValueError("The template of the body is no JSON. Correct it.") from None
         return self

@@ -123,7 +123,7 @@ def _cstring(value: bytes) -> str:
 
 def _code(error: str, network: bytes) -> int:
     """The number of an error: a word is kept as the reason; the third octet on is a network's."""
-    if error.isdecimal() and error.isascii() and int(error):
+    if error.isdecimal() and error.isascii() and error.strip("0"):
         return int(error[-_LONGEST_CODE:])
     return int.from_bytes(network[1:3])
 

@@ -192,6 +192,14 @@ def test_two_phones_show_the_longest_and_the_shortest(desk: Desk) -> None:
     assert "Bo &lt;b&gt;" in second
 
 
+def test_the_way_out_that_the_counter_counts_stands_in_the_preview(desk: Desk) -> None:
+    """The counter would tell of characters that nobody sees."""
+    _phones(desk, "Anna")
+    desk.post(SAVED_BY_ITSELF, text="Out: {{ unsubscribe_url }}")
+    shown = desk.browser.get(f"/mailings/{desk.draft}/preview?variant=1").text
+    assert re.search(r"Out: https?://\S+/u/\S{20,}", shown)
+
+
 def test_names_of_customers_are_for_who_may_see_them(desk: Desk, signed_in: SignIn) -> None:
     _phones(desk, "Bo", "Maximiliana-Wilhelmina")
     desk.post(SAVED_BY_ITSELF, text="{{ client.properties.first_name }}")

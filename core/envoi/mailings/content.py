@@ -26,6 +26,8 @@ from envoi.mailings.service import variants_of
 from envoi.mailings.variants import Content, content_at, get_variant, validate_content
 from envoi.plugins import Plugins, fence
 from envoi.tenants.service import tenant_settings
+from envoi.tracking.tokens import TokenKind
+from envoi.tracking.urls import MessageUrls, example_urls
 from envoi.types import AddressKind, Envelope
 
 CHECKED_WITH = Envelope(message_domain="envoi.test", return_path_domain="envoi.test")
@@ -137,8 +139,8 @@ def preview(
 ) -> str:
     """Render a variant's step for one customer, by the code that sends; links are not tracked.
 
-    What is not filled in yet is left out. Without `contacts` the customer's address and number
-    are hidden. Pictures of the library are shown from `links_url`.
+    What is not filled in yet is left out; the way out leads nowhere. Without `contacts` the
+    customer's address and number are hidden. Pictures of the library are shown from `links_url`.
 
     Raises:
         EnvoiError: The content cannot be rendered; the message says why and where.
@@ -148,8 +150,20 @@ def preview(
     variables: Mapping[str, Any] = {}
     if customer_id is not None:
         variables = sample_variables(session, plugins, mailing, customer_id, contacts=contacts)
+    channel = channel_at(mailing, step)
+    short = plugins.channels[channel].short_links
+    urls = example_urls(links_url, mailing.tenant_id, customer_id or 0, short=short)
     library = Library(session, mailing.tenant_id, links_url)
-    return rendered(plugins, channel_at(mailing, step), final, library, variables)
+    return rendered(plugins, channel, final, library, {**addresses(urls), **variables})
+
+
+def addresses(urls: MessageUrls) -> Mapping[str, Any]:
+    """The addresses that a content may show, by the names of their variables."""
+    return {
+        "unsubscribe_url": urls.of(TokenKind.UNSUBSCRIBE),
+        "preferences_url": urls.of(TokenKind.PREFERENCES),
+        "view_url": urls.of(TokenKind.VIEW),
+    }
 
 
 def sample_variables(

@@ -30,8 +30,7 @@ from envoi.errors import ValidationFailedError
 from envoi.library.files import Library
 from envoi.mailings.audience import audience_request
 from envoi.mailings.cascade import channels_of, following
-from envoi.mailings.content import CHECKED_WITH, final_content
-from envoi.mailings.lengths import addresses
+from envoi.mailings.content import CHECKED_WITH, addresses, final_content
 from envoi.mailings.models import Mailing
 from envoi.mailings.service import variants_of
 from envoi.mailings.variants import validate_content

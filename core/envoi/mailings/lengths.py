@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,12 +12,11 @@ from envoi.delivery.prices import channel_prices
 from envoi.delivery.recipients import PeopleQuery, Person, Wanted
 from envoi.errors import EnvoiError
 from envoi.mailings.cascade import channel_at
-from envoi.mailings.content import final_content, preview_customers
+from envoi.mailings.content import addresses, final_content, preview_customers
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.variants import validate_content
 from envoi.plugins import Plugins, fence
-from envoi.tracking.tokens import TokenKind
-from envoi.tracking.urls import MessageUrls, example_urls
+from envoi.tracking.urls import example_urls
 from envoi.types import Length
 
 SAMPLE = 50
@@ -93,15 +90,6 @@ def lengths_of(
         customers=len(found),
         priced=bool(prices),
     )
-
-
-def addresses(urls: MessageUrls) -> Mapping[str, Any]:
-    """The addresses that a content may show, by the names of their variables."""
-    return {
-        "unsubscribe_url": urls.of(TokenKind.UNSUBSCRIBE),
-        "preferences_url": urls.of(TokenKind.PREFERENCES),
-        "view_url": urls.of(TokenKind.VIEW),
-    }
 
 
 def _size(reading: Reading) -> tuple[int, int, int]:

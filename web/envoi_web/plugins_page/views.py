@@ -47,7 +47,7 @@ def index() -> Response:
     return page(
         "plugins_page/list.html",
         kinds=kinds,
-        brings=lambda provides: ", ".join(dict.fromkeys(map(_words, provides))),
+        brings=lambda provides: " · ".join(dict.fromkeys(map(_words, provides))),
         went_wrong=went_wrong,
         crumbs=[(_("Settings"), ""), (_("Plugins"), "")],
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import select
 
+from envoi import hookimpl
 from envoi.customers.devices import devices_of, register
 from envoi.db import Database, table
 from envoi.delivery.circuit import BackOff
@@ -24,13 +27,19 @@ from envoi.installation import Installation
 from envoi.mailings.copies import send_test
 from envoi.mailings.service import create_draft
 from envoi.mailings.variants import save_content
-from envoi.plugins import Plugins
+from envoi.plugins import Plugins, load_plugins
+from envoi.types import Outgoing, ProviderSpec
 from envoi_simulators.azure import AzureService
 from envoi_simulators.http2 import Reply
 from envoi_simulators.push_services import PushServices, apns_error, fcm_error
 from factories.customers import customer_ids, make_customers
 from factories.delivery import a_run, an_installation
 from factories.push import apns_values, azure_values, fcm_values
+
+
+class NoSettings(BaseModel):
+    """An account that needs nothing."""
+
 
 CONTENT = {
     "title": "News",
@@ -208,6 +217,60 @@ def test_a_service_that_fails_holds_up_nobody_else(desk: Desk, trouble: Reply) -
     }
     assert desk.taken() == {("apns", "b1"), ("apns", "c1")}
     assert [desk.living(place) for place in range(3)] == [{"a1"}, {"b1", "b2"}, {"c1"}]
+
+
+@dataclass
+class Nonsense:
+    """A push service's provider that breaks its contract, where it is told to."""
+
+    at: str
+
+    @hookimpl
+    def register_providers(self) -> Iterable[ProviderSpec]:
+        """Bring the provider."""
+        yield ProviderSpec(
+            name="nonsense",
+            label="Nonsense",
+            channel="push",
+            settings=NoSettings,
+            factory=lambda _: self,
+            service="hms",
+        )
+
+    def connect(self) -> Any:
+        if self.at == "connect":
+            raise ZeroDivisionError
+        return self
+
+    def send(self, message: Outgoing) -> Any:
+        return "fine"
+
+    def close(self) -> None:
+        pass
+
+    def test(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("at", "known"), [("connect", SubmissionState.REFUSED), ("send", SubmissionState.UNCONFIRMED)]
+)
+def test_nonsense_of_one_service_names_its_plugin_and_loses_nothing_of_others(
+    installation: Installation,
+    tenant_id: int,
+    services: PushServices,
+    at: str,
+    known: SubmissionState,
+) -> None:
+    plugins = load_plugins([("nonsense", Nonsense(at))])
+    desk = Desk(replace(installation, plugins=plugins), tenant_id, services)
+    desk.gateway("fcm", is_default=True)
+    desk.gateway_with("nonsense", {}, is_default=False)
+    good, bad = desk.device(0, "fcm", "a1"), desk.device(1, "hms", "b1")
+    run = desk.send()
+    assert desk.states(run)[0] == MessageState.ACCEPTED
+    assert desk.submissions(run) == {(good, SubmissionState.ACCEPTED): 1, (bad, known): 1}
+    assert run.pause_reason.startswith("Plugin nonsense: provider nonsense failed")
 
 
 def test_without_a_gateway_of_its_service_a_device_gets_nothing(desk: Desk) -> None:

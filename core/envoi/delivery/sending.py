@@ -31,6 +31,7 @@ from envoi.delivery.recorder import Slot
 from envoi.delivery.routes import Route, choose_route
 from envoi.delivery.runs import pause_run, settle
 from envoi.delivery.sender import SenderEndedError, SenderSession
+from envoi.delivery.services import ServicesConnection
 from envoi.delivery.shares import Shares
 from envoi.delivery.sheet import Ready, Sheet
 from envoi.delivery.streaks import RefusingEverythingError, Streaks, is_of_gateway
@@ -336,6 +337,8 @@ class Engine:
         self._sizes.note(plan.gateway, len(batch), seconds)
         hit(Place.AFTER_250)
         self._take_in(plan, batch, [whole(result) for result in results], slot, sheet)
+        if isinstance(connection, ServicesConnection) and connection.fault is not None:
+            raise connection.fault
 
     def _take_in(
         self,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from envoi.delivery.circuit import BACK_OFF, BackOff
 from envoi.delivery.gateways import get_gateway, open_gateway
 from envoi.delivery.routes import Route
 from envoi.delivery.submissions import whole
-from envoi.errors import ProviderError
+from envoi.errors import EnvoiError, ProviderError
 from envoi.plugins import Plugins, fence
 from envoi.settings import Settings
 from envoi.types import (
@@ -47,7 +48,7 @@ class Account:
     """
 
     provider: Provider
-    fenced: Callable[[Callable[[], Connection]], Connection]
+    fenced: Callable[[Callable[[], Any]], Any]
     back_off: BackOff = BACK_OFF
     _failures: int = 0
     _until: float = 0.0
@@ -58,7 +59,8 @@ class Account:
         """Open a connection; while the account rests, raise what it failed with."""
         if self._trouble is not None and monotonic() < self._until:
             raise self._trouble
-        return self.fenced(self.provider.connect)
+        connection: Connection = self.fenced(self.provider.connect)
+        return connection
 
     def failed(self, error: ProviderError) -> None:
         """Let it rest, longer each time, or as long as the service asks for."""
@@ -95,7 +97,7 @@ class Services(Provider):
 
     def connect(self) -> Connection:
         """Return a connection that opens those to the services when they are needed."""
-        return _ServicesConnection(self._accounts)
+        return ServicesConnection(self._accounts)
 
     def test(self) -> str:
         """Try every account and return their words, a line each."""
@@ -112,7 +114,7 @@ class _HandOver:
     message: Outgoing
 
 
-class _ServicesConnection:
+class ServicesConnection:
     """Takes messages apart into hand-overs and puts what became of them together."""
 
     batch_size = MESSAGES_AT_ONCE
@@ -120,6 +122,8 @@ class _ServicesConnection:
     def __init__(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
         self._open: dict[str, Connection] = {}
+        self.fault: EnvoiError | None = None
+        """The plugin of a service that broke its contract; what others answered still counts."""
 
     def send(self, message: Outgoing) -> SendResult:
         """Hand one message over to all of its devices."""
@@ -135,7 +139,9 @@ class _ServicesConnection:
         by_service = self._by_service(messages)
         answered = {s: self._hand_over(s, each) for s, each in by_service.items()}
         _, trouble = answered.get(next(iter(self._accounts)), ([], None))
-        if trouble is not None and not any(results for results, _ in answered.values()):
+        if isinstance(trouble, ProviderError) and not any(
+            results for results, _ in answered.values()
+        ):
             raise trouble
         for service, (results, trouble) in answered.items():
             hand_overs = by_service[service]
@@ -162,18 +168,25 @@ class _ServicesConnection:
 
     def _hand_over(
         self, service: str, hand_overs: Sequence[_HandOver]
-    ) -> tuple[list[SendResult], ProviderError | None]:
+    ) -> tuple[list[SendResult], EnvoiError | None]:
         """Return the answers, and what failed where there are fewer than hand-overs."""
         account = self._accounts.get(service)
         if account is None:
             return [_unserved(each.device) for each in hand_overs], None
         answers: list[SendResult] = []
+        leaving = 0
         try:
             with self._connected(service, account) as connection:
-                for batch in _batches(connection, [each.message for each in hand_overs]):
-                    answers += sent(connection, batch)
+                batches = _batches(connection, [each.message for each in hand_overs])
+                for batch in account.fenced(lambda: list(batches)):
+                    leaving = len(batch)
+                    answers += account.fenced(partial(sent, connection, batch))
+                    leaving = 0
         except ProviderError as error:
             return answers, error
+        except EnvoiError as error:
+            self.fault = error
+            return answers + [_nobody_knows(error)] * leaving, error
         return answers, None
 
     @contextmanager
@@ -183,8 +196,9 @@ class _ServicesConnection:
             connection = self._open.get(service) or account.connect()
             self._open[service] = connection
             yield connection
-        except ProviderError as error:
-            account.failed(error)
+        except EnvoiError as error:
+            if isinstance(error, ProviderError):
+                account.failed(error)
             log.warning("push_service_failed", service=service, error=str(error))
             if (broken := self._open.pop(service, None)) is not None:
                 broken.close()
@@ -216,9 +230,14 @@ def _together(submissions: Sequence[Submission]) -> SendResult:
     return whole(SendResult(status=submissions[0].status, submissions=tuple(submissions)))
 
 
-def _not_now(service: str, error: ProviderError) -> SendResult:
+def _not_now(service: str, error: EnvoiError) -> SendResult:
     """The answer for a device whose service takes nothing at the moment; it has not left."""
-    return SendResult(status=SendStatus.REFUSED_NOW, raw=f"{service}: {error.raw or error}")
+    said = (error.raw if isinstance(error, ProviderError) else "") or error
+    return SendResult(status=SendStatus.REFUSED_NOW, raw=f"{service}: {said}")
+
+
+def _nobody_knows(error: EnvoiError) -> SendResult:
+    return SendResult(status=SendStatus.UNKNOWN, raw=str(error))
 
 
 def _unserved(device: Device) -> SendResult:

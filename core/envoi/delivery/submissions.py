@@ -8,7 +8,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Integer, SmallInteger, Text, delete, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Text,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -24,6 +35,8 @@ if TYPE_CHECKING:
     from envoi.delivery.outcomes import Outcome
 
 LONGEST_ID = 255
+MOST_FORGOTTEN = 10_000
+"""So many rows are deleted in one transaction."""
 
 _STATES = {
     SendStatus.ACCEPTED: SubmissionState.ACCEPTED,
@@ -168,9 +181,15 @@ def forget_old(database: Database) -> int:
 
 def _forget_old(database: Database, tenant_id: int) -> int:
     gone = 0
-    with database.tenant_session(tenant_id) as session:
-        for kept in (table(Row), table(HandedOver)):
-            long_ago = kept.c.at < func.now() - timedelta(days=SUBMISSION_DAYS)
-            old = delete(kept).where(kept.c.tenant_id == tenant_id, long_ago)
-            gone += session.connection().execute(old).rowcount
+    for kept in (table(Row), table(HandedOver)):
+        place: ColumnElement[str] = literal_column("ctid")
+        long_ago = kept.c.at < func.now() - timedelta(days=SUBMISSION_DAYS)
+        old = select(place).select_from(kept).where(kept.c.tenant_id == tenant_id, long_ago)
+        places = func.array(old.limit(MOST_FORGOTTEN).scalar_subquery())
+        page = delete(kept).where(place == func.any(places))
+        deleted = MOST_FORGOTTEN
+        while deleted == MOST_FORGOTTEN:
+            with database.tenant_session(tenant_id) as session:
+                deleted = session.connection().execute(page).rowcount
+            gone += deleted
     return gone

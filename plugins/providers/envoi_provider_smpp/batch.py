@@ -174,11 +174,11 @@ class Batch:
 
 def _result(parts: list[Submission]) -> SendResult:
     """What became of a message; of several parts the core judges what they come to."""
-    first = parts[0]
+    first, *others = parts
+    if others:
+        return SendResult(
+            status=first.status, provider_id=first.provider_id, submissions=tuple(parts)
+        )
     return SendResult(
-        status=first.status,
-        code=first.code,
-        provider_id=first.provider_id,
-        raw=first.raw,
-        submissions=tuple(parts) if len(parts) > 1 else (),
+        status=first.status, code=first.code, provider_id=first.provider_id, raw=first.raw
     )

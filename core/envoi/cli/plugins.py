@@ -71,7 +71,7 @@ def new(name: str, kind: str, directory: Path) -> None:
     """Write a working plugin with its tests; NAME is such as acme-sms."""
     for path in write_plugin(name, kind, directory):
         click.echo(f"  {path}")
-    click.echo(f"Next: cd {directory} && pip install . && pytest")
+    click.echo(f"Next: cd {directory} && pip install . pytest && pytest")
 
 
 @plugin.command("enable")

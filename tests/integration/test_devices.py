@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from envoi.customers.devices import DeviceQuery, devices_of, drop, register, sign_off
+from envoi.customers.devices import (
+    MOST_DEVICES,
+    DeviceQuery,
+    devices_of,
+    drop,
+    register,
+    sign_off,
+)
 from envoi.db import Database
 from envoi.tenants.service import create_tenant
 from envoi.types import SendStatus, Submission
@@ -39,6 +46,16 @@ def test_a_customer_has_several_devices(
         register(session, tenant_id, people[0], service="apns", token="b")
         register(session, tenant_id, people[1], service="fcm", token="c")
     assert tokens(database, tenant_id, people) == {people[0]: ["a", "b"], people[1]: ["c"]}
+
+
+def test_a_customer_keeps_the_newest_devices(
+    database: Database, tenant_id: int, people: list[int]
+) -> None:
+    for number in range(MOST_DEVICES + 2):
+        with database.tenant_session(tenant_id) as session:
+            register(session, tenant_id, people[0], service="fcm", token=f"t{number}")
+    newest = [f"t{number}" for number in range(2, MOST_DEVICES + 2)]
+    assert tokens(database, tenant_id, people) == {people[0]: newest}
 
 
 def test_a_token_moves_with_whoever_logs_in(

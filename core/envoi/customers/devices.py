@@ -28,6 +28,8 @@ from envoi.db import table
 from envoi.types import Device, Submission
 
 LONGEST_TOKEN = 4_096
+MOST_DEVICES = 50
+"""A customer has so many devices; of more, those go that were named longest ago."""
 _MOMENT = DateTime(timezone=True)
 
 
@@ -53,7 +55,19 @@ def register(
         index_elements=["tenant_id", "service", "token"],
         set_={**values, "seen_at": func.now(), "gone_at": None},
     )
-    return int(session.scalars(known.returning(table(CustomerDevice).c.id)).one())
+    number = int(session.scalars(known.returning(table(CustomerDevice).c.id)).one())
+    _drop_surplus(session, tenant_id, customer_id)
+    return number
+
+
+def _drop_surplus(session: Session, tenant_id: int, customer_id: int) -> None:
+    """Every device is a message of its own, so that one customer cannot have any number."""
+    device = table(CustomerDevice)
+    c = device.c
+    theirs = (living(tenant_id), c.customer_id == customer_id)
+    surplus = select(c.id).where(*theirs).order_by(c.seen_at.desc(), c.id.desc())
+    old = c.id.in_(surplus.offset(MOST_DEVICES))
+    session.execute(device.update().where(*theirs, old).values(gone_at=func.now()))
 
 
 def sign_off(

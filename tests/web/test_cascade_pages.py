@@ -266,6 +266,15 @@ def test_the_review_asks_for_every_step(desk: Desk) -> None:
     assert f"/mailings/{desk.draft}/what?variant=1&amp;step=2" in shown
 
 
+def test_the_review_says_every_step(desk: Desk) -> None:
+    desk.post(do="step-before:viber", text="By SMS, later")
+    desk.post(SAVED_BY_ITSELF, 2, **{"step.wait_minutes": "30", "step.success": "read"})
+    shown = desk.browser.get(f"/mailings/{desk.draft}/when").text
+    [row] = re.findall(r">Step 2, SMS</th>(.*?)</tr>", shown)
+    assert "By SMS, later" in row
+    assert "not read in 30 minutes" in row
+
+
 def test_advice_is_on_every_step(desk: Desk) -> None:
     desk.post(do="step-before:viber", text="a" * 161)
     desk.post(SAVED_BY_ITSELF, text="By Viber", sender_name="SHOP")

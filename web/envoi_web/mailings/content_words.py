@@ -20,7 +20,7 @@ from envoi.mailings.variants import content_at, find_block
 from envoi.webkit import current
 from envoi.webkit.formats import translated
 from envoi_web.mailings.block_words import label_of, type_of
-from envoi_web.mailings.context import channel_label
+from envoi_web.mailings.context import step_words
 from envoi_web.mailings.editor import position_of
 from envoi_web.mailings.editor_context import LETTERS, block_of
 
@@ -53,7 +53,7 @@ def content_faults(session: Session, mailing: Mailing) -> Iterator[Fault]:
     found = service.variants_of(session, mailing)
     channels = list(enumerate(channels_of(mailing), start=1))
     for variant, (step, channel) in product(found, channels):
-        places = [_step_words(step, channel)] if mailing.cascade else []
+        places = [step_words(step, channel)] if mailing.cascade else []
         if len(found) > 1:
             places.append(str(_("Variant %(letter)s", letter=LETTERS[variant.number - 1])))
         content = content_at(variant, step)
@@ -70,10 +70,6 @@ def content_faults(session: Session, mailing: Mailing) -> Iterator[Fault]:
             )
             words = ", ".join(filter(None, [*places, place]))
             yield Fault(words, translated(problem.message), url)
-
-
-def _step_words(step: int, channel: str) -> str:
-    return str(_("Step %(number)s, %(channel)s", number=step, channel=channel_label(channel)))
 
 
 def _label(channel: str, name: str) -> str:

@@ -178,6 +178,11 @@ def channel_label(channel: str) -> str:
     return translated(spec.label) if spec else channel
 
 
+def step_words(step: int, channel: str) -> str:
+    """Name a step of a cascade."""
+    return str(_("Step %(number)s, %(channel)s", number=step, channel=channel_label(channel)))
+
+
 mailings.add_app_template_filter(channels_of)
 
 

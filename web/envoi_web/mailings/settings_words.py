@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from zoneinfo import ZoneInfo, available_timezones
 
 from flask_babel import gettext as _
@@ -13,15 +15,19 @@ from sqlalchemy.orm import Session
 from envoi.audience.volume import Volume
 from envoi.audience.window import CUSTOMER, SendingWindow
 from envoi.delivery.pace import pace_of
+from envoi.delivery.steps import Success
 from envoi.mailings import service
+from envoi.mailings.cascade import Following, following
 from envoi.mailings.copies import addresses_of
 from envoi.mailings.headline import headline
 from envoi.mailings.models import Mailing
+from envoi.mailings.variants import content_at
 from envoi.receipts.attribution import OPENED
 from envoi.tenants.models import WatcherGroup
 from envoi.webkit import current
 from envoi.webkit.formats import clock, day, moment, money, number
 from envoi_web.clocks import clock_of
+from envoi_web.mailings.context import step_words
 from envoi_web.mailings.when_form import UNITS
 
 
@@ -75,7 +81,7 @@ def field_labels() -> dict[str, str]:
 def review_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
     """Return the review's lines below Who: sender, every variant, every setting."""
     group = session.get(WatcherGroup, (mailing.tenant_id, mailing.watcher_group_id or 0))
-    rows = _content_rows(session, mailing)
+    rows = [*_content_rows(session, mailing), *_later_rows(session, mailing)]
     rows.append(ReviewRow(_("Start"), _start(mailing), _sending_words(mailing), "when"))
     rows.append(ReviewRow(_("Lifetime"), lifetime_words(mailing.lifetime_minutes), "", "when"))
     rows.append(ReviewRow(_("Attribution"), *_attribution_words(mailing), "when"))
@@ -140,6 +146,25 @@ def _content_rows(session: Session, mailing: Mailing) -> list[ReviewRow]:
         name = label if several else _("Subject") if "subject" in schema else _("Message")
         rows.append(ReviewRow(name, subject or _("not yet"), said, "what", template=True))
     return rows
+
+
+def _later_rows(session: Session, mailing: Mailing) -> Iterator[ReviewRow]:
+    """Say what each further step of a cascade says, and when it is taken."""
+    variants = service.variants_of(session, mailing)
+    for (step, later), variant in product(enumerate(following(mailing), start=2), variants):
+        label = step_words(step, later.channel)
+        if len(variants) > 1:
+            label += ", " + str(_("Variant %(letter)s", letter="ABCDE"[variant.number - 1]))
+        written = headline(content_at(variant, step)) or _("not yet")
+        yield ReviewRow(label, written, _course_words(later), "what", template=True)
+
+
+def _course_words(step: Following) -> str:
+    count = step.wait_minutes
+    if step.success is Success.READ:
+        return str(ngettext("not read in %(num)s minute", "not read in %(num)s minutes", count))
+    words = ngettext("not delivered in %(num)s minute", "not delivered in %(num)s minutes", count)
+    return str(words)
 
 
 def _start(mailing: Mailing) -> str:

@@ -120,11 +120,18 @@ def test_a_gateway_is_set_up_and_changed(
 def test_prices_are_kept_the_longest_beginning_first(
     browser: FlaskClient, database: Database, tenant_id: int
 ) -> None:
-    form = typed(prices="* 0.05\n+49 0.075\n+4915 0.0712")
+    form = typed(prices="* 0.05\n+49 0,075\n+4915 0.0712")
     assert post(browser, NEW, form)[0] == 303
     [made] = gateways(database, tenant_id)
     assert [each.prefix for each in prices_of(made).prices] == ["+4915", "+49", ""]
     assert "+4915 0.0712\n+49 0.075\n* 0.05<" in shown(browser, f"{LIST}/{made.id}")
+
+
+def test_a_price_that_is_none_is_named_by_its_place_and_told_once(browser: FlaskClient) -> None:
+    _status, refused = post(browser, NEW, typed(prices="+49 0.075\nabc"))
+    # Above the form, and at the field.
+    assert refused.count("Price 2 is not written as it should be.") == 2
+    assert "Price 1 is not" not in refused
 
 
 @pytest.mark.parametrize("prices", ["+49", "Germany 0.07", "+49 -1", "+49 0.07\n+49 0.08"])

@@ -194,7 +194,10 @@ def _typed(plugins: Plugins, spec: ProviderSpec) -> Typed:
 def _read_prices(typed: str) -> list[dict[str, str]]:
     """Read a line for each beginning of addresses and its price; the table checks them."""
     pairs = [pair for line in typed.splitlines() for pair in read_pairs(line).items()]
-    return [{"prefix": "" if name == OTHERS else name, "price": price} for name, price in pairs]
+    return [
+        {"prefix": "" if name == OTHERS else name, "price": price.replace(",", ".")}
+        for name, price in pairs
+    ]
 
 
 def _shown_prices(gateway: Gateway) -> str:
@@ -214,15 +217,25 @@ def _problems(error: ValidationFailedError | ConflictError) -> Sequence[Problem]
     """Put the provider's own problems at the fields of its part of the form."""
     if isinstance(error, ConflictError):
         return [Problem("", str(error))]
-    return [_placed(problem) for problem in error.problems]
+    return list(dict.fromkeys(map(_placed, error.problems)))
 
 
 def _placed(problem: Problem) -> Problem:
     """Put a problem at the field of the form that it is about."""
-    part = problem.field.split(".")[0]
+    part, _dot, within = problem.field.partition(".")
     if part == "prices":
-        return Problem(part, problem.message)
+        return Problem(part, _of_price(int(within.split(".")[0])) if within else problem.message)
     return problem if part in _OWN else Problem(f"settings.{problem.field}", problem.message)
+
+
+def _of_price(place: int) -> str:
+    """Say how the price at a place of the list is written; a line may have several faults."""
+    words = _(
+        "Price %(number)d is not written as it should be. Write the beginning of the numbers with"
+        " +, or *, and what a part costs, with at most four decimals: +49 0.075.",
+        number=place + 1,
+    )
+    return str(words)
 
 
 def _by_channel(plugins: Plugins) -> dict[str, list[ProviderSpec]]:

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from envoi.customers.contacts import masked
 from envoi.delivery.gateway_list import (
+    Health,
     ListedGateway,
     delete_gateway,
     list_gateways,
@@ -144,7 +145,7 @@ def _card(
         "gateway": gateway,
         "provider": translated(spec.label) if spec else gateway.provider,
         "place": str(gateway.settings.get("host", "")),
-        "health": listed.health.value,
+        "health": (listed.health if spec else Health.OFF).value,
         "facts": [*_facts(listed), *(_reports(sign) if receives else ())],
         "error": error or (sign.trouble if receives and sign else "") if spec else _plugin_off(),
         "answer": circuit.answer if circuit and circuit.failures else "",

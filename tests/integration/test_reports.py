@@ -18,7 +18,7 @@ from envoi.delivery.submissions import LONGEST_ID
 from envoi.feedback import ledger
 from envoi.feedback.models import Bounce, InboundState, WaitingReport
 from envoi.feedback.reporting import reporter
-from envoi.feedback.reports import match_waiting
+from envoi.feedback.reports import FIRST_LOOK, match_waiting
 from envoi.installation import Installation
 from envoi.jobs import Work, is_announced, withdraw
 from envoi.plugins import load_plugins
@@ -99,6 +99,8 @@ def test_an_early_report_waits_for_the_number(handed: Handed, signer: TokenSigne
         assert is_announced(session, tenant_id, Work.MATCH, handed.gateway_id)
     assert match_waiting(handed.database, tenant_id, handed.gateway_id) == 0
     handed.submitted("77")
+    assert match_waiting(handed.database, tenant_id, handed.gateway_id) == 0, "it is not due"
+    _made_older(handed, FIRST_LOOK)
     assert match_waiting(handed.database, tenant_id, handed.gateway_id) == 1
     assert handed.row().delivered_at is not None
     assert [one.state for one in handed.kept()] == [InboundState.APPLIED]
@@ -137,7 +139,7 @@ def _made_older(handed: Handed, by: timedelta) -> None:
     w = table(WaitingReport).c
     with handed.database.tenant_session(handed.run.tenant_id) as session:
         mine = update(table(WaitingReport)).where(w.tenant_id == handed.run.tenant_id)
-        session.execute(mine.values(received_at=w.received_at - by))
+        session.execute(mine.values(received_at=w.received_at - by, due_at=w.due_at - by))
 
 
 def test_two_accounts_may_count_their_messages_alike(

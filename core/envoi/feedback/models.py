@@ -136,11 +136,14 @@ def _is_fresh(at: datetime | None, seconds: float) -> bool:
 class WaitingReport(SQLModel, table=True):
     """A report whose message is not known yet: it may come before the answer to the hand-over.
 
-    `event` is a `DeliveryEvent`; `inbound_id` is what came in, raw.
+    `event` is a `DeliveryEvent`; `inbound_id` is what came in, raw; `due_at` is the next look.
     """
 
     __tablename__ = "waiting_report"
-    __table_args__ = (Index(None, "tenant_id", "gateway_id", "received_at"),)
+    __table_args__ = (
+        Index(None, "tenant_id", "gateway_id", "received_at"),
+        Index(None, "tenant_id", "gateway_id", "due_at"),
+    )
     tenant_id: int = tenant_key()
     id: int = identity_key()
     gateway_id: int = big()
@@ -148,6 +151,7 @@ class WaitingReport(SQLModel, table=True):
     door: int = small(None)
     event: dict[str, Any] = document()
     received_at: datetime = moment(nullable=False, now=True)
+    due_at: datetime = moment(nullable=False, now=True)
 
 
 class ReceiverSign(SQLModel, table=True):

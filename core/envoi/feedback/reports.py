@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ARRAY, BigInteger, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -97,7 +97,7 @@ def take_in(session: Session, signer: TokenSigner, came: Came, event: DeliveryEv
 
 
 def match_waiting(database: Database, tenant_id: int, gateway_id: int) -> int:
-    """Do the due work of `Work.MATCH`: apply the reports that can be; return how many.
+    """Do the due work of `Work.MATCH`: apply the due reports that can be; return how many.
 
     All are looked up together and applied each alone, as when they come: counters and messages
     are locked in one order only within a report.
@@ -106,13 +106,12 @@ def match_waiting(database: Database, tenant_id: int, gateway_id: int) -> int:
     with database.tenant_session(tenant_id) as session:
         withdraw(session, tenant_id, Work.MATCH, gateway_id)
         _give_up(session, tenant_id, gateway_id, now)
-        waiting = _waiting(session, tenant_id, gateway_id)
+        waiting = _due(session, tenant_id, gateway_id, now)
         named = by_reference(session, tenant_id, gateway_id, [event for _, event in waiting])
         late = [e for row, e in waiting if e.recipient and now - row.received_at > RECORDED]
         doubtful = doubtful_phones(session, tenant_id, gateway_id, late)
-        if waiting:
-            age = now - max(row.received_at for row, _ in waiting)
-            due_at = now + min(max(age, FIRST_LOOK), LAST_LOOK)
+        _put_off(session, tenant_id, [row.id for row, _ in waiting], now)
+        if (due_at := _next_look(session, tenant_id, gateway_id)) is not None:
             announce(session, tenant_id, Work.MATCH, gateway_id, due_at)
     applied = 0
     for place, (row, event) in enumerate(waiting):
@@ -175,15 +174,33 @@ def _wait(session: Session, came: Came, event: DeliveryEvent, inbound_id: int) -
     return Fate(tenant_id=came.tenant_id, state=InboundState.WAITING)
 
 
-def _waiting(session: Session, tenant_id: int, gateway_id: int) -> list[tuple[Any, DeliveryEvent]]:
-    """What waits, the youngest first: who has waited long may well wait for ever."""
+def _due(
+    session: Session, tenant_id: int, gateway_id: int, now: datetime
+) -> list[tuple[Any, DeliveryEvent]]:
+    """What is to be looked up now, the youngest first: who has waited long may wait for ever."""
     w = table(WaitingReport).c
     query = (
         select(w.id, w.inbound_id, w.door, w.event, w.received_at)
-        .where(w.tenant_id == tenant_id, w.gateway_id == gateway_id)
-        .order_by(w.received_at.desc())
+        .where(w.tenant_id == tenant_id, w.gateway_id == gateway_id, w.due_at <= now)
+        .order_by(w.due_at.desc())
     )
     return [(row, _event(row.event)) for row in session.execute(query.limit(MOST_AT_ONCE))]
+
+
+def _put_off(session: Session, tenant_id: int, ids: list[int], now: datetime) -> None:
+    """Let each wait for its next look as long as it has waited so far, within limits."""
+    waiting = table(WaitingReport)
+    w = waiting.c
+    waited = func.greatest(FIRST_LOOK, func.least(LAST_LOOK, now - w.received_at))
+    mine = (w.tenant_id == tenant_id, w.id == func.any(literal(ids, ARRAY(BigInteger))))
+    session.execute(waiting.update().where(*mine).values(due_at=now + waited))
+
+
+def _next_look(session: Session, tenant_id: int, gateway_id: int) -> datetime | None:
+    w = table(WaitingReport).c
+    mine = (w.tenant_id == tenant_id, w.gateway_id == gateway_id)
+    found: datetime | None = session.scalar(select(func.min(w.due_at)).where(*mine))
+    return found
 
 
 def _event(stored: dict[str, Any]) -> DeliveryEvent:

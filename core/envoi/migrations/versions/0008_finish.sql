@@ -60,3 +60,8 @@ CREATE TABLE reply (
 );
 CREATE INDEX ix_reply_tenant_id_address_at ON reply (tenant_id, address, at);
 CREATE INDEX ix_reply_tenant_id_gateway_id_at ON reply (tenant_id, gateway_id, at);
+
+-- Reports that wait are each looked up again at a moment of their own.
+ALTER TABLE waiting_report ADD COLUMN due_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL;
+CREATE INDEX ix_waiting_report_tenant_id_gateway_id_due_at
+    ON waiting_report (tenant_id, gateway_id, due_at);

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,24 @@ def test_a_forged_webhook_writes_nothing(handed: Handed, client: Client, path: s
     assert post(client, path, event("delivered", "a"), token="guessed") == 401
     assert post(client, PATH + "unknown", event("delivered", "a")) == 401
     assert (handed.kept(), handed.row().delivered_at) == ([], None)
+
+
+@pytest.mark.parametrize("key", ["%00", "%FF", "..%2F", "x" * 5_000, "", "\u2019"])
+def test_an_address_that_nobody_has_is_refused(client: Client, key: str) -> None:
+    assert client.post(PATH + key, data=b"{}").status_code == 401
+    assert client.get(PATH + key).status_code == 401
+
+
+class Endless(BytesIO):
+    """A body that never comes."""
+
+    def readinto(self, room: Any, /) -> int:
+        raise AssertionError(f"{len(room)} bytes of a stranger's body are waited for")
+
+
+def test_a_strangers_body_is_not_waited_for(client: Client) -> None:
+    answer = client.post(PATH + "x" * 32, input_stream=Endless(b"x" * 1_000))
+    assert answer.status_code == 401
 
 
 def test_a_replayed_webhook_changes_nothing(handed: Handed, client: Client, path: str) -> None:

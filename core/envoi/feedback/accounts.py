@@ -64,7 +64,8 @@ class Accounts:
         seen_at, seen = self._seen.get(key, (0.0, None))
         if seen is not None and self._clock() - seen_at < SEEN_SECONDS:
             return seen
-        found = self._look(key, seen)
+        # No address holds NUL, and no database can be asked for it.
+        found = None if "\0" in key else self._look(key, seen)
         if found is None:
             self._seen.pop(key, None)
         else:

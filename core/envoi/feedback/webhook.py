@@ -130,6 +130,10 @@ class Webhooks:
         self._patience = Patience(ANSWER_SECONDS, MOST_THREADS, "webhook")
         self._clock = clock
 
+    def is_known(self, key: str) -> bool:
+        """Whether a gateway has this address."""
+        return self._accounts.of(key) is not None
+
     def __call__(self, key: str, request: WebhookRequest) -> int:
         """Take a request in: 200 when it is written, 401 when it is not genuine."""
         account = self._accounts.of(key)

@@ -131,10 +131,13 @@ class TrackingApp:
         return self._style if path == "/page.css" else NOTHING_HERE
 
     def _report(self, environ: Environ, key: str) -> Answer:
-        body = body_of(environ, WEBHOOK_BYTES)
-        if body is None:
-            return TOO_LARGE
-        status = self._webhooks(key, request_of(environ, body))
+        status = 401
+        # The body of a stranger is not waited for: it might never end.
+        if self._webhooks.is_known(key):
+            body = body_of(environ, WEBHOOK_BYTES)
+            if body is None:
+                return TOO_LARGE
+            status = self._webhooks(key, request_of(environ, body))
         WEBHOOKS.add(1, status)
         return REPORTED[status]
 

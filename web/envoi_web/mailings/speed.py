@@ -11,6 +11,7 @@ from envoi.delivery.models import Run
 from envoi.delivery.routes import GatewayInUse
 from envoi.mailings.live import LiveFigures
 from envoi.mailings.status import FINISHED, Status
+from envoi.receipts.attribution import OPENED
 from envoi.webkit import current
 from envoi.webkit.formats import NO_VALUE, clock, day, number, percent
 from envoi_web.charts import ticks
@@ -55,24 +56,22 @@ def speed_chart(run: Run, live: LiveFigures, now: datetime) -> dict[str, Any] | 
 def figures(
     run: Run, live: LiveFigures, status: Status, gateway: GatewayInUse, now: datetime
 ) -> list[dict[str, str]]:
-    """Speed, delivered, opened, gateway."""
+    """Speed, delivered, opened where the channel tells it, gateway."""
     sent = live.progress.accepted
     working, tone = _gateway_state(run, live, status, now)
     note = f"{gateway.name}, {stands_in(gateway)}" if gateway.instead_of else gateway.name
-    return [
+    found = [
         _speed(run, live, status),
         {
             "label": _("Delivered so far") if status not in FINISHED else _("Delivered"),
             "value": number(live.delivered),
             "note": _("%(share)s of sent", share=_share(live.delivered, sent)),
         },
-        {
-            "label": _("Opened by people"),
-            "value": number(live.opened),
-            "note": _("%(share)s of delivered", share=_share(live.opened, live.delivered)),
-        },
-        {"label": _("Gateway"), "value": working, "note": note, "tone": tone},
     ]
+    if live.opened or run.channel in OPENED:
+        opened = _("%(share)s of delivered", share=_share(live.opened, live.delivered))
+        found.append({"label": _("Opened by people"), "value": number(live.opened), "note": opened})
+    return [*found, {"label": _("Gateway"), "value": working, "note": note, "tone": tone}]
 
 
 def stands_in(gateway: GatewayInUse) -> str:

@@ -7,7 +7,9 @@ so that installing needs no further step.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 from babel.messages import Catalog
@@ -63,6 +65,11 @@ def po_file(language: str) -> Path:
     return FOLDER / language / "LC_MESSAGES" / "messages.po"
 
 
+def mo_file(language: str) -> Path:
+    """Where a language's texts are compiled to."""
+    return po_file(language).with_suffix(".mo")
+
+
 def read(language: str) -> Catalog:
     """The texts of a language as they are on disk, brought up to date with the sources."""
     path = po_file(language)
@@ -80,12 +87,16 @@ def main() -> None:
     """Update and compile every language; say what still needs a translation."""
     for language in LANGUAGES:
         catalog = read(language)
-        with po_file(language).open("wb") as file:
-            write_po(
-                file, catalog, width=100, sort_output=True, include_lineno=False, omit_header=False
-            )
-        with po_file(language).with_suffix(".mo").open("wb") as file:
-            write_mo(file, catalog)
+        # Whoever reads meanwhile, or a run that fails, finds the whole file.
+        texts, compiled = BytesIO(), BytesIO()
+        write_po(
+            texts, catalog, width=100, sort_output=True, include_lineno=False, omit_header=False
+        )
+        write_mo(compiled, catalog)
+        for path, made in ((po_file(language), texts), (mo_file(language), compiled)):
+            whole = path.with_name(f"{path.name}.{os.getpid()}")
+            whole.write_bytes(made.getvalue())
+            whole.replace(path)
         print(f"{language}: {len(missing(catalog))} of {len(catalog)} texts have no translation")  # noqa: T201
 
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from envoi_simulators.http_sms import HttpSms
 from pages import SignIn, token
+from web_sink import Asked, Reply, WebSink
 
 NEW = "/settings/gateways/new"
 SECRET = "s3cret-of-the-provider"
@@ -85,3 +86,20 @@ def test_what_cannot_work_is_said(
     assert refused.status_code == 422
     assert said in unescape(refused.text)
     assert SECRET not in refused.text
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_an_answer_that_repeats_the_secret_does_not_show_it(
+    browser: FlaskClient, service: HttpSms, status: int
+) -> None:
+    def repeat(asked: Asked) -> Reply:
+        return Reply(status, b"your key: " + asked.headers["authorization"].encode())
+
+    with WebSink(repeat) as sink:
+        form = typed(service, test_url=f"{sink.url}/balance", url=f"{sink.url}/send")
+        form |= {"csrf_token": token(browser, f"{NEW}?provider=http_sms")}
+        made = browser.post(NEW, data=form)
+        sent = {"csrf_token": form["csrf_token"]}
+        tried = browser.post(f"{made.location}/test", data=sent)
+    assert "your key: Bearer (hidden)" in tried.text
+    assert SECRET not in tried.text

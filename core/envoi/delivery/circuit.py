@@ -18,6 +18,7 @@ from envoi.db import storable, table
 from envoi.delivery.models import Circuit, Gateway
 from envoi.errors import PermanentProviderError, ProviderError
 from envoi.jobs import Work, announce
+from envoi.logs import without_secrets
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -71,8 +72,8 @@ def failed(
         circuit.failures = max(circuit.failures + 1, least)
         circuit.next_try_at = now + back_off.after(circuit.failures, error.retry_after)
         circuit.failed_at = now
-        circuit.error = storable(str(error))[:MAX_WORDS]
-        circuit.answer = storable(error.raw)[:MAX_WORDS]
+        circuit.error = storable(without_secrets(str(error)))[:MAX_WORDS]
+        circuit.answer = storable(without_secrets(error.raw))[:MAX_WORDS]
     if circuit.failures >= back_off.failures:
         circuit.opened_at = circuit.opened_at or now
         announce(session, gateway[0], Work.PROBE, gateway[1], circuit.next_try_at)

@@ -14,8 +14,15 @@ from envoi.db import table
 from envoi.delivery.circuit import forget
 from envoi.delivery.models import Gateway
 from envoi.delivery.runs import resume_waiting
-from envoi.errors import NotFoundError, PluginError, Problem, ValidationFailedError
+from envoi.errors import (
+    NotFoundError,
+    PluginError,
+    Problem,
+    ProviderError,
+    ValidationFailedError,
+)
 from envoi.installation import Installation
+from envoi.logs import without_secrets
 from envoi.plugins import Plugins, fence
 from envoi.sealed import Kept, completed, seal
 from envoi.secrets import SecretBox
@@ -191,7 +198,13 @@ def ask(installation: Installation, tenant_id: int, gateway_id: int) -> str:
     with installation.database.tenant_session(tenant_id) as session:
         name = get_gateway(session, tenant_id, gateway_id).provider
         provider = open_gateway(session, plugins, settings, tenant_id, gateway_id)
-    return str(fence(plugins, "provider", name, provider.test))
+    try:
+        return without_secrets(str(fence(plugins, "provider", name, provider.test)))
+    except ProviderError as error:
+        # Some services repeat the key in what they answer, also where they refuse it.
+        error.args = (without_secrets(str(error)),)
+        error.raw = without_secrets(error.raw)
+        raise
 
 
 # pytest takes every function of this name that a test module imports for a test.

@@ -30,7 +30,7 @@ def test_the_list_leads_to_every_plugin(administrator: Desk, plugins: Plugins) -
 
 def test_what_is_called_alike_is_named_once(administrator: Desk) -> None:
     page = administrator.get("/settings/plugins/").words
-    assert "Promo codes, Promo code, Promo codes: read a group" in page
+    assert "Promo codes · Promo code · Promo codes: read a group" in page
 
 
 def test_a_provider_says_what_it_can_do_and_who_uses_it(

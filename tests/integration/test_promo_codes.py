@@ -264,6 +264,13 @@ def test_blocked_codes_are_never_issued(database: Database, tenant_id: int) -> N
         assert groups.block_codes(session, tenant_id, group, []) == 1
 
 
+def test_any_number_of_codes_and_nonsense_can_be_named(database: Database, tenant_id: int) -> None:
+    group = a_group(database, tenant_id, ["A", "B"])
+    named = ["A", "a\0b", "\ud800", *map(str, range(70_000))]
+    with database.tenant_session(tenant_id) as session:
+        assert groups.block_codes(session, tenant_id, group, named) == 1
+
+
 def test_what_has_expired_or_gone_is_not_issued(database: Database, tenant_id: int) -> None:
     group = a_group(database, tenant_id, ["A", "B"])
     yesterday = date.today() - timedelta(days=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -50,3 +51,10 @@ def test_of_many_combinations_none_comes_twice() -> None:
 def test_what_is_no_format_is_refused(source: str) -> None:
     with pytest.raises(ValidationFailedError):
         parse_format(source)
+
+
+def test_a_format_is_refused_before_its_ranges_are_spelled_out() -> None:
+    began = process_time()
+    with pytest.raises(ValidationFailedError):
+        parse_format("{string('\u4e00-\u9fa5', 1)}" * 20_000)
+    assert process_time() - began < 1

@@ -11,6 +11,8 @@ from random import SystemRandom
 from envoi.errors import Problem, ValidationFailedError
 
 LONGEST_CODE = 64
+LONGEST_FORMAT = 2_000
+"""Each part may spell a range of thousands of characters out."""
 FEW = 500_000
 """So many combinations are drawn from a shuffled list; of more, repeated ones are rare."""
 
@@ -56,6 +58,8 @@ def parse_format(source: str) -> CodeFormat:
     """Take a format apart; raise `ValidationFailedError` where it is none."""
     places: list[str] = []
     done = 0
+    if len(source) > LONGEST_FORMAT:
+        raise _wrong(f"A code has 1 to {LONGEST_CODE} characters. Change the format.")
     for match in _MACRO.finditer(source):
         places += _literal(source[done : match.start()])
         characters, length = _characters(match[1]), int(match[2])

@@ -153,8 +153,9 @@ def block_codes(session: Session, tenant_id: int, group_id: int, written: Iterab
     """Keep free codes from being issued; without any, all that are free. Return how many."""
     get_group(session, tenant_id, group_id)
     codes = [code for line in written if (code := line.strip())]
+    named = rows(code=(list(filter(_is_code, codes)), Text()))
     free = (*_codes(tenant_id, group_id), CODES.c.run_id.is_(None), ~CODES.c.blocked)
-    return _set_blocked(session, [*free, *([CODES.c.code.in_(codes)] if codes else [])], True)
+    return _set_blocked(session, [*free, *([CODES.c.code == named.c.code] if codes else [])], True)
 
 
 def unblock_codes(session: Session, tenant_id: int, group_id: int) -> int:

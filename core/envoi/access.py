@@ -130,7 +130,7 @@ class TokenAccount(WebAccount):
             raise TemporaryProviderError(words, raw=answer.raw, retry_after=answer.retry_after)
         try:
             return str(answer.fields["access_token"]), float(answer.fields["expires_in"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError):
             raise self.refusal(answer) from None
 
 

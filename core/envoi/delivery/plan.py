@@ -91,7 +91,6 @@ class Plan:
     counts_parts: bool = False
     ends_at: datetime | None = None
     mailing_id: int | None = None
-    """The company's, for messages that name none, where the gateway has none of its own."""
     wait_seconds: int = 0
     """How long a cascade waits for the step; 0: nothing follows it."""
     further: Sequence[FurtherStep] = ()

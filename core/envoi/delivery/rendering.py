@@ -38,6 +38,7 @@ class Rendering:
     urls: UrlMaker
     more_urls: Sequence[tuple[str, TokenKind]] = ()
     usual_sender: str = ""
+    """The company's, for messages that name none, where the gateway has none of its own."""
 
     def render(self, message: ClaimedMessage, person: Person) -> Outgoing:
         """Make one message; raise what the content raises."""

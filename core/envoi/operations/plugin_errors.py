@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from envoi.db import Database, table
+from envoi.db import Database, storable, table
 from envoi.errors import PluginError
-from envoi.logs import masked, without_secrets
+from envoi.logs import masked
 from envoi.operations.models import PluginFault
 
 log = structlog.get_logger()
@@ -83,4 +83,4 @@ def _blamed(error: BaseException | None) -> PluginError | None:
 
 
 def _sentence(error: PluginError) -> str:
-    return masked(without_secrets(str(error)))[:MOST_WORDS].replace("\0", "")
+    return storable(masked(str(error))[:MOST_WORDS])

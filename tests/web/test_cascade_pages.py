@@ -85,6 +85,7 @@ def desk(signed_in: SignIn, database: Database, tenant_id: int) -> Desk:
 def test_viber_goes_before_an_sms(desk: Desk) -> None:
     desk.post(text="By SMS")
     assert "Viber, then SMS" in desk.shown()
+    assert 'href="/help/sms"' in desk.shown()
     answer = desk.post(BUTTON, text="By SMS", do="step-before:viber")
     assert answer.headers["HX-Redirect"].startswith(desk.url), "the page is another one now"
     mailing, contents = desk.mailing()
@@ -94,6 +95,7 @@ def test_viber_goes_before_an_sms(desk: Desk) -> None:
     assert '<label class="form-label" for="button">Button text</label>' in first
     assert re.search(r'<textarea[^>]* id="text"[^>]*>By SMS</textarea>', second)
     assert "Viber, then SMS" not in first
+    assert 'href="/help/cascade"' in first
 
 
 def test_what_is_typed_for_a_step_is_saved_by_itself(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from envoi.db import Database
 from envoi.delivery.models import Gateway
 from envoi.mailings.service import create_draft
 from envoi.segments.models import Segment
-from envoi_web.help.topics import TOPICS
+from envoi_web.help.topics import CHANNELS, TOPICS
 from factories.customers import make_customers
 from ledger_rows import add_run
 from pages import SignIn
@@ -29,6 +29,8 @@ def browser(signed_in: SignIn) -> FlaskClient:
 
 
 def test_every_topic_has_its_page_and_every_area_exists(app: Flask) -> None:
+    for topic in CHANNELS.values():
+        assert (DOCS / "users" / f"{topic}.md").is_file(), topic
     for place, topic in TOPICS.items():
         assert (DOCS / "users" / f"{topic}.md").is_file(), topic
         area = place.partition(".")[0]

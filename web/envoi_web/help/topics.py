@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 TOPICS = {
     "audiences": "segments",
     "calendar": "calendar",
@@ -31,9 +33,19 @@ TOPICS = {
 }
 """By endpoint or, where that is not named, by its area."""
 
+CHANNELS = {"sms": "sms", "push": "push", "viber": "cascade"}
+"""By the channel whose message is being written; the others' have the editor's page."""
+
 
 def topic_of(endpoint: str | None) -> str:
     """Return the help's page for an endpoint; the first one where none belongs to it."""
     if endpoint is None:
         return "index"
     return TOPICS.get(endpoint) or TOPICS.get(endpoint.partition(".")[0], "index")
+
+
+def topic_of_message(channels: Sequence[str]) -> str:
+    """Return the help's page for writing to these channels, one after another."""
+    if len(channels) > 1:
+        return "cascade"
+    return CHANNELS.get(channels[0], TOPICS["mailings.what"])

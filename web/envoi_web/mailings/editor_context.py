@@ -19,7 +19,7 @@ from envoi.errors import EnvoiError, Problem, TemplateError, ValidationFailedErr
 from envoi.library.files import Library
 from envoi.library.queries import files_by_id
 from envoi.mailings import service, variants
-from envoi.mailings.cascade import channel_at
+from envoi.mailings.cascade import channel_at, channels_of
 from envoi.mailings.content import (
     content_warnings,
     rendered,
@@ -31,6 +31,7 @@ from envoi.tenants.service import tenant_settings
 from envoi.types import ChannelSpec
 from envoi.webkit import allowed, current
 from envoi.webkit.formats import number, translated
+from envoi_web.help.topics import topic_of_message
 from envoi_web.mailings.block_fields import Field, block_fields, style_fields
 from envoi_web.mailings.block_words import TYPES, summary_of, type_of
 from envoi_web.mailings.cascade import cascade_form, chain_of
@@ -105,6 +106,7 @@ def what_context(
     preview = preview_of(session, mailing, draft, length, customer)
     shared = common(session, mailing, "what")
     return shared | {
+        "help_topic": topic_of_message(channels_of(mailing)),
         "steps": [_counting(step, len(parts)) for step in shared["steps"]],
         "content": draft.content,
         "editor": spec.editor_template or PLAIN_EDITOR,

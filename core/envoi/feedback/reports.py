@@ -116,7 +116,8 @@ def match_waiting(database: Database, tenant_id: int, gateway_id: int) -> int:
     applied = 0
     for place, (row, event) in enumerate(waiting):
         came = Came(tenant_id=tenant_id, gateway_id=gateway_id, door=Door(row.door))
-        if place in named or phone_of(event) in doubtful:
+        is_late = now - row.received_at > RECORDED
+        if place in named or (is_late and phone_of(event) in doubtful):
             applied += _apply_waiting(database, came, row, event, named.get(place))
     return applied
 

@@ -10,7 +10,7 @@ from time import monotonic
 from envoi.errors import PermanentProviderError
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-_CLOSED = [ip_network(name) for name in ("192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10")]
+_CLOSED = [ip_network(name) for name in ("192.0.0.0/24", "::/96", "64:ff9b:1::/48", "fec0::/10")]
 """What Python's own list takes for public in some of its releases."""
 _LEAST_SECONDS = 0.1
 _policy = {"private": True}

@@ -11,12 +11,11 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from envoi.errors import PermanentProviderError, TemporaryProviderError
-from envoi.http1 import Http1Client
+from envoi.http1 import ANSWER_SECONDS, Http1Client
 from envoi.outgoing.exchange import Client, Request, Result, judged, words_of
 from envoi.outgoing.http import Answer
 from envoi.types import Outgoing, SendResult, SendStatus
 
-ANSWER_SECONDS = 15.0
 TEST_SECONDS = 10.0
 LONGEST_REST = 3_600.0
 """For so long an account keeps to itself that it was asked to wait, whatever it was asked."""

@@ -27,6 +27,7 @@ from envoi.errors import (
 )
 from envoi.feedback.intake import Intake
 from envoi.feedback.models import Door
+from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins
 from envoi.tracking.answers import Answer, Environ, answer
 from envoi.tracking.forms import body_of
@@ -74,6 +75,7 @@ class Api:
         except ValidationFailedError as error:
             return _refused("422 Unprocessable Content", *error.problems)
         except EnvoiError as error:
+            note_fault(self._database, tenant_id, error)
             return _refused(_status(error), Problem("", str(error)))
 
     def _answer(self, environ: Environ, path: str, tenant_id: int) -> Answer:

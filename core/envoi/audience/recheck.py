@@ -77,8 +77,10 @@ class OncePerAddress:
         self._recheck = recheck
         self._statement = _twins(run, request.address_kind, step)
 
-    def __call__(self, connection: Connection, customer_ids: Sequence[int]) -> Sequence[Verdict]:
-        verdicts = self._recheck(connection, customer_ids)
+    def __call__(
+        self, connection: Connection, customer_ids: Sequence[int], now: datetime | None = None
+    ) -> Sequence[Verdict]:
+        verdicts = self._recheck(connection, customer_ids, now)
         left = set(customer_ids) - {verdict.customer_id for verdict in verdicts}
         twins = connection.scalars(self._statement, {"customer_ids": list(left)})
         return [*verdicts, *(Verdict(n, Stage.DUPLICATE_ADDRESS, None, None) for n in twins)]

@@ -26,9 +26,12 @@ from envoi.delivery.sending import Engine
 from envoi.errors import PluginError
 from envoi.installation import Installation
 from envoi.logs import masked
+from envoi.mailings.content_checks import content_checks
+from envoi.mailings.service import create_draft, variants_of
+from envoi.operations.plugin_errors import faults_of
 from envoi.plugin_tables import migrate_plugins
 from envoi.plugins import Plugins, load_plugins
-from envoi.sending import MacroRequest
+from envoi.sending import MacroCheck, MacroRequest
 from envoi.tenants.service import create_tenant
 from envoi.types import MacroSpec, Outgoing, ProviderSpec, SendResult, SendStatus, Submission
 from factories.delivery import a_run, a_run_through, an_installation, email_content, states
@@ -215,6 +218,32 @@ def test_a_bad_macro_pauses_before_a_byte_leaves(
         assert stopped.status == RunStatus.PAUSED
         assert 'The macro acme_code("x") gave nothing: Plugin acme' in stopped.pause_reason
     assert set(states(database, tenant_id, run).values()) == {MessageState.READY}
+
+
+def test_bad_advice_of_a_macro_keeps_nobody_from_the_review(
+    database: Database, tenant_id: int
+) -> None:
+    def warn(check: MacroCheck) -> str:
+        check.connection.execute(text("SELECT nothing FROM nowhere"))
+        return "never said"
+
+    spec = MacroSpec(
+        name="acme_code",
+        label="Code",
+        issue=lambda _: {},
+        recall=lambda _: {},
+        example=lambda _: "X",
+        warn=warn,
+    )
+    plugins = load_plugins(brings(register_macros=lambda: [spec]))
+    with database.tenant_session(tenant_id) as session:
+        draft = create_draft(session, tenant_id, channel="email", name="Codes")
+        (variant,) = variants_of(session, draft)
+        variant.content = email_content('<p>{{ acme_code("x") }}</p>')
+        session.flush()
+        assert content_checks(session, plugins, draft), "the session goes on"
+        (fault,) = faults_of(session, tenant_id, "acme")
+    assert "nowhere" in fault.sentence
 
 
 def test_a_bad_observer_is_only_logged(database: Database, tenant_id: int, tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from chains import PART, Chain, a_cascade, add_gateways, chain_plugins, let_pass, phone, send, step
-from envoi.db import Database, table
+from chains import PART, Chain, a_cascade, add_gateways, let_pass, phone, send, step
+from envoi.db import table
+from envoi.delivery import costs, outcomes
 from envoi.delivery.cascade import move_on
 from envoi.delivery.gateways import named_gateway
 from envoi.delivery.models import HandedOver, Message, MessageState, Run, RunStatus
@@ -32,25 +33,11 @@ from envoi.tracking.models import EventKind
 from envoi.tracking.tokens import MessageRef, signer_of
 from envoi.types import DeliveryEvent, EventType, SendStatus
 from factories.customers import make_customers, opt_out
-from factories.delivery import an_installation
 from factories.scripted import make_due
 
 CHAT_PRICE, TEXT_PRICE = 3_000, 20_000
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 NOON = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture
-def site(database: Database, chain: Chain, tmp_path: Path) -> Installation:
-    chain.answers.clear()
-    for messages in chain.taken.values():
-        messages.clear()
-    return an_installation(database, chain_plugins(chain), tmp_path)
 
 
 @dataclass
@@ -302,6 +289,31 @@ def test_who_follows_a_link_of_the_further_message_has_got_it(
     second = [row for row in ledger(site, run) if row.step == 2]
     assert [(row.customer_id, row.opened_at) for row in second] == [(first, at)]
     Teller(site, run, chain).tell(phone(1), "text", D)
+    assert figures(site, run)[1].amount == TEXT_PRICE
+
+
+def test_a_link_followed_while_the_answer_is_written_down_costs_once(
+    site: Installation, tenant_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site.database.tenant_session(tenant_id) as session:
+        make_customers(session, tenant_id, 1, phones=True)
+    run = a_cascade(site, tenant_id, "chat", step("text"), moves_on=True)
+    price(site, tenant_id)
+    customer_id = ledger(site, run)[0].customer_id
+    ref = MessageRef(tenant_id, run.id, customer_id, run.launched_on, 2, 1)
+    hit = Hit(ref, EventKind.CLICK, datetime.now(UTC), 0, agent=FIREFOX)
+    arguments = (site.database, tenant_id, run.launched_on, [hit])
+    following = Thread(target=write, args=arguments)
+
+    def note_cost(*given: Any) -> None:
+        costs.note_cost(*given)
+        following.start()
+        # It waits for the transaction that we are in, or is done in no time.
+        following.join(1)
+
+    monkeypatch.setattr(outcomes, "note_cost", note_cost)
+    send(site, run)
+    following.join()
     assert figures(site, run)[1].amount == TEXT_PRICE
 
 

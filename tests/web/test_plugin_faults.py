@@ -15,7 +15,14 @@ from envoi.errors import EnvoiError, NotIssuedError, PluginError
 from envoi.feedback.cleaning import clean
 from envoi.logs import hide
 from envoi.operations.models import PluginFault
-from envoi.operations.plugin_errors import faults_of, lately, note_fault
+from envoi.operations.plugin_errors import (
+    MOST_KEPT,
+    add_fault,
+    faults_of,
+    forget_faults,
+    lately,
+    note_fault,
+)
 from envoi.tenants.service import create_tenant
 from pages import SignIn
 
@@ -96,3 +103,13 @@ def test_old_faults_are_forgotten(database: Database, tenant_id: int) -> None:
     with database.tenant_session(tenant_id) as session:
         (kept,) = faults_of(session, tenant_id, NAME)
     assert "did not answer" in kept.sentence
+
+
+def test_a_plugin_that_says_something_else_each_time_keeps_to_its_room(
+    database: Database, tenant_id: int
+) -> None:
+    with database.tenant_session(tenant_id) as session:
+        for number in range(MOST_KEPT + 5):
+            add_fault(session, tenant_id, a_fault(f"provider smtp failed: {number}"))
+        forget_faults(session, tenant_id)
+        assert lately(session, tenant_id) == {NAME: MOST_KEPT}

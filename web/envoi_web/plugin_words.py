@@ -84,6 +84,7 @@ PLUGIN_WORDS = (
     _("The secret in the address, as ?secret="),
     _("An address begins with https:// and the server's name."),
     _("The address to test is on another server, which gets no secret."),
+    _("An address is shown to everybody. Put a password into headers."),
     _("The address to test holds {secret} only."),
     _("A header is a name, a colon and a value."),
     _("Headers hold {key}, {digits}, {phone} and {secret} only."),

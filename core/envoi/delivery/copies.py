@@ -18,6 +18,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from envoi.db import storable
 from envoi.delivery.buckets import Buckets
 from envoi.delivery.claim import ClaimedMessage
 from envoi.delivery.models import Run, RunStatus
@@ -32,6 +33,7 @@ from envoi.delivery.throttle import shared_buckets
 from envoi.errors import EnvoiError
 from envoi.installation import Installation
 from envoi.jobs import Work, announce, withdraw
+from envoi.logs import without_secrets
 from envoi.operations.plugin_errors import note_fault
 from envoi.plugins import Plugins, fence
 from envoi.types import Connection, SendResult, SendStatus
@@ -197,18 +199,21 @@ def _note(
         run = get_run(session, plan.tenant_id, plan.run_id, lock=True)
         kept = copies_of(run)
         changed = list(kept.copies)
-        changed[place] = changed[place].model_copy(
-            update={"state": state, "detail": detail.replace("\0", "")[:300]}
-        )
+        changed[place] = changed[place].model_copy(update={"state": state, "detail": _kept(detail)})
         run.volume = kept.model_copy(update={"copies": tuple(changed)}).model_dump(mode="json")
+
+
+def _kept(words: str) -> str:
+    """What a provider said, as it may be kept and shown."""
+    return storable(without_secrets(words))[:300]
 
 
 def _failed(copy: Copy, reason: str) -> Copy:
     """A copy that will not be tried any more; one that may have left is not called failed."""
     if copy.state is CopyState.WAITING:
-        return copy.model_copy(update={"state": CopyState.FAILED, "detail": reason[:300]})
+        return copy.model_copy(update={"state": CopyState.FAILED, "detail": _kept(reason)})
     if copy.state is CopyState.SENDING:
-        return copy.model_copy(update={"state": CopyState.UNCONFIRMED, "detail": reason[:300]})
+        return copy.model_copy(update={"state": CopyState.UNCONFIRMED, "detail": _kept(reason)})
     return copy
 
 

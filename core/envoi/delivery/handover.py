@@ -7,7 +7,7 @@ followed by the platform's own cascade. A message tells which of the two it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -21,7 +21,7 @@ from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from envoi.db import table
+from envoi.db import one_at_a_time, table
 from envoi.delivery.blocks import BlockKey, rows
 from envoi.delivery.claim import ClaimedMessage, Recheck
 from envoi.delivery.costs import note_cost
@@ -157,6 +157,7 @@ def note_handed_over(
         parts=([later.parts for _, later in found], Integer()),
         amount=([later.amount for _, later in found], BigInteger()),
     )
+    wait_for_prices(session, key.tenant_id, [key.run_id])
     same = {"tenant_id": key.tenant_id, "run_id": key.run_id, "gateway_id": gateway_id}
     query = select(*(literal(value).label(name) for name, value in same.items()), *new.c)
     into = insert(table(HandedOver)).from_select([*same, *new.c.keys()], query)
@@ -164,6 +165,14 @@ def note_handed_over(
     session.execute(into.on_conflict_do_update(constraint=table(HandedOver).primary_key, set_=kept))
     theirs = [o.customer_id for o, _ in found]
     charge(session, key.tenant_id, key.run_id, key.launched_on, theirs)
+
+
+def wait_for_prices(
+    session: Session | DatabaseConnection, tenant_id: int, run_ids: Iterable[int]
+) -> None:
+    """Let prices of these runs be written, and be told to be due, one after the other."""
+    for run_id in sorted(set(run_ids)):
+        one_at_a_time(session, f"envoi.handover:{tenant_id}:{run_id}")
 
 
 class Come(NamedTuple):
@@ -200,7 +209,8 @@ def come_to(
     """Write down the messages of further steps, as taken at the earliest sign, and their cost.
 
     Nothing happens where the message before was refused, or is not its provider's to go on from.
-    Who tells of one message has the row of the one before locked, so that no price is missed.
+    Whoever tells of it either has the row of the message before locked, as whoever records that
+    one, or has waited for prices that are being written: else both would miss the other.
     """
     given = columns(found, "runs", "customers", "steps", "times")
     fixed = {"tenant": tenant_id, "day": launched_on, **_STATES}

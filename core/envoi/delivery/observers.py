@@ -114,6 +114,7 @@ class _Told:
                 self._blame(batch, f"observing failed: {error!r}")
             finally:
                 self._waiting.task_done()
+                self._is_late = self._is_late and not self._waiting.empty()
 
     def _blame(self, batch: DeliveryBatch, why: str) -> None:
         error = PluginError(self._plugin, why, place="delivery_recorded")

@@ -70,6 +70,7 @@ class Refusals:
     """What a run's messages were refused in a row, for good; used by all threads that send it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._count = 0
 
     def look_at(self, outcomes: Sequence[Outcome]) -> str:
@@ -81,10 +82,11 @@ class Refusals:
             self._count = 0
             return ""
         refused = [o for o in outcomes if o.state is MessageState.FAILED and not _is_gone(o)]
-        self._count += len(refused)
-        if self._count < REFUSED_BY_ALL or not refused:
-            return ""
-        count, self._count = self._count, 0
+        with self._lock:
+            self._count = count = self._count + len(refused)
+            if count < REFUSED_BY_ALL or not refused:
+                return ""
+            self._count = 0
         said = refused[-1].detail or refused[-1].code
         return (
             f"The gateway refused all of the last {count:,} messages. Correct what it names, then"

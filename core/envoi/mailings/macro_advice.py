@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import product
 
+import structlog
 from sqlalchemy.orm import Session
 
 from envoi.audience.volume import Volume
@@ -20,8 +21,11 @@ from envoi.mailings.content import CHECKED_WITH, final_content
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
 from envoi.mailings.variants import validate_content
+from envoi.operations.plugin_errors import add_fault
 from envoi.plugins import Plugins, fence
 from envoi.sending import MacroCheck
+
+log = structlog.get_logger()
 
 
 def macro_warnings(session: Session, plugins: Plugins, mailing: Mailing) -> list[str]:
@@ -29,15 +33,21 @@ def macro_warnings(session: Session, plugins: Plugins, mailing: Mailing) -> list
     volume = Volume.from_document(mailing.volume)
     found = []
     for call in sorted(set(_calls(session, plugins, mailing))):
-        check = MacroCheck(
-            connection=session.connection(),
-            tenant_id=mailing.tenant_id,
-            argument=call.argument,
-            recipients=volume.recipients if volume else 0,
-        )
-        warn = partial(plugins.macros[call.name].warn, check)
-        found.append(str(fence(plugins, "macro", call.name, warn)))
-    return [words for words in found if words]
+        try:
+            with session.begin_nested():
+                check = MacroCheck(
+                    connection=session.connection(),
+                    tenant_id=mailing.tenant_id,
+                    argument=call.argument,
+                    recipients=volume.recipients if volume else 0,
+                )
+                warn = partial(plugins.macros[call.name].warn, check)
+                found.append(fence(plugins, "macro", call.name, warn))
+        except EnvoiError as error:
+            # Advice that cannot be had keeps nobody from looking at the rest.
+            log.warning("macro_advice_failed", error=str(error))
+            add_fault(session, mailing.tenant_id, error)
+    return [str(words) for words in found if words]
 
 
 def _calls(session: Session, plugins: Plugins, mailing: Mailing) -> Iterator[MacroCall]:

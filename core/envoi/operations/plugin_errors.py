@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -19,6 +19,9 @@ from envoi.operations.models import PluginFault
 log = structlog.get_logger()
 
 KEPT = timedelta(days=30)
+MOST_KEPT = 200
+"""So many different things are kept of a plugin: one that quotes what it was given says others
+each time."""
 LATELY = timedelta(days=1)
 MOST_WORDS = 300
 
@@ -57,10 +60,16 @@ def lately(session: Session, tenant_id: int) -> dict[str, int]:
 
 
 def forget_faults(session: Session, tenant_id: int) -> None:
-    """Delete what has not happened again for a month."""
+    """Delete what has not happened again for a month, and what is too much of a plugin."""
     c = table(PluginFault).c
-    old = delete(table(PluginFault)).where(c.tenant_id == tenant_id, c.last_at < func.now() - KEPT)
-    session.execute(old)
+    place = func.row_number().over(partition_by=c.plugin, order_by=c.last_at.desc())
+    newest = select(c.last_at, c.plugin, c.place, c.sentence, place.label("number"))
+    ranked = newest.where(c.tenant_id == tenant_id).subquery().c
+    too_much = select(ranked.plugin, ranked.place, ranked.sentence).where(
+        or_(ranked.number > MOST_KEPT, ranked.last_at < func.now() - KEPT)
+    )
+    which = tuple_(c.plugin, c.place, c.sentence).in_(too_much)
+    session.execute(delete(table(PluginFault)).where(c.tenant_id == tenant_id, which))
 
 
 def _add(session: Session, tenant_id: int, error: PluginError) -> None:

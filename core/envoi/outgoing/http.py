@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ _SHOWN = 2_000
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """An answer as it came; names of headers are in lower case."""
 
@@ -42,7 +43,7 @@ class Answer:
         """The body as text; what is no UTF-8 is shown as such."""
         return self.body.decode(errors="replace")
 
-    @property
+    @cached_property
     def fields(self) -> Mapping[str, Any]:
         """The body as a JSON object; empty where it is none."""
         try:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from envoi.db import Database
-from envoi.delivery.handover import Come, come_to
+from envoi.delivery.handover import Come, come_to, wait_for_prices
 from envoi.delivery.models import MessageState
 from envoi.tracking.arrays import columns
 from envoi.tracking.classify import (
@@ -115,6 +115,7 @@ def write(database: Database, tenant_id: int, launched_on: date, hits: Sequence[
         # Who has followed a link of a further step's message has got it.
         further = [hit for hit in hits if hit.message.step > 1]
         if further:
+            wait_for_prices(connection, tenant_id, [hit.message.run_id for hit in further])
             signs = [Come(*hit.key, hit.at - TOO_QUICK) for hit in further]
             come_to(connection, tenant_id, launched_on, signs)
         bursts, earlier = _bursts(connection, fixed, hits)

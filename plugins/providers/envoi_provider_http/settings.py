@@ -153,6 +153,8 @@ class HttpSettings(BaseModel):
             found = urlsplit(url)
             if found.scheme not in ("http", "https") or not found.hostname or "{" in found.netloc:
                 raise ValueError("An address begins with https:// and the server's name.")
+            if "@" in found.netloc:
+                raise ValueError("An address is shown to everybody. Put a password into headers.")
         if self.test_url and urlsplit(self.test_url)[:2] != urlsplit(self.url)[:2]:
             raise ValueError("The address to test is on another server, which gets no secret.")
         if names_in(self.test_url) - {"secret"}:

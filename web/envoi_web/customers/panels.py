@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from envoi.errors import EnvoiError
+from envoi.operations.plugin_errors import add_fault
 from envoi.plugins import fence
 from envoi.types import CustomerPanel
 from envoi.webkit import allowed, current
@@ -32,4 +33,5 @@ def _found(session: Session, panel: CustomerPanel, customer_id: int) -> Any:
             return fence(current.plugins, "customer panel", panel.name, load)
     except EnvoiError as error:
         log.error("customer_panel_left_out", panel=panel.name, reason=str(error))
+        add_fault(session, current.tenant_id, error)
         return None

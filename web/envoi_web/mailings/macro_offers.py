@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from envoi.content.macros import MacroCall
 from envoi.errors import EnvoiError
+from envoi.operations.plugin_errors import add_fault
 from envoi.plugins import fence
 from envoi.sending import MacroCheck
 from envoi.types import MacroSpec
@@ -26,12 +27,14 @@ def macro_offers(session: Session) -> list[tuple[str, str, str]]:
 
 
 def _of(session: Session, spec: MacroSpec) -> Iterator[tuple[str, str, str]]:
-    check = MacroCheck(connection=session.connection(), tenant_id=current.tenant_id, argument="")
+    tenant_id = current.tenant_id
     try:
         with session.begin_nested():
+            check = MacroCheck(connection=session.connection(), tenant_id=tenant_id, argument="")
             found = fence(current.plugins, "macro", spec.name, partial(_offers, spec, check))
     except EnvoiError as error:
         log.error("macro_not_offered", macro=spec.name, reason=str(error))
+        add_fault(session, tenant_id, error)
         return
     label = str(translated(spec.label))
     for argument, example in found:

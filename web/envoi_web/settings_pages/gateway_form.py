@@ -24,7 +24,7 @@ from envoi.errors import ConflictError, EnvoiError, NotFoundError, Problem, Vali
 from envoi.feedback.webhook import keep_webhook, webhook_of
 from envoi.plugins import Plugins
 from envoi.tracking.tokens import signer_of
-from envoi.types import DnsRecord, ProviderSpec
+from envoi.types import AddressKind, DnsRecord, ProviderSpec
 from envoi.webkit import current, page, permission, see_other, toast
 from envoi.webkit.formats import translated
 from envoi_web.model_forms import (
@@ -280,7 +280,7 @@ def _form(
         ],
         typed=typed,
         fields=_fields(spec, found, typed),
-        domains=shown_pairs(typed.limits.get("domains", {})),
+        domains=shown_pairs(typed.limits.get("domains", {})) if _has_domains(spec) else None,
         limits=_limits(plugins, typed),
         records=_records(session, spec, found),
         webhook=_webhook(session, spec, found),
@@ -294,6 +294,11 @@ def _form(
             (found.name if found else _("New gateway"), ""),
         ],
     )
+
+
+def _has_domains(spec: ProviderSpec | None) -> bool:
+    channel = current.plugins.channels.get(spec.channel) if spec else None
+    return channel is not None and channel.address_kind is AddressKind.EMAIL
 
 
 def _fields(spec: ProviderSpec | None, found: Gateway | None, typed: Typed) -> list[Field]:

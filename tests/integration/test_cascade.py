@@ -6,16 +6,15 @@ import os
 import threading
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from chains import Chain, a_cascade, chain_plugins, let_pass, phone, send, step
+from chains import Chain, a_cascade, let_pass, phone, send, step
 from envoi.audience.volume import Volume
 from envoi.customers.models import Customer
-from envoi.db import Database, table
+from envoi.db import table
 from envoi.delivery.cascade import move_on
 from envoi.delivery.models import (
     Gateway,
@@ -35,20 +34,6 @@ from envoi.mailings.steps import steps_of
 from envoi.tracking.tokens import MessageRef
 from envoi.types import DeliveryEvent, EventType, SendStatus
 from factories.customers import make_customers, opt_out
-from factories.delivery import an_installation
-
-
-@pytest.fixture(scope="module")
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture
-def site(database: Database, chain: Chain, tmp_path: Path) -> Installation:
-    chain.answers.clear()
-    for messages in chain.taken.values():
-        messages.clear()
-    return an_installation(database, chain_plugins(chain), tmp_path)
 
 
 def report(site: Installation, run: Run, customer_id: int, kind: EventType, at_step: int) -> None:

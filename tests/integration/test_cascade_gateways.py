@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
-from chains import Chain, a_cascade, chain_plugins, let_pass, phone, send, step
-from envoi.db import Database, table
+from chains import Chain, a_cascade, let_pass, phone, send, step
+from envoi.db import table
 from envoi.delivery.cascade import move_on
 from envoi.delivery.models import (
     Gateway,
@@ -27,21 +26,15 @@ from envoi.jobs import Work
 from envoi.tenants.models import DueWork
 from envoi.types import SendStatus
 from factories.customers import make_customers
-from factories.delivery import an_installation
 
 PEOPLE = 4
 
 
 @pytest.fixture
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture
-def site(database: Database, tenant_id: int, chain: Chain, tmp_path: Path) -> Installation:
-    with database.tenant_session(tenant_id) as session:
+def site(site: Installation, tenant_id: int) -> Installation:
+    with site.database.tenant_session(tenant_id) as session:
         make_customers(session, tenant_id, PEOPLE, phones=True)
-    return an_installation(database, chain_plugins(chain), tmp_path)
+    return site
 
 
 def course(site: Installation, run: Run) -> Run:

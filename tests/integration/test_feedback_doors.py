@@ -38,7 +38,7 @@ from envoi.plugins import Plugins
 from envoi.segments.service import create_segment
 from envoi.tenants.service import create_tenant
 from envoi.tracking.app import TrackingApp
-from envoi.tracking.tokens import TokenSigner, signer_of
+from envoi.tracking.tokens import TokenSigner
 from factories.delivery import a_run, a_run_through, an_installation, states
 from factories.feedback import messages, sample
 from imap_server import ImapServer
@@ -52,11 +52,6 @@ def installation(
     database: Database, plugins: Plugins, tmp_path: Path, free_port: int
 ) -> Installation:
     return an_installation(database, plugins, tmp_path, inbound_port=free_port)
-
-
-@pytest.fixture
-def signer(installation: Installation) -> TokenSigner:
-    return signer_of(installation.settings)
 
 
 @pytest.fixture

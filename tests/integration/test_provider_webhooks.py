@@ -11,13 +11,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.test import Client
 
-from envoi.db import Database
 from envoi.feedback import webhook
 from envoi.feedback.models import Bounce, Door, InboundState
 from envoi.feedback.reports import match_waiting
@@ -28,28 +26,9 @@ from envoi.tenants.service import create_tenant
 from envoi.tracking.app import TrackingApp
 from envoi.tracking.counters import compare
 from envoi.tracking.models import EventCounter
-from envoi.tracking.tokens import TokenSigner, signer_of
+from envoi.tracking.tokens import TokenSigner
 from envoi.types import WebhookRequest
-from factories.delivery import an_installation
 from factories.reports import TAKEN_AT, TOKEN, Handed, Teller, handed_over, teller_gateway
-
-
-@pytest.fixture
-def installation(database: Database, tmp_path: Path) -> Installation:
-    return an_installation(database, load_plugins([("teller", Teller())]), tmp_path)
-
-
-@pytest.fixture
-def signer(installation: Installation) -> TokenSigner:
-    return signer_of(installation.settings)
-
-
-@pytest.fixture
-def handed(installation: Installation, tenant_id: int) -> Handed:
-    """Three messages that the provider has taken."""
-    gateway_id = teller_gateway(installation, tenant_id)
-    return handed_over(installation.database, tenant_id, gateway_id, 3)
-
 
 Open = Callable[[Plugins], Client]
 

@@ -6,20 +6,18 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from envoi import gsm
 from envoi.customers.models import Customer
-from envoi.db import Database, table
+from envoi.db import table
 from envoi.feedback.cleaning import clean
 from envoi.feedback.models import Reply
 from envoi.feedback.replies import ShownReply, replies_by_gateway, replies_from
 from envoi.feedback.reporting import reporter
 from envoi.installation import Installation
-from envoi.plugins import load_plugins
 from envoi.subscriptions.service import consent_history, is_opted_out
 from envoi.tenants.service import create_tenant, tenant_settings
 from envoi.tracking.tokens import signer_of
@@ -27,24 +25,11 @@ from envoi.types import DeliveryEvent, EventType
 from envoi_provider_smpp.pdu import Address, ShortMessage
 from envoi_provider_smpp.receiver import receive
 from envoi_simulators.smsc import Smsc
-from factories.delivery import an_installation
-from factories.reports import Handed, Teller, handed_over, teller_gateway
+from factories.reports import Handed, handed_over, teller_gateway
 from processes import wait_until
 from smsc import smpp_settings
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def installation(database: Database, tmp_path: Path) -> Installation:
-    return an_installation(database, load_plugins([("teller", Teller())]), tmp_path)
-
-
-@pytest.fixture
-def handed(installation: Installation, tenant_id: int) -> Handed:
-    """Three messages that the provider has taken."""
-    gateway_id = teller_gateway(installation, tenant_id)
-    return handed_over(installation.database, tenant_id, gateway_id, 3)
 
 
 class Answers:

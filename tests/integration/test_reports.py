@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy import event as listening
 from sqlalchemy import update
 
 from envoi.customers.models import Customer, Quality
-from envoi.db import Database, table
+from envoi.db import table
 from envoi.delivery.models import MessageState
 from envoi.delivery.submissions import LONGEST_ID
 from envoi.feedback import ledger
@@ -21,32 +20,13 @@ from envoi.feedback.reporting import reporter
 from envoi.feedback.reports import FIRST_LOOK, match_waiting
 from envoi.installation import Installation
 from envoi.jobs import Work, is_announced, withdraw
-from envoi.plugins import load_plugins
 from envoi.tracking.counters import compare
 from envoi.tracking.judging import reclassify
 from envoi.tracking.models import EventCounter
-from envoi.tracking.tokens import TokenSigner, signer_of
+from envoi.tracking.tokens import TokenSigner
 from envoi.types import DeliveryEvent
 from envoi_workers.lost import lost_work
-from factories.delivery import an_installation
-from factories.reports import TAKEN_AT, Handed, Teller, handed_over, teller_gateway
-
-
-@pytest.fixture
-def installation(database: Database, tmp_path: Path) -> Installation:
-    return an_installation(database, load_plugins([("teller", Teller())]), tmp_path)
-
-
-@pytest.fixture
-def signer(installation: Installation) -> TokenSigner:
-    return signer_of(installation.settings)
-
-
-@pytest.fixture
-def handed(installation: Installation, tenant_id: int) -> Handed:
-    """Three messages that the provider has taken."""
-    gateway_id = teller_gateway(installation, tenant_id)
-    return handed_over(installation.database, tenant_id, gateway_id, 3)
+from factories.reports import TAKEN_AT, Handed, handed_over, teller_gateway
 
 
 def told(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
-from chains import Chain, a_cascade, chain_plugins, phone, send, step
+from chains import Chain, a_cascade, phone, send, step
 from envoi.db import Database, table
 from envoi.delivery.models import Message, MessageState, Run, RunBlock
 from envoi.delivery.unconfirmed import resend
@@ -98,16 +98,6 @@ def tell(database: Database, run: Run, customer_id: int, kind: EventType) -> Non
 
 
 # Nobody waits for whom waits for them
-
-
-@pytest.fixture
-def chain() -> Chain:
-    return Chain()
-
-
-@pytest.fixture
-def site(database: Database, chain: Chain, tmp_path: Path) -> Installation:
-    return an_installation(database, chain_plugins(chain), tmp_path)
 
 
 class Beside(threading.Thread):

@@ -116,7 +116,8 @@ def test_a_session_may_live_for_days() -> None:
     tracemalloc.start()
     try:
         last = next(islice(numbers, 99_999, None))
-        assert tracemalloc.get_traced_memory()[0] < 10_000
+        # Remembered they would take 4 MB; other threads of the process take something meanwhile.
+        assert tracemalloc.get_traced_memory()[0] < 500_000
     finally:
         tracemalloc.stop()
     assert last == 100_003

@@ -72,7 +72,8 @@ def test_a_sentence_keeps_its_values_in_another_language(language: str, values: 
     assert language == "ru"
     for sentence in sentences.WITH_VALUES:
         names = dict.fromkeys(re.findall(r"{(\w+)}", sentence))
-        named = dict(zip(names, values, strict=False)) | {"count": "1,234"}
+        alike = {"count": "1,234", "place": "rule kind frequency-cap"}
+        named = dict(zip(names, values, strict=False)) | alike
         said = formats.translated(sentence.format(**named))
         russian = str(gettext(sentence))
         assert said == russian.format(**named)

@@ -109,11 +109,11 @@ FATES: dict[str, list[tuple[str, EventType, int]]] = {
 MOVED = {name for name, told in FATES.items() if any(channel == "text" for channel, *_ in told)}
 
 
-def test_a_thousand_customers_with_scripted_outcomes(
+def test_many_customers_with_scripted_outcomes(
     site: Installation, tenant_id: int, chain: Chain
 ) -> None:
     """One request each; a second message exactly where the provider says that it went on."""
-    count = int(os.environ.get("ENVOI_CASCADE_PEOPLE", "1100"))
+    count = int(os.environ.get("ENVOI_CASCADE_PEOPLE", "330"))
     names = list(FATES)
     fates = {phone(n): names[n % len(names)] for n in range(1, count + 1)}
     with site.database.tenant_session(tenant_id) as session:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import product
 
-import structlog
 from sqlalchemy.orm import Session
 
 from envoi.audience.volume import Volume
@@ -21,33 +20,36 @@ from envoi.mailings.content import CHECKED_WITH, final_content
 from envoi.mailings.models import Mailing, Variant
 from envoi.mailings.service import variants_of
 from envoi.mailings.variants import validate_content
-from envoi.operations.plugin_errors import add_fault
+from envoi.operations.plugin_errors import asked
 from envoi.plugins import Plugins, fence
 from envoi.sending import MacroCheck
-
-log = structlog.get_logger()
 
 
 def macro_warnings(session: Session, plugins: Plugins, mailing: Mailing) -> list[str]:
     """Return what the macros of all variants and steps say; a broken variant says nothing."""
-    volume = Volume.from_document(mailing.volume)
-    found = []
-    for call in sorted(set(_calls(session, plugins, mailing))):
-        try:
-            with session.begin_nested():
-                check = MacroCheck(
-                    connection=session.connection(),
-                    tenant_id=mailing.tenant_id,
-                    argument=call.argument,
-                    recipients=volume.recipients if volume else 0,
-                )
-                warn = partial(plugins.macros[call.name].warn, check)
-                found.append(fence(plugins, "macro", call.name, warn))
-        except EnvoiError as error:
-            # Advice that cannot be had keeps nobody from looking at the rest.
-            log.warning("macro_advice_failed", error=str(error))
-            add_fault(session, mailing.tenant_id, error)
+    found = [
+        # Advice that cannot be had keeps nobody from looking at the rest.
+        asked(
+            session,
+            plugins,
+            mailing.tenant_id,
+            ("macro", call.name),
+            partial(_warn, session, plugins, mailing, call),
+        )
+        for call in sorted(set(_calls(session, plugins, mailing)))
+    ]
     return [str(words) for words in found if words]
+
+
+def _warn(session: Session, plugins: Plugins, mailing: Mailing, call: MacroCall) -> str:
+    volume = Volume.from_document(mailing.volume)
+    check = MacroCheck(
+        connection=session.connection(),
+        tenant_id=mailing.tenant_id,
+        argument=call.argument,
+        recipients=volume.recipients if volume else 0,
+    )
+    return plugins.macros[call.name].warn(check)
 
 
 def _calls(session: Session, plugins: Plugins, mailing: Mailing) -> Iterator[MacroCall]:

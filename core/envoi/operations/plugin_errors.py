@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import delete, func, or_, select, tuple_
@@ -12,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from envoi.db import Database, storable, table
-from envoi.errors import PluginError
+from envoi.errors import EnvoiError, PluginError
 from envoi.logs import masked
 from envoi.operations.models import PluginFault
+from envoi.plugins import Key, Plugins, fence
 
 log = structlog.get_logger()
 
@@ -41,6 +43,24 @@ def add_fault(session: Session, tenant_id: int, error: BaseException) -> None:
     """Write down what a plugin is to blame for, with what the transaction does besides."""
     if (blamed := _blamed(error)) is not None:
         _add(session, tenant_id, blamed)
+
+
+def asked(
+    session: Session, plugins: Plugins, tenant_id: int, what: Key, ask: Callable[[], Any]
+) -> Any:
+    """Ask a plugin what a page can do without: None where it fails, which is written down.
+
+    What its statements break ends with a savepoint, so `ask` has to take its connection from the
+    session itself.
+    """
+    kind, name = what
+    try:
+        with session.begin_nested():
+            return fence(plugins, kind, name, ask)
+    except EnvoiError as error:
+        log.error("plugin_left_out", kind=kind, name=name, reason=str(error))
+        add_fault(session, tenant_id, error)
+        return None
 
 
 def faults_of(session: Session, tenant_id: int, plugin: str) -> Sequence[PluginFault]:

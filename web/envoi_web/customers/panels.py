@@ -5,16 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import structlog
 from sqlalchemy.orm import Session
 
-from envoi.errors import EnvoiError
-from envoi.operations.plugin_errors import add_fault
-from envoi.plugins import fence
+from envoi.operations.plugin_errors import asked
 from envoi.types import CustomerPanel
 from envoi.webkit import allowed, current
-
-log = structlog.get_logger()
 
 
 def panels_of(session: Session, customer_id: int) -> list[tuple[str, Any]]:
@@ -27,11 +22,5 @@ def panels_of(session: Session, customer_id: int) -> list[tuple[str, Any]]:
 
 def _found(session: Session, panel: CustomerPanel, customer_id: int) -> Any:
     load = partial(panel.load, session, current.tenant_id, customer_id)
-    try:
-        # What a statement of the plugin breaks ends with the savepoint.
-        with session.begin_nested():
-            return fence(current.plugins, "customer panel", panel.name, load)
-    except EnvoiError as error:
-        log.error("customer_panel_left_out", panel=panel.name, reason=str(error))
-        add_fault(session, current.tenant_id, error)
-        return None
+    what = ("customer panel", panel.name)
+    return asked(session, current.plugins, current.tenant_id, what, load)

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import structlog
 from sqlalchemy.orm import Session
 
 from envoi.content.macros import MacroCall
-from envoi.errors import EnvoiError
-from envoi.operations.plugin_errors import add_fault
-from envoi.plugins import fence
+from envoi.operations.plugin_errors import asked
 from envoi.sending import MacroCheck
 from envoi.types import MacroSpec
 from envoi.webkit import current
 from envoi.webkit.formats import translated
-
-log = structlog.get_logger()
 
 
 def macro_offers(session: Session) -> list[tuple[str, str, str]]:
@@ -27,20 +22,15 @@ def macro_offers(session: Session) -> list[tuple[str, str, str]]:
 
 
 def _of(session: Session, spec: MacroSpec) -> Iterator[tuple[str, str, str]]:
-    tenant_id = current.tenant_id
-    try:
-        with session.begin_nested():
-            check = MacroCheck(connection=session.connection(), tenant_id=tenant_id, argument="")
-            found = fence(current.plugins, "macro", spec.name, partial(_offers, spec, check))
-    except EnvoiError as error:
-        log.error("macro_not_offered", macro=spec.name, reason=str(error))
-        add_fault(session, tenant_id, error)
-        return
+    offers, what = partial(_offers, session, spec), ("macro", spec.name)
+    found = asked(session, current.plugins, current.tenant_id, what, offers)
     label = str(translated(spec.label))
-    for argument, example in found:
+    for argument, example in found or ():
         words = f"{label}: {argument}" if argument else label
         yield str(MacroCall(spec.name, argument)), words, example
 
 
-def _offers(spec: MacroSpec, check: MacroCheck) -> list[tuple[str, str]]:
+def _offers(session: Session, spec: MacroSpec) -> list[tuple[str, str]]:
+    tenant_id = current.tenant_id
+    check = MacroCheck(connection=session.connection(), tenant_id=tenant_id, argument="")
     return [(argument, spec.example(argument)) for argument in spec.arguments(check)]
